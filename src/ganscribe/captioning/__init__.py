@@ -1,0 +1,1 @@
+"""The attention captioner: model, training and decoding."""

@@ -1,0 +1,109 @@
+"""Resumable training state: atomic, locked, removed on success.
+
+A checkpoint is no DVC output (DVC would delete it before the stage runs again). It lies in
+`.checkpoints/<key>/` of the main repository, where `key` digests the parameters, code and inputs that the
+training depends on, so that a changed parameter never resumes another training's state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import filelock
+
+from ganscribe.runtime import load_torch, project_root, save_torch
+
+
+class Interrupted(Exception):
+    """Training was asked to stop (SIGINT, SIGTERM); its state has been saved."""
+
+
+class Checkpoint:
+    """The state of one training: `load` it, `save` it when `due`.
+
+    `state` may hold tensors, numbers, strings and containers of them (it is read with `weights_only`).
+    """
+
+    def __init__(self, directory: Path, *, every_seconds: float) -> None:
+        self.directory = directory
+        self.every_seconds = every_seconds
+        self.stop_signal: int | None = None
+        self._saved_at = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state, or None for a fresh start. A damaged file gives way to the one before."""
+        problems = []
+        for name in ("state.pt", "previous.pt"):
+            path = self.directory / name
+            if not path.exists():
+                continue
+            try:
+                return load_torch(path)
+            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+                problems.append(f"{path}: {error}")
+        if problems:
+            raise ValueError(
+                "no checkpoint is readable ("
+                + "; ".join(problems)
+                + f"): delete {self.directory} to start anew"
+            )
+        return None
+
+    def due(self) -> bool:
+        """Whether the training is to save now: time has passed, or a signal has asked it to stop."""
+        return self.stop_signal is not None or time.monotonic() - self._saved_at >= self.every_seconds
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state` atomically, keep the one before; raise `Interrupted` if a signal asked to stop."""
+        path = self.directory / "state.pt"
+        if path.exists():
+            # A hard link, then a rename: state.pt is whole at every moment.
+            link = self.directory / "previous.tmp"
+            link.unlink(missing_ok=True)
+            link.hardlink_to(path)
+            link.replace(self.directory / "previous.pt")
+        save_torch(path, state)
+        self._saved_at = time.monotonic()
+        if self.stop_signal is not None:
+            raise Interrupted(f"stopped by {signal.Signals(self.stop_signal).name}; the state is saved")
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_signal = number
+
+
+@contextlib.contextmanager
+def open_checkpoint(key: str) -> Iterator[Checkpoint]:
+    """The checkpoint of the training `key`, locked while open, deleted when the block ends without an error.
+
+    SIGINT and SIGTERM are held until the next save. Raises ValueError if another process trains on it.
+    """
+    directory = project_root() / ".checkpoints" / key
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory.with_suffix(".lock"), timeout=0)  # flock: freed when its holder dies
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(
+            f"another process is training on the checkpoint {directory}: wait for it or stop it first "
+            "(a killed `dvc` leaves its stage running)"
+        ) from None
+    checkpoint = Checkpoint(
+        directory, every_seconds=float(os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS", "30"))
+    )
+    handlers = {number: signal.signal(number, checkpoint._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield checkpoint
+        shutil.rmtree(directory)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        lock.release()

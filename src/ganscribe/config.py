@@ -1,0 +1,195 @@
+"""Parameters: params.yaml and params/<scale>.yaml, checked as a whole, handed out stage by stage.
+
+`load(section, name)` returns the frozen dataclass (see schema.py) of one stage. An unknown, missing or
+mistyped key anywhere in the two files fails, all problems in one message. The files are parsed by the library
+that DVC uses, so that `1e-3` is the same number to both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ganscribe import schema
+from ganscribe.runtime import project_root
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: run this from the project's top folder") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from None
+
+
+def _keys_at(shape: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The keys that `shape` has at `location`, for a hint at what a mistyped key was meant to be."""
+    for part in location:
+        if is_dataclass(shape):
+            shape = get_type_hints(shape).get(str(part))
+        else:
+            shape = next((a for a in reversed(get_args(shape)) if is_dataclass(a)), None)
+    return [field.name for field in fields(shape)] if is_dataclass(shape) else []
+
+
+def _problems(path: Path, shape: type, error: ValidationError) -> list[str]:
+    lines = []
+    for entry in error.errors():
+        location = entry["loc"]
+        where = f"{path}: {'.'.join(map(str, location)) or 'the whole file'}"
+        if entry["type"] == "unexpected_keyword_argument":
+            near = difflib.get_close_matches(str(location[-1]), _keys_at(shape, location[:-1]), n=1)
+            lines.append(
+                f"{where}: unknown key" + (f", did you mean {near[0]!r}?" if near else ": remove it")
+            )
+        elif entry["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+            lines.append(f"{where}: missing, add it")
+        else:
+            lines.append(f"{where}: {entry['input']!r} is wrong: {entry['msg']}")
+    return lines
+
+
+def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
+    try:
+        # As JSON, whose strict mode takes a mapping for a dataclass and a list for a tuple, and nothing else.
+        return TypeAdapter(shape).validate_json(json.dumps(_read_yaml(path), default=str)), []
+    except ValidationError as error:
+        return None, _problems(path, shape, error)
+
+
+def _cross_check(params: schema.Params, scale: schema.Scale, path: Path) -> list[str]:
+    """What no single key shows: splits that do not add up, runs without a cap, an untrained judge."""
+    problems = []
+    if abs(sum(params.captions.split) - 1) > 1e-9:
+        problems.append(f"params.yaml: captions.split: {params.captions.split} must add up to 1")
+    for family, runs, caps in (
+        ("gan", params.gan.runs, scale.max_updates.gan),
+        ("classifier", params.classifier.runs, scale.max_updates.classifier),
+    ):
+        for name in sorted(set(runs) - set(caps)):
+            problems.append(f"{path}: max_updates.{family}.{name}: missing, add it (null: no cap)")
+        for name in sorted(set(caps) - set(runs)):
+            problems.append(f"{path}: max_updates.{family}.{name}: params.yaml has no such run, remove it")
+    trained = {(run.dataset, run.network) for run in params.classifier.runs.values()}
+    for name, run in params.gan.runs.items():
+        if (run.dataset, params.judge) not in trained:
+            problems.append(
+                f"params.yaml: judge: {params.judge!r} is not trained on {run.dataset}, which gan.runs.{name} "
+                "uses: add it to classifier.runs or choose another judge"
+            )
+    return problems
+
+
+def read(folder: Path = Path()) -> tuple[schema.Params, schema.Scale]:
+    """Read and check params.yaml and the file of its scale in `folder`.
+
+    Raises ValueError with every problem of both files, FileNotFoundError where one is missing.
+    """
+    params_path = folder / "params.yaml"
+    params, problems = _parse(params_path, schema.Params)
+    name = params.scale if params else (_read_yaml(params_path) or {}).get("scale")
+    scale_path = folder / "params" / f"{name}.yaml"
+    if not scale_path.exists():
+        scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))
+        problems.append(f"{params_path}: scale: {name!r} is unknown, choose one of {', '.join(scales)}")
+        raise ValueError("\n".join(problems))
+    scale, more = _parse(scale_path, schema.Scale)
+    problems += more
+    if params and scale:
+        problems += _cross_check(params, scale, scale_path)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return params, scale
+
+
+def _source(params: schema.Params, scale: schema.Scale, name: str) -> schema.Source:
+    entry: schema.SourceEntry = getattr(params.sources, name)
+    kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
+    if kind == "local" and entry.folder is None:
+        raise ValueError(
+            f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
+        )
+    folder = None
+    if kind == "local" and entry.folder is not None:
+        folder = str((project_root() / Path(entry.folder).expanduser()).resolve())
+    return schema.Source(
+        name=name,
+        source=kind,
+        folder=folder,
+        archive=entry.archive,
+        scenes=scale.amounts.scenes,
+        seed=params.data.seed,
+    )
+
+
+def _captions(params: schema.Params, scale: schema.Scale) -> schema.Captions:
+    size, cap = params.captions.vocabulary_size, scale.amounts.vocabulary
+    return replace(
+        params.captions,
+        count=scale.amounts.captions,
+        seed=params.data.seed,
+        vocabulary_size=size if cap is None else min(size, cap),
+    )
+
+
+def _run(runs: dict[str, Any], name: str | None, family: str) -> Any:
+    if name not in runs:
+        raise ValueError(
+            f"params.yaml: {family}.runs has no {name!r}: choose one of {', '.join(sorted(runs))}"
+        )
+    return runs[name]
+
+
+def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
+    """The parameters of one stage, from the checked files in `folder`.
+
+    `section` is one of source (name: a data set), captions, features, classifier (name: a run), gan (name: a
+    run), gan_evaluation (name: a run), captioner, captioner_evaluation. Raises ValueError for a bad file or
+    an unknown name.
+    """
+    params, scale = read(folder)
+    caps = scale.max_updates
+    if section == "source":
+        return _source(params, scale, str(name))
+    if section == "captions":
+        return _captions(params, scale)
+    if section == "features":
+        return params.features
+    if section == "classifier":
+        family = params.classifier
+        recipe = asdict(_run(family.runs, name, section))
+        return schema.ClassifierRun(
+            **recipe, seed=family.seed, precision=family.precision, max_updates=caps.classifier[str(name)]
+        )
+    if section == "gan":
+        recipe = asdict(_run(params.gan.runs, name, section))
+        shared = {key: getattr(params.gan, key) for key in ("seed", "precision", "log_every", "snapshots")}
+        return schema.GanRun(**recipe, **shared, max_updates=caps.gan[str(name)])
+    if section == "gan_evaluation":
+        run = _run(params.gan.runs, name, "gan")
+        return schema.GanEvaluation(
+            dataset=run.dataset,
+            classes=run.classes,
+            splits=run.splits,
+            judge=params.judge,
+            num_samples=scale.amounts.gan_samples,
+            seed=params.gan.seed,
+        )
+    if section == "captioner":
+        shared = {
+            field.name: getattr(params.captioner, field.name) for field in fields(schema.CaptionerRecipe)
+        }
+        seed, precision = params.captioner.seed, params.captioner.precision
+        return schema.CaptionerTraining(**shared, seed=seed, precision=precision, max_updates=caps.captioner)
+    if section == "captioner_evaluation":
+        captioner = params.captioner
+        return replace(captioner.evaluation, seed=captioner.seed, precision=captioner.precision)
+    raise ValueError(f"config has no section {section!r}")

@@ -1,0 +1,1 @@
+"""Sources, images, scenes, COCO, feature shards and tokens: everything before a network."""

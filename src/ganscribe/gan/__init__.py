@@ -1,0 +1,1 @@
+"""The GAN family: objectives, networks and the one training loop."""

@@ -1,0 +1,1 @@
+"""The metrics of the field, through the libraries that define them."""

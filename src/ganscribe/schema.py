@@ -1,0 +1,282 @@
+"""The shapes of params.yaml and params/<scale>.yaml, and of what each stage gets from them.
+
+DVC tracks the values in the two files, not this module: a default below is never changed, or artifacts made
+with the old one would pass for current.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+Kind = Literal["sample", "download", "local"]
+Dataset = Literal["mnist", "cifar10"]
+Precision = Literal["auto", "bf16", "fp32"]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Betas = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Source:
+    """Where one data set comes from. `folder` is absolute or relative to the main repository."""
+
+    name: str
+    source: Kind
+    folder: str | None
+    archive: bool
+    scenes: Count
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Captions:
+    """Which captions are kept, how they are split and how large the vocabulary is."""
+
+    split: tuple[Share, Share, Share]
+    split_by: Literal["image", "caption"]
+    vocabulary_size: Annotated[int, Field(ge=5)]
+    count: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Features:
+    """How Inception-v3 features are extracted and stored."""
+
+    crop: Literal["none", "center"]
+    precision: Precision
+    batch_size: Count
+    images_per_shard: Count
+    max_bad_images: Share
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ClassifierRecipe:
+    """One entry of `classifier.runs`."""
+
+    network: str
+    dataset: Dataset
+    options: dict[str, Any]
+    optimiser: Literal["adam", "sgd"]
+    learning_rate: Rate
+    betas: Betas
+    momentum: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "step"]
+    batch_size: Count
+    epochs: Count
+    shift: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ClassifierRun(ClassifierRecipe):
+    """One classifier's training: its recipe, the family's seed and precision, the scale's cap."""
+
+    seed: int
+    precision: Precision
+    max_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GanRecipe:
+    """One entry of `gan.runs`."""
+
+    objective: str
+    networks: str
+    dataset: Dataset
+    splits: list[Literal["train", "val"]]
+    optimiser: Literal["adam", "rmsprop", "sgd"]
+    learning_rate: Rate
+    betas: Betas
+    batch_size: Count
+    noise_dim: Count
+    noise: Literal["uniform", "normal"]
+    steps: Count
+    sample_every: Count
+    classes: list[int] | None = None  # None: all
+    critic_steps: Count = 1
+    shuffle: bool = True  # False: the file's own order
+    label_smoothing: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GanRun(GanRecipe):
+    """One GAN's training: its recipe, the family's settings, the scale's cap."""
+
+    seed: int
+    precision: Precision
+    log_every: Count
+    snapshots: Count
+    max_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GanEvaluation:
+    """What a GAN is scored against, and by whom."""
+
+    dataset: Dataset
+    classes: list[int] | None
+    splits: list[str]
+    judge: str
+    num_samples: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Decoding:
+    """One way to turn probabilities into a caption."""
+
+    method: Literal["greedy", "beam", "sample"]
+    width: Count = 1
+    length_penalty: float = 0.0
+    temperature: Rate = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0  # 0: all words
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CaptionerEvaluation:
+    """How captions are decoded and how many attention figures are drawn."""
+
+    decodings: Annotated[dict[str, Decoding], Field(min_length=1)]
+    max_length: Count
+    figures: Annotated[int, Field(ge=0)]
+    seed: int = 0
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CaptionerRecipe:
+    """The captioner's network and training."""
+
+    embedding_dim: Count
+    units: Count
+    encoder_dim: Count
+    optimiser: Literal["adam"]
+    learning_rate: Rate
+    batch_size: Count
+    epochs: Count
+    log_every: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CaptionerTraining(CaptionerRecipe):
+    """The captioner's training: its recipe, the family's seed and precision, the scale's cap."""
+
+    seed: int
+    precision: Precision
+    max_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class SourceEntry:
+    """One entry of `sources`: `scale` leaves the choice to params/<scale>.yaml."""
+
+    source: Literal["scale", "sample", "download", "local"]
+    folder: str | None
+    archive: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Sources:
+    """`sources` of params.yaml."""
+
+    mnist: SourceEntry
+    cifar10: SourceEntry
+    coco: SourceEntry
+    inception: SourceEntry
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Data:
+    """`data` of params.yaml."""
+
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ClassifierFamily:
+    """`classifier` of params.yaml."""
+
+    seed: int
+    precision: Precision
+    runs: dict[str, ClassifierRecipe]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class GanFamily:
+    """`gan` of params.yaml."""
+
+    seed: int
+    precision: Precision
+    log_every: Count
+    snapshots: Count
+    runs: dict[str, GanRecipe]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CaptionerFamily(CaptionerRecipe):
+    """`captioner` of params.yaml."""
+
+    seed: int
+    precision: Precision
+    evaluation: CaptionerEvaluation
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Params:
+    """params.yaml as a whole."""
+
+    scale: str
+    sources: Sources
+    data: Data
+    captions: Captions
+    features: Features
+    classifier: ClassifierFamily
+    judge: str
+    gan: GanFamily
+    captioner: CaptionerFamily
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ScaleSources:
+    """`sources` of a scale."""
+
+    mnist: Kind
+    cifar10: Kind
+    coco: Kind
+    inception: Kind
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Amounts:
+    """How much of the data a scale takes."""
+
+    scenes: Count
+    captions: Count
+    vocabulary: Count | None
+    gan_samples: Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class MaxUpdates:
+    """At most this many updates of any network; None: the recipe's own budget."""
+
+    classifier: dict[str, Count | None]
+    gan: dict[str, Count | None]
+    captioner: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Scale:
+    """params/<scale>.yaml as a whole."""
+
+    sources: ScaleSources
+    amounts: Amounts
+    max_updates: MaxUpdates
