@@ -21,7 +21,7 @@ from ganscribe import schema
 from ganscribe.runtime import project_root
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def _problems(path: Path, shape: type, error: ValidationError) -> list[str]:
 def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
     try:
         # As JSON, whose strict mode takes a mapping for a dataclass and a list for a tuple, and nothing else.
-        return TypeAdapter(shape).validate_json(json.dumps(_read_yaml(path), default=str)), []
+        return TypeAdapter(shape).validate_json(json.dumps(read_yaml(path), default=str)), []
     except ValidationError as error:
         return None, _problems(path, shape, error)
 
@@ -82,8 +82,8 @@ def _cross_check(params: schema.Params, scale: schema.Scale, path: Path) -> list
     for name, run in params.gan.runs.items():
         if (run.dataset, params.judge) not in trained:
             problems.append(
-                f"params.yaml: judge: {params.judge!r} is not trained on {run.dataset}, which gan.runs.{name} "
-                "uses: add it to classifier.runs or choose another judge"
+                f"params.yaml: judge: {params.judge!r} is not trained on {run.dataset}, which gan.runs.{name}"
+                " uses: add it to classifier.runs or choose another judge"
             )
     return problems
 
@@ -95,7 +95,7 @@ def read(folder: Path = Path()) -> tuple[schema.Params, schema.Scale]:
     """
     params_path = folder / "params.yaml"
     params, problems = _parse(params_path, schema.Params)
-    name = params.scale if params else (_read_yaml(params_path) or {}).get("scale")
+    name = params.scale if params else (read_yaml(params_path) or {}).get("scale")
     scale_path = folder / "params" / f"{name}.yaml"
     if not scale_path.exists():
         scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))

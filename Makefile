@@ -1,0 +1,36 @@
+# make repro: the whole pipeline at the scale of params.yaml; make test: lint, types, tests.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: repro test benchmark plots ui lock
+
+repro: .venv/.installed
+	dvc repro
+
+test: .venv/.installed
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -n 2
+
+benchmark: .venv/.installed
+	python benchmarks
+
+plots: .venv/.installed
+	dvc plots show
+
+ui: .venv/.installed
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+# Pinned versions with hashes; needs uv.
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganscribe needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
