@@ -1,0 +1,289 @@
+"""MLflow runs: one a trained model (training opens it, evaluation reopens it by its key), one a stage.
+
+The store is `sqlite:///<main repository>/mlflow.db`, artifacts lie in `<main repository>/mlartifacts`, so
+that `dvc exp run --temp` and `--queue` lose nothing with their folders; `MLFLOW_TRACKING_URI` overrides both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from ganscribe import origin
+from ganscribe.checkpoint import Interrupted
+from ganscribe.runtime import project_root
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+FLUSH_SECONDS = 1.0
+MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def open_client() -> MlflowClient:
+    """A client of the tracking store; creates the store on first use, under a lock."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from mlflow.tracking import MlflowClient
+
+    uri = tracking_uri()
+    # Two processes that both find a fresh sqlite file empty would both create its tables.
+    with filelock.FileLock(project_root() / "mlflow.db.lock"):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    with filelock.FileLock(project_root() / "mlflow.db.lock"):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        # A server decides itself where artifacts go; a database would put them under the working folder.
+        is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
+        location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+
+
+def find_runs(client: MlflowClient, run_key: str) -> list[Run]:
+    """The runs tagged `run_key` in any experiment, newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    newest_first = ["attributes.start_time DESC"]
+    return list(client.search_runs(experiments, f"tags.run_key = '{run_key}'", order_by=newest_first))
+
+
+def find_run(client: MlflowClient, run_key: str) -> Run | None:
+    """The run whose model the key `run_key` stands for: the newest FINISHED one, else the newest."""
+    runs = find_runs(client, run_key)
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    return next(iter(finished or runs), None)
+
+
+def _flatten(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+class TrackedRun:
+    """One open MLflow run. Points that a reopened run already has are dropped: training is deterministic, so
+    that a resumed one makes the same points again."""
+
+    def __init__(self, client: MlflowClient, run: Run, *, registered_name: str, is_reopened: bool) -> None:
+        self.client = client
+        self.run_id: str = run.info.run_id
+        self.registered_name = registered_name
+        self._is_reopened = is_reopened
+        self._seen: dict[str, set[int]] = {}
+        self._buffer: list[Any] = []
+        self._flushed_at = time.monotonic()
+
+    def _is_known(self, key: str, step: int) -> bool:
+        if not self._is_reopened:
+            return False
+        if key not in self._seen:
+            history = self.client.get_metric_history(self.run_id, key)
+            self._seen[key] = {metric.step for metric in history}
+        return step in self._seen[key]
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Add one row of metrics at `step`; written in batches, about one a second."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        for key, value in metrics.items():
+            if not self._is_known(key, step):
+                self._buffer.append(Metric(key, float(value), now, step))
+        if time.monotonic() - self._flushed_at >= FLUSH_SECONDS or len(self._buffer) >= MAX_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what `log` has gathered."""
+        for start in range(0, len(self._buffer), MAX_BATCH):
+            self.client.log_batch(self.run_id, metrics=self._buffer[start : start + MAX_BATCH])
+        self._buffer.clear()
+        self._flushed_at = time.monotonic()
+
+    def score(self, scores: dict[str, Any]) -> None:
+        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        metrics, tags = [], []
+        for key, value in _flatten(scores).items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                metrics.append(Metric(key, float(value), now, 0))
+            else:
+                tags.append(RunTag(key, str(value)))
+        self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
+
+    def log_files(self, path: str | Path, folder: str | None = None) -> None:
+        """Add a file, or a folder's content, to the run's artifacts under `folder`."""
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} cannot be logged: there is no such file or folder")
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_model(self, kind: str, path: str | Path) -> None:
+        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`."""
+        from ganscribe import serving
+
+        version = serving.log_model(
+            kind, Path(path), run_id=self.run_id, registered_name=self.registered_name, uri=tracking_uri()
+        )
+        self.client.set_registered_model_alias(self.registered_name, "candidate", version)
+
+
+@contextlib.contextmanager
+def _system_metrics(run_id: str, resume: bool) -> Iterator[None]:
+    """Sample processor, memory, disk and network every ten seconds, and once at the end of a short run."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(
+        run_id, sampling_interval=10, resume_logging=resume, tracking_uri=tracking_uri()
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+        monitor.collect_metrics()
+        monitor.publish_metrics(monitor.aggregate_metrics())
+        monitor.mlflow_logger.flush()
+
+
+def _describe(client: MlflowClient, run: Run, *, params: dict[str, Any], inputs: list[str]) -> None:
+    """Add parameters, input data sets and the uncommitted changes; a reopened run gets what it lacks."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+    run_id = run.info.run_id
+    hashes, changes = origin.input_hashes(inputs), origin.git_changes()
+    tags = {f"input.{path}": md5 for path, md5 in hashes.items()}
+    tags |= {"params.sha256": origin.params_sha256(params), "git.dirty": str(bool(changes)).lower()}
+    new = [Param(key, str(value)) for key, value in _flatten(params).items() if key not in run.data.params]
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    for start in range(0, len(new), 100):  # MLflow's own limit
+        client.log_batch(run_id, params=new[start : start + 100])
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(
+        run_id,
+        [
+            DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})), context)
+            for path, md5 in hashes.items()
+        ],
+    )
+    if changes:
+        client.log_text(run_id, changes, "git.diff")
+
+
+def _open_run(
+    client: MlflowClient, *, family: str, name: str, run_key: str | None, tags: dict[str, str]
+) -> tuple[Run, bool]:
+    """The unfinished run tagged `run_key` (killed, failed or left RUNNING by a SIGKILL), else a new one."""
+    for newest in find_runs(client, run_key)[:1] if run_key else []:
+        if newest.info.status != "FINISHED":
+            client.update_run(newest.info.run_id, status="RUNNING")
+            return newest, True
+    run = client.create_run(
+        _experiment_id(client, f"ganscribe/{family}"),
+        run_name=f"{name}-{tags['scale']}",
+        tags=tags | ({"run_key": run_key} if run_key else {}),
+    )
+    return run, False
+
+
+@contextlib.contextmanager
+def _closing(tracked: TrackedRun) -> Iterator[None]:
+    """End the run by how the block ends: FINISHED, KILLED (a signal) or FAILED."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except (Interrupted, KeyboardInterrupt):
+        status = "KILLED"
+        raise
+    finally:
+        tracked.flush()
+        tracked.client.set_terminated(tracked.run_id, status)
+
+
+@contextlib.contextmanager
+def training_run(
+    *, family: str, name: str, run_key: str | None, params: dict[str, Any], inputs: list[str]
+) -> Iterator[TrackedRun]:
+    """The run of one training, with system metrics; an unfinished run of the same `run_key` is continued.
+
+    `inputs` are paths relative to the working folder. `Interrupted` ends the run as KILLED.
+    """
+    client = open_client()
+    tags = origin.tags(name)
+    run, is_reopened = _open_run(client, family=family, name=name, run_key=run_key, tags=tags)
+    tracked = TrackedRun(client, run, registered_name=f"ganscribe-{family}-{name}", is_reopened=is_reopened)
+    with _closing(tracked):
+        _describe(client, run, params=params, inputs=inputs)
+        with _system_metrics(tracked.run_id, is_reopened):
+            yield tracked
+
+
+@contextlib.contextmanager
+def stage_run(
+    name: str, *, params: dict[str, Any], inputs: list[str], run_key: str | None = None
+) -> Iterator[TrackedRun]:
+    """A run of its own for a stage that trains nothing."""
+    with training_run(family="pipeline", name=name, run_key=run_key, params=params, inputs=inputs) as tracked:
+        yield tracked
+
+
+@contextlib.contextmanager
+def reopened_run(run_key: str, *, family: str, name: str) -> Iterator[TrackedRun]:
+    """The training's run, to add scores to; where the store has none, a light one tagged `restored`."""
+    client = open_client()
+    run = find_run(client, run_key)
+    if run is None:
+        tags = origin.tags(name) | {"restored": "true"}
+        run, _ = _open_run(client, family=family, name=name, run_key=run_key, tags=tags)
+        client.set_terminated(run.info.run_id)
+    tracked = TrackedRun(client, run, registered_name=f"ganscribe-{family}-{name}", is_reopened=True)
+    try:
+        yield tracked
+    finally:
+        tracked.flush()
+
+
+def link_run(run_key: str, *, family: str, name: str, scores: dict[str, Any], lock_sha256: str) -> str:
+    """Tie the run of a model to the current pipeline; returns `trained`, `linked` or `restored`.
+
+    A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
+    `linked.<pipeline>`; where the store has no run with the key, a light one is made from `scores`.
+    """
+    client = open_client()
+    run = find_run(client, run_key)
+    pipeline = origin.pipeline()
+    if run is not None and "restored" not in run.data.tags:
+        if run.data.tags.get("pipeline") == pipeline:
+            return "trained"
+        client.set_tag(run.info.run_id, f"linked.{pipeline}", lock_sha256)
+        return "linked"
+    with reopened_run(run_key, family=family, name=name) as tracked:
+        tracked.score(scores)
+        client.set_tag(tracked.run_id, f"linked.{pipeline}", lock_sha256)
+    return "restored"
