@@ -13,6 +13,7 @@ import pickle
 import shutil
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -46,9 +47,12 @@ class Checkpoint:
             path = self.directory / name
             if not path.exists():
                 continue
+            if not zipfile.is_zipfile(path):
+                problems.append(f"{path}: cut off or not a checkpoint")
+                continue
             try:
                 return load_torch(path)
-            except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
                 problems.append(f"{path}: {error}")
         if problems:
             raise ValueError(

@@ -20,6 +20,7 @@ NEUTRAL = frozenset(
         "ganscribe/__init__.py",
         "ganscribe/checkpoint.py",
         "ganscribe/config.py",
+        "ganscribe/origin.py",
         "ganscribe/plots.py",
         "ganscribe/provenance.py",
         "ganscribe/runtime.py",

@@ -1,0 +1,25 @@
+"""What every test shares: where the project and the real data are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The repository's top folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The real data (see README); the test is skipped where they are absent."""
+    folder = Path(os.environ.get("GANSCRIBE_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set GANSCRIBE_TEST_DATA")
+    return folder.resolve()

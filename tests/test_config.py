@@ -1,0 +1,108 @@
+"""config.py: the project's own files load; every kind of mistake is named, all of them at once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganscribe import config
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path) -> Path:
+    shutil.copy(project / "params.yaml", tmp_path)
+    shutil.copytree(project / "params", tmp_path / "params")
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("scale", ["sample", "full", "tiny"])
+def test_every_section_of_the_projects_own_files_loads(folder: Path, scale: str) -> None:
+    edit(folder / "params.yaml", "scale: sample ", f"scale: {scale} ")
+    for section, name in [
+        ("source", "mnist"),
+        ("captions", None),
+        ("features", None),
+        ("classifier", "lenet5"),
+        ("gan", "dcgan"),
+        ("gan_evaluation", "dcgan"),
+        ("captioner", None),
+        ("captioner_evaluation", None),
+    ]:
+        config.load(section, name, folder)
+
+
+def test_recipes_are_those_of_the_specification(project: Path) -> None:
+    run = config.load("gan", "dcgan", project)
+    assert (run.steps, run.batch_size, run.noise_dim, run.noise) == (1950, 128, 96, "uniform")
+    assert (run.optimiser, run.learning_rate, run.betas) == ("adam", 1e-3, (0.5, 0.999))
+    captioner = config.load("captioner", folder=project)
+    assert (captioner.embedding_dim, captioner.units, captioner.batch_size, captioner.epochs) == (
+        256,
+        512,
+        64,
+        20,
+    )
+
+
+def test_all_problems_come_in_one_message(folder: Path) -> None:
+    edit(folder / "params.yaml", "  crop: none", "  crap: none")
+    edit(folder / "params.yaml", "units: 512", "units: lots")
+    edit(folder / "params.yaml", "steps: 1950, ", "")
+    edit(folder / "params" / "sample.yaml", "captioner: 400", "captioner: -4")
+    with pytest.raises(ValueError) as raised:
+        config.load("features", folder=folder)
+    message = str(raised.value)
+    assert "features.crap: unknown key, did you mean 'crop'?" in message
+    assert "captioner.units: 'lots' is wrong" in message
+    assert "gan.runs.dcgan.steps: missing" in message
+    assert "sample.yaml: max_updates.captioner: -4 is wrong" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("split: [0.8, 0.1, 0.1]", "split: [0.8, 0.1, 0.2]", "must add up to 1"),
+        ("judge: lenet5", "judge: resnet99", "'resnet99' is not trained on mnist"),
+        ("scale: sample ", "scale: huge ", "'huge' is unknown, choose one of full, sample, tiny"),
+        ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
+        ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
+        ("noise: uniform", "noise: unifrom", "'unifrom' is wrong"),
+        ("    lsgan: {", "    wgan: {", "max_updates.gan.wgan: missing"),
+        ("sources: ", "sources: [", "is no valid YAML"),
+        ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
+    ],
+)
+def test_one_mistake_is_named(folder: Path, old: str, new: str, expected: str) -> None:
+    edit(folder / "params.yaml", old, new)
+    with pytest.raises(ValueError, match="params") as raised:
+        config.load("source", "mnist", folder)
+    assert expected in str(raised.value)
+
+
+def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:
+    edit(folder / "params.yaml", "learning_rate: 1.0e-3, betas: [0.5", "learning_rate: 2e-3, betas: [0.5")
+    assert config.load("gan", "gan", folder).learning_rate == 0.002
+
+
+def test_a_stage_ends_with_the_message_and_no_traceback(folder: Path, project: Path) -> None:
+    edit(folder / "params.yaml", "  crop: none", "  crap: none")
+    done = subprocess.run(
+        [sys.executable, project / "stages" / "download.py", "mnist"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "did you mean 'crop'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["params", "params.yaml"]

@@ -1,0 +1,180 @@
+"""dvc.yaml against the code: a change of code or parameters re-runs every stage that it can change."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from ganscribe import config
+from ganscribe.provenance import code_files
+
+Keys = tuple[str, ...]
+
+# Any of these may stand in for a string of params.yaml; the first that the checks accept is taken.
+WORDS = (
+    "fp32",
+    "local",
+    "image",
+    "caption",
+    "center",
+    "val",
+    "normal",
+    "sgd",
+    "cifar10",
+    "step",
+    "beam",
+    "other",
+)
+
+
+@pytest.fixture(scope="module")
+def stages(project: Path) -> list[Any]:
+    with Repo(str(project)) as repo:
+        return list(repo.index.stages)
+
+
+def script_of(stage: Any, project: Path) -> Path:
+    return project / stage.cmd.split()[1]
+
+
+def test_every_stage_depends_on_the_code_that_it_imports_and_on_no_other(
+    stages: list[Any], project: Path
+) -> None:
+    problems = []
+    for stage in stages:
+        needed = {path.relative_to(project).as_posix() for path in code_files(script_of(stage, project))}
+        listed = {
+            Path(dep.fs_path).relative_to(project).as_posix()
+            for dep in stage.deps
+            if dep.protocol in ("local", None) and dep.fs_path and Path(dep.fs_path).suffix == ".py"
+        }
+        problems += [f"{stage.addressing}: add {path}" for path in sorted(needed - listed)]
+        problems += [f"{stage.addressing}: remove {path}" for path in sorted(listed - needed)]
+    assert not problems, "\n".join(problems)
+
+
+def leaves(tree: Any, path: Keys = ()) -> Iterator[Keys]:
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from leaves(value, (*path, str(key)))
+    else:
+        yield path
+
+
+def with_value(tree: dict[str, Any], path: Keys, value: Any) -> dict[str, Any]:
+    tree = copy.deepcopy(tree)
+    node = tree
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return tree
+
+
+def other_values(value: Any) -> list[Any]:
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, float):
+        return [value * 0.5 or 0.25]
+    if isinstance(value, list):
+        return [value[1:] + value[:1], ["val"]] if value != ["val"] else [["train"]]
+    if isinstance(value, dict):
+        return [{"k": 1}]
+    if value is None:
+        return [7, "elsewhere", [7]]
+    return [word for word in WORDS if word != value]
+
+
+def sections(stage: Any, project: Path) -> list[tuple[str, str | None]]:
+    """The `config.load` calls in the stage's script, with the stage's own argument for a name."""
+    words = stage.cmd.split()
+    found = []
+    for node in ast.walk(ast.parse(Path(project / words[1]).read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("config.load", "load") and node.args:
+            section, *rest = node.args
+            assert isinstance(section, ast.Constant)
+            name = rest[0].value if rest and isinstance(rest[0], ast.Constant) else None
+            found.append((section.value, name if name or not rest else words[2]))
+    return found
+
+
+def tracked(stage: Any) -> set[tuple[str, Keys]]:
+    return {
+        (Path(dep.fs_path).name, tuple(key.split(".")))
+        for dep in stage.deps
+        if hasattr(dep, "params")
+        for key in dep.params
+    }
+
+
+def dump(tree: dict[str, Any], path: Path) -> None:
+    stream = io.StringIO()
+    YAML(typ="safe", pure=True).dump(tree, stream)
+    path.write_text(stream.getvalue())
+
+
+def loaded(stages: list[Any], project: Path, folder: Path) -> dict[str, Any]:
+    return {
+        stage.addressing: [
+            asdict(config.load(section, name, folder)) for section, name in sections(stage, project)
+        ]
+        for stage in stages
+    }
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "sample.yaml"])
+def test_every_parameter_that_a_stage_reads_is_tracked(
+    stages: list[Any], project: Path, tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "params").mkdir()
+    paths = {"params.yaml": tmp_path / "params.yaml", "sample.yaml": tmp_path / "params" / "sample.yaml"}
+    trees = {
+        "params.yaml": config.read_yaml(project / "params.yaml"),
+        "sample.yaml": config.read_yaml(project / "params" / "sample.yaml"),
+    }
+    for entry in trees["params.yaml"]["sources"].values():
+        entry["folder"] = "somewhere"  # so that `local` is a value that loads
+    for name, path in paths.items():
+        dump(trees[name], path)
+    before = loaded(stages, project, tmp_path)
+
+    problems = []
+    for leaf in leaves(trees[file]):
+        if leaf == ("scale",):
+            continue  # chooses the file itself
+        value = trees[file]
+        for key in leaf:
+            value = value[key]
+        for other in other_values(value):
+            dump(with_value(trees[file], leaf, other), paths[file])
+            try:
+                after = loaded(stages, project, tmp_path)
+            except ValueError:
+                continue
+            break
+        else:
+            problems.append(f"{file}: {'.'.join(leaf)}: the test has no other valid value for {value!r}")
+            continue
+        for stage in stages:
+            follows = any(name == file and leaf[: len(key)] == key for name, key in tracked(stage))
+            if before[stage.addressing] != after[stage.addressing] and not follows:
+                problems.append(f"{stage.addressing} reads {file}: {'.'.join(leaf)}, but does not track it")
+    assert not problems, "\n".join(problems)
+
+
+def test_every_run_has_its_curves_in_the_plots(project: Path) -> None:
+    plots = (project / "dvc.yaml").read_text().split("\nplots:\n")[1]
+    params = config.read_yaml(project / "params.yaml")
+    for family, curves in (("gan", "curves/gan"), ("classifier", "curves/classifiers")):
+        for run in params[family]["runs"]:
+            assert f"{curves}/{run}.csv" in plots

@@ -1,0 +1,34 @@
+"""Rules of the house that no other tool checks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOMS = {"ruamel": {"config.py"}, "mlflow": {"tracking.py", "serving.py"}, "click": {"cli.py"}}
+
+
+@pytest.mark.parametrize("library", sorted(ROOMS))
+def test_a_library_is_imported_in_its_own_room_alone(project: Path, library: str) -> None:
+    pattern = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
+    users = {path.name for path in (project / "src").rglob("*.py") if pattern.search(path.read_text())}
+    assert users <= ROOMS[library]
+
+
+def test_modules_are_short_enough_to_read(project: Path) -> None:
+    files = [*(project / "src").rglob("*.py"), *(project / "stages").glob("*.py")]
+    assert files
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 300] == []
+
+
+def test_no_large_file_is_in_git(project: Path) -> None:
+    if not (project / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout
+    files = [project / name for name in listed.split("\0") if name]
+    assert [file.name for file in files if file.is_file() and file.stat().st_size > 1_500_000] == []
