@@ -123,10 +123,14 @@ def dump(tree: dict[str, Any], path: Path) -> None:
     path.write_text(stream.getvalue())
 
 
+def as_plain(value: Any) -> Any:
+    return value if isinstance(value, str) else asdict(value)
+
+
 def loaded(stages: list[Any], project: Path, folder: Path) -> dict[str, Any]:
     return {
         stage.addressing: [
-            asdict(config.load(section, name, folder)) for section, name in sections(stage, project)
+            as_plain(config.load(section, name, folder)) for section, name in sections(stage, project)
         ]
         for stage in stages
     }

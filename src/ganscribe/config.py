@@ -151,12 +151,14 @@ def _run(runs: dict[str, Any], name: str | None, family: str) -> Any:
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
     """The parameters of one stage, from the checked files in `folder`.
 
-    `section` is one of source (name: a data set), captions, features, classifier (name: a run), gan (name: a
+    `section` is one of scale (its name), source (name: a data set), captions, features, classifier (name: a run), gan (name: a
     run), gan_evaluation (name: a run), captioner, captioner_evaluation. Raises ValueError for a bad file or
     an unknown name.
     """
     params, scale = read(folder)
     caps = scale.max_updates
+    if section == "scale":
+        return params.scale
     if section == "source":
         return _source(params, scale, str(name))
     if section == "captions":

@@ -1,0 +1,139 @@
+"""One self-contained page: scores, curves, sample grids, captions with attention maps, provenance."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+_MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg": "image/jpeg"}
+# Columns where more is better, for the highlighted best of a table; in the others less is.
+_MORE_IS_BETTER = frozenset(
+    {"is", "precision", "recall", "modes", "accuracy", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR"}
+    | {"ROUGE-L", "CIDEr", "SPICE"}
+)
+_LESS_IS_BETTER = frozenset({"fid", "kid", "kl", "swd", "error", "nll", "ece", "loss", "perplexity"})
+
+
+def data_url(path: Path) -> str:
+    """The picture at `path` as a `data:` URL, so that the page needs no other file."""
+    return f"data:{_MEDIA[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def format_number(value: object) -> str:
+    """A number as people read it: four significant digits, whole numbers whole, text as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def score_table(folder: Path) -> dict[str, Any]:
+    """The JSON files of `folder` as one table: a row a file; text that all share goes to the notes."""
+    records = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    columns = list(dict.fromkeys(key for record in records.values() for key in record))
+    plain = [key for key in columns if not any(isinstance(r.get(key), list | dict) for r in records.values())]
+    notes = [
+        key
+        for key in plain
+        if all(isinstance(r.get(key), str) for r in records.values())
+        and len({r[key] for r in records.values()}) == 1
+    ]
+    shown = [key for key in plain if key not in notes]
+    rows = []
+    for name, record in records.items():
+        cells = [
+            (format_number(record.get(key, "")), _is_best(key, record, records.values())) for key in shown
+        ]
+        rows.append({"name": name, "cells": cells})
+    first: dict[str, Any] = next(iter(records.values()), {})
+    return {"columns": shown, "rows": rows, "notes": {key: first[key] for key in notes}}
+
+
+def _is_best(key: str, record: dict[str, Any], records: Any) -> bool:
+    values = [r[key] for r in records if isinstance(r.get(key), int | float)]
+    if len(values) < 2 or not isinstance(record.get(key), int | float):
+        return False
+    if key in _MORE_IS_BETTER:
+        return bool(record[key] == max(values))
+    return key in _LESS_IS_BETTER and bool(record[key] == min(values))
+
+
+def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
+    """The columns of the CSV at `path` against its first, as SVG that suits a light and a dark page."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    table = pd.read_csv(path)
+    step, *others = table.columns
+    chosen = [c for c in (columns or others) if c in table and c != "epoch" and table[c].notna().any()]
+    grey = "#888888"
+    style: Any = {"svg.hashsalt": "ganscribe", "svg.fonttype": "none", "font.size": 8, "text.color": grey}
+    style |= {"axes.edgecolor": grey, "axes.labelcolor": grey, "xtick.color": grey, "ytick.color": grey}
+    with pyplot.rc_context(style):
+        figure, axes = pyplot.subplots(figsize=(5, 2.2), layout="constrained")
+        for column in chosen:
+            points = table[[step, column]].dropna()
+            axes.plot(points[step], points[column], label=column.replace("_", " "), linewidth=1)
+        axes.set_xlabel(step)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, labelcolor=grey)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+    svg = stream.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _pictures(folder: Path, names: Sequence[str]) -> list[dict[str, str]]:
+    found = [path for name in names for path in sorted(folder.glob(name))]
+    return [{"name": path.stem.replace("_", " "), "url": data_url(path)} for path in found]
+
+
+def gan_entry(root: Path, run: str) -> dict[str, Any]:
+    """What the page shows of one GAN: its samples, its animation, its curves."""
+    plots = root / "plots"
+    pictures = _pictures(plots / "gan_scores" / run, ["samples.png", "neighbours.png"])
+    pictures += _pictures(plots / "gan" / run, ["animation.*", "interpolation.png"])
+    chart = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
+    return {"name": run, "pictures": pictures, "chart": chart}
+
+
+def render(root: Path, *, params: dict[str, Any]) -> str:
+    """The page, made of the metrics, curves and plots under `root`; the same files give the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ganscribe"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    sources = {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted((root / "data" / "raw").glob("*/manifest.json"))
+    }
+    runs = sorted(path.stem for path in (root / "metrics" / "gan").glob("*.json"))
+    classifiers = sorted(path.stem for path in (root / "metrics" / "classifiers").glob("*.json"))
+    return environment.get_template("report.html").render(
+        params=params,
+        gan_table=score_table(root / "metrics" / "gan"),
+        gans=[gan_entry(root, run) for run in runs],
+        classifier_table=score_table(root / "metrics" / "classifiers"),
+        classifiers=[
+            {
+                "name": name,
+                "chart": curve_chart(root / "curves" / "classifiers" / f"{name}.csv"),
+                "pictures": _pictures(root / "plots" / "classifiers" / name, ["*.png"]),
+            }
+            for name in classifiers
+        ],
+        caption_table=score_table(root / "metrics" / "captioner"),
+        caption_chart=curve_chart(root / "curves" / "captioner.csv"),
+        attention=_pictures(root / "plots" / "captioner", ["*.png"]),
+        sources=sources,
+    )

@@ -1,0 +1,174 @@
+"""The real `dvc repro` in scratch clones at the tiny scale: artifacts, metrics, runs, kills, same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+KILLS = ("train_classifier.py:3", "train_gan.py:3", "extract_features.py:1", "train_captioner.py:3")
+
+
+class Clone:
+    """A scratch copy of the project with a repository of its own."""
+
+    def __init__(self, project: Path, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (project / name).is_file() and name.split("/")[0] not in ("metrics", "curves", "dvc.lock"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(project / name, folder / name)
+        params = folder / "params.yaml"
+        params.write_text(params.read_text().replace("scale: sample ", "scale: tiny ", 1))
+        self.run("git", "init", "--quiet")
+        self.commit("start")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return {**kept, **quiet, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **more}
+
+    def run(self, *command: str, succeeds: bool = True, **environment: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert (done.returncode == 0) == succeeds, f"{' '.join(command)}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", message)
+
+    def runs(self) -> pd.DataFrame:
+        """Every MLflow run of the clone's own store."""
+        import mlflow
+
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        found = client.search_runs(experiments, max_results=1000)
+        return pd.DataFrame(
+            {"name": run.info.run_name, "status": run.info.status, **run.data.tags, **run.data.metrics}
+            for run in found
+        )
+
+
+@pytest.fixture(scope="module")
+def built(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    clone = Clone(project, tmp_path_factory.mktemp("built"))
+    clone.run("dvc", "repro")
+    clone.commit("results")
+    return clone
+
+
+def test_every_artifact_is_there(built: Clone) -> None:
+    lock = (built.folder / "dvc.lock").read_text()
+    for line in lock.splitlines():
+        if line.strip().startswith("- path: ") and not line.endswith(".yaml"):
+            assert (built.folder / line.split("path: ")[1]).exists(), line
+    assert (built.folder / "models/gan/dcgan/generator.pt").stat().st_size > 1_000_000
+    assert "data:image/png;base64," in (built.folder / "reports/index.html").read_text()
+
+
+def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
+    for run in ("gan", "lsgan", "dcgan"):
+        scores = json.loads((built.folder / f"metrics/gan/{run}.json").read_text())
+        assert scores["fid"] > 0
+        assert 0 <= scores["precision"] <= 1
+        assert 0 <= scores["recall"] <= 1
+        assert 1 <= scores["is"] <= 10
+        assert 1 <= scores["modes"] <= 10
+        assert scores["kl"] >= 0
+        assert scores["num_samples"] == 200
+        assert scores["fid"] > scores["floor_fid"]
+    judge = json.loads((built.folder / "metrics/classifiers/lenet5.json").read_text())
+    assert judge["accuracy"] > 0.2
+    assert judge["accuracy"] + judge["error"] == pytest.approx(1)
+    for decoding in ("greedy", "beam", "sample"):
+        scores = json.loads((built.folder / f"metrics/captioner/{decoding}.json").read_text())
+        assert 1 >= scores["BLEU-1"] >= scores["BLEU-4"] >= 0
+        assert {"METEOR", "ROUGE-L", "CIDEr"} <= set(scores)
+
+
+def test_one_finished_mlflow_run_a_model_with_curves_scores_and_tags(built: Clone) -> None:
+    runs = built.runs()
+    assert set(runs["status"]) == {"FINISHED"}
+    names = runs["name"].tolist()
+    for model in ("gan-tiny", "lsgan-tiny", "dcgan-tiny", "lenet5-tiny", "captioner-tiny"):
+        assert names.count(model) == 1, names
+    trained = runs[runs["name"] == "dcgan-tiny"].iloc[0]
+    assert trained["fid"] > 0
+    assert trained["critic_loss"] == trained["critic_loss"]
+    assert len(trained["run_key"]) == 32
+    assert len(trained["git.commit"]) == 40
+    assert trained["scale"] == "tiny"
+    assert runs["pipeline"].nunique() == 1
+
+
+def test_a_second_repro_does_nothing(built: Clone) -> None:
+    before = len(built.runs())
+    assert "Data and pipelines are up to date." in built.run("dvc", "repro")
+    assert len(built.runs()) == before
+    assert built.run("git", "status", "--porcelain") == ""
+
+
+def test_an_override_reruns_what_it_touches_and_temp_runs_are_recorded(built: Clone) -> None:
+    before = built.runs()
+    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.lsgan.steps=9", "-n", "shorter")
+    started = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert started == {"train_gan@lsgan", "evaluate_gan@lsgan", "report", "link_runs"}
+    runs = built.runs()
+    new = runs[runs["pipeline"] == "shorter"]
+    assert "lsgan-tiny" in new["name"].tolist()
+    assert set(new["status"]) == {"FINISHED"}
+    assert len(runs) > len(before)
+    restored = built.run("dvc", "exp", "run", "--temp", "-f", "-S", "gan.runs.lsgan.steps=9", "-n", "again")
+    assert "link_runs" in restored
+
+
+def test_a_build_killed_in_every_stage_ends_with_the_bytes_of_an_unbroken_one(
+    built: Clone, project: Path, tmp_path: Path
+) -> None:
+    clone = Clone(project, tmp_path / "elsewhere")
+    notes = tmp_path / "saves"
+    faults = os.pathsep.join([str(project / "tests" / "faults"), str(clone.folder / "src")])
+    shared = {"PYTHONPATH": faults, "SAVES": str(notes), "GANSCRIBE_CHECKPOINT_SECONDS": "0"}
+    for kill in KILLS:
+        stage = kill.split(".")[0]
+        output = clone.run("dvc", "repro", succeeds=False, KILL_AFTER=kill, **shared)
+        assert f"failed to reproduce '{stage}" in output, output[-3000:]
+        assert any((clone.folder / ".checkpoints").iterdir())
+    clone.run("dvc", "repro", **shared)
+
+    saves = pd.read_csv(notes, sep=" ", names=["script", "process", "step"])
+    for kill in KILLS:
+        script, count = kill.split(":")
+        mine = saves[saves["script"] == script]
+        killed = mine[mine["process"] == mine["process"].iloc[0]]
+        assert len(killed) == int(count)
+        later = mine[mine["process"] != killed["process"].iloc[0]]
+        assert later["step"].iloc[0] > killed["step"].iloc[-1], f"{script} started anew"
+
+    assert (clone.folder / "dvc.lock").read_text() == (built.folder / "dvc.lock").read_text()
+    assert [path for path in (clone.folder / ".checkpoints").glob("*") if path.is_dir()] == []
+    runs = clone.runs()
+    assert set(runs["status"]) == {"FINISHED"}
+    assert sorted(runs["name"]) == sorted(set(runs["name"]))
