@@ -1,0 +1,33 @@
+"""The tutorial's way beside ours, both measured in this run: `make benchmark`."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import captioner
+import features
+import gan
+import reader
+import torch
+
+from ganscribe.runtime import choose_device, resolve_precision
+
+
+def main() -> None:
+    device = choose_device()
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {device}, "
+        f"{resolve_precision('auto', device)}\n"
+    )
+    print("| work | unit | the tutorial's way | ours | ratio |\n|---|---|---|---|---|")
+    for module in (gan, captioner, features, reader):
+        for row in module.rows():
+            print(
+                f"| {row['work']} | {row['unit']} | {row['tutorial']:,.1f} | {row['ours']:,.1f} | {row['ratio']:.1f}x |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
