@@ -13,7 +13,7 @@ test: .venv/.installed
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 benchmark: .venv/.installed
 	python benchmarks
