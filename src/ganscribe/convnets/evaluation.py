@@ -1,0 +1,90 @@
+"""What a trained classifier says, how often it is right, how well it is calibrated, what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier's scores on N labelled images of K classes.
+
+    `confusion` (K, K) counts rows = actual, columns = predicted; `probabilities` (N, K) float32.
+    """
+
+    accuracy: float
+    error: float
+    nll: float
+    calibration_error: float
+    confusion: torch.Tensor
+    probabilities: torch.Tensor
+
+
+def scale_images(images: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels -> float32 in [-1, 1], what every network of this project takes."""
+    return images.float().div_(127.5).sub_(1)
+
+
+@torch.no_grad()
+def predict_scores(model: nn.Module, images: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+    """Class scores (N, K) in float32 of uint8 images (N, C, H, W), in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    scores = torch.cat([model(scale_images(batch)) for batch in images.split(batch_size)])
+    model.train(was_training)
+    return scores
+
+
+def predict_probabilities(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Class probabilities (N, K) in float32 of uint8 images (N, C, H, W), in evaluation mode."""
+    return predict_scores(model, images).softmax(1)
+
+
+def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor, num_bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 1706.04599, eq. 3): |accuracy - confidence| over equal bins.
+
+    `probabilities` (N, K), `labels` (N,); bin b holds confidences in (b / num_bins, (b + 1) / num_bins].
+    """
+    confidence, predicted = probabilities.double().max(1)
+    bins = (confidence * num_bins).ceil().long().sub(1).clamp(0, num_bins - 1)
+    gaps = (predicted == labels).double() - confidence
+    gap_sums = torch.zeros(num_bins, dtype=torch.float64).index_add_(0, bins, gaps)
+    return gap_sums.abs().sum().item() / len(labels)
+
+
+def evaluate_classifier(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Evaluation:
+    """Score `model` on uint8 images (N, C, H, W) and their labels (N,), in float32 on the CPU."""
+    labels = labels.long()
+    scores = predict_scores(model, images)
+    num_classes = scores.shape[1]
+    if len(images) != len(labels) or not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"{len(images)} images need as many labels in [0, {num_classes}): got {len(labels)}")
+    predicted = scores.argmax(1)
+    num_errors = int((predicted != labels).sum())
+    confusion = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    return Evaluation(
+        accuracy=1 - num_errors / len(labels),
+        error=num_errors / len(labels),
+        nll=F.cross_entropy(scores.double(), labels).item(),
+        calibration_error=calibration_error(scores.softmax(1), labels),
+        confusion=confusion.reshape(num_classes, num_classes),
+        probabilities=scores.softmax(1),
+    )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of trainable numbers."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
+    """Floating-point operations (2 x multiply-adds) of one image (C, H, W) through `model`."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, *image_shape))
+    return int(counter.get_total_flops())

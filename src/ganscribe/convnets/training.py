@@ -1,0 +1,241 @@
+"""Classifier training (one loop for every convnet) and evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ganscribe import convnets
+from ganscribe.checkpoint import Checkpoint
+from ganscribe.convnets.evaluation import predict_scores, scale_images
+from ganscribe.runtime import (
+    autocast,
+    progress,
+    random_stream,
+    resolve_precision,
+    seed_everything,
+)
+
+# progress of training in [0, 1) -> factor on the learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "step": lambda done: 0.1 ** ((done >= 0.5) + (done >= 0.75)),
+}
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A trained network (on the training device, evaluation mode), its loss table, and how it was trained."""
+
+    model: nn.Module
+    history: list[dict[str, float]] = field(repr=False)
+    precision: str
+    updates: int
+
+
+def shift_images(images: torch.Tensor, offsets: torch.Tensor, shift: int) -> torch.Tensor:
+    """Move each image of (N, C, H, W) by its own offset - shift pixels; black comes in at the border.
+
+    `offsets` (N, 2): rows, columns, integers in [0, 2 * shift].
+    """
+    count, channels, height, width = images.shape
+    device = images.device
+    padded = F.pad(images, [shift] * 4)
+    rows = (offsets[:, :1] + torch.arange(height, device=device))[:, None, :, None]
+    columns = (offsets[:, 1:] + torch.arange(width, device=device))[:, None, None, :]
+    image = torch.arange(count, device=device)[:, None, None, None]
+    return padded[image, torch.arange(channels, device=device)[:, None, None], rows, columns]
+
+
+def _build_optimiser(
+    model: nn.Module,
+    *,
+    optimiser: str,
+    learning_rate: float,
+    betas: tuple[float, float],
+    momentum: float,
+    weight_decay: float,
+) -> torch.optim.Optimizer:
+    parameters = model.parameters()
+    if optimiser == "adam":
+        return torch.optim.Adam(parameters, learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
+    if optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            learning_rate,
+            momentum=momentum,
+            nesterov=momentum > 0,
+            weight_decay=weight_decay,
+            fused=True,
+        )
+    raise ValueError(f"optimiser {optimiser!r} is unknown: use adam or sgd")
+
+
+def _check_data(images: torch.Tensor, labels: torch.Tensor, num_classes: int, split: str) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels) or not len(images):
+        raise ValueError(
+            f"{split} images must be uint8 (N, C, H, W), N > 0, one label each: "
+            f"got {images.dtype} {tuple(images.shape)} with {len(labels)} labels"
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"{split} labels must lie in [0, {num_classes}): found up to {int(labels.max())}")
+
+
+@dataclass
+class _Progress:
+    """All that changes while a classifier is trained: what a checkpoint holds."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    device: torch.device
+    loss_sum: torch.Tensor  # of the current epoch
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        rng = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {
+            "step": self.step,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "loss_sum": self.loss_sum,
+            "rng": rng,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.history = state["step"], state["history"]
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.loss_sum = state["loss_sum"].to(self.device)
+        torch.set_rng_state(state["rng"]["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+
+
+def _epoch_draws(count: int, shift: int, seed: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """An epoch's permutation (N,) and shifts (N, 2): from the seed alone, so that no state need be kept."""
+    order = torch.randperm(count, generator=random_stream(seed, "order", epoch))
+    generator = random_stream(seed, "shift", epoch)
+    return order, torch.randint(0, 2 * shift + 1, (count, 2), generator=generator)
+
+
+def train_classifier(
+    train_images: torch.Tensor,
+    train_labels: torch.Tensor,
+    val_images: torch.Tensor,
+    val_labels: torch.Tensor,
+    *,
+    network: str,
+    options: dict[str, Any],
+    num_classes: int,
+    optimiser: str,
+    learning_rate: float,
+    betas: tuple[float, float],
+    momentum: float,
+    weight_decay: float,
+    schedule: str,
+    batch_size: int,
+    epochs: int,
+    shift: int,
+    seed: int,
+    precision: str,
+    device: torch.device,
+    max_updates: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: Callable[[int, dict[str, float]], None] | None = None,
+) -> TrainedClassifier:
+    """Train the convnet `network` on uint8 images (N, C, H, W); one row of losses an epoch.
+
+    Cross-entropy on fresh permutations (a last partial batch is dropped), images shifted at random by up to
+    `shift` pixels. `max_updates` shortens the training, the schedule with it. Raises ValueError for unknown
+    names, data that do not fit, and a loss that is no longer finite.
+    """
+    _check_data(train_images, train_labels, num_classes, "training")
+    _check_data(val_images, val_labels, num_classes, "validation")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule {schedule!r} is unknown: use {', '.join(SCHEDULES)}")
+    seed_everything(seed)
+    precision = resolve_precision(precision, device)
+    shape = tuple(train_images.shape[1:])
+    model = convnets.build(network, num_classes=num_classes, image_shape=shape, **options).to(device).train()
+    stepper = _build_optimiser(
+        model,
+        optimiser=optimiser,
+        learning_rate=learning_rate,
+        betas=betas,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
+    images, labels = train_images.to(device), train_labels.to(device, torch.int64)
+    val_images, val_labels = val_images.to(device), val_labels.to(device, torch.int64)
+
+    now = _Progress(model, stepper, device, loss_sum=torch.zeros((), device=device))
+    if checkpoint and (state := checkpoint.load()):
+        now.restore(state)
+    if log:
+        for row in now.history:
+            log(int(row["step"]), row)
+
+    batch_size = min(batch_size, len(images))
+    epoch_steps = len(images) // batch_size
+    total = min(epochs * epoch_steps, max_updates or epochs * epoch_steps)
+    bar = progress(total, f"train {network}", "update", initial=now.step)
+    drawn_epoch = -1
+    while now.step < total:
+        epoch, position = divmod(now.step, epoch_steps)
+        if epoch != drawn_epoch:
+            order, offsets = (t.to(device) for t in _epoch_draws(len(images), shift, seed, epoch))
+            drawn_epoch = epoch
+        part = slice(position * batch_size, (position + 1) * batch_size)
+        batch = images[order[part]]
+        if shift:
+            batch = shift_images(batch, offsets[part], shift)
+
+        rate = learning_rate * SCHEDULES[schedule](now.step / total)
+        for group in stepper.param_groups:
+            group["lr"] = rate
+        with autocast(precision, device):
+            scores = model(scale_images(batch))
+        loss = F.cross_entropy(scores.float(), labels[order[part]])
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        now.loss_sum += loss.detach()
+        now.step += 1
+        bar.update()
+
+        if position + 1 == epoch_steps or now.step == total:
+            row = {"step": now.step, "epoch": epoch + 1, "learning_rate": rate}
+            row |= _epoch_scores(model, now.loss_sum / (position + 1), val_images, val_labels)
+            now.loss_sum.zero_()
+            now.history.append(row)
+            bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
+            if log:
+                log(now.step, row)
+        if checkpoint and checkpoint.due():
+            checkpoint.save(now.state())
+    bar.close()
+    return TrainedClassifier(model=model.eval(), history=now.history, precision=precision, updates=total)
+
+
+def _epoch_scores(
+    model: nn.Module, train_loss: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
+) -> dict[str, float]:
+    if not torch.isfinite(train_loss):
+        raise ValueError("the training loss is no longer finite: lower the learning rate")
+    scores = predict_scores(model, val_images)
+    return {
+        "train_loss": train_loss.item(),
+        "val_loss": F.cross_entropy(scores, val_labels).item(),
+        "val_accuracy": (scores.argmax(1) == val_labels).float().mean().item(),
+    }
