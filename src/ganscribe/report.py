@@ -113,10 +113,6 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    sources = {
-        path.parent.name: json.loads(path.read_text())
-        for path in sorted((root / "data" / "raw").glob("*/manifest.json"))
-    }
     runs = sorted(path.stem for path in (root / "metrics" / "gan").glob("*.json"))
     classifiers = sorted(path.stem for path in (root / "metrics" / "classifiers").glob("*.json"))
     return environment.get_template("report.html").render(
@@ -135,5 +131,4 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         caption_table=score_table(root / "metrics" / "captioner"),
         caption_chart=curve_chart(root / "curves" / "captioner.csv"),
         attention=_pictures(root / "plots" / "captioner", ["*.png"]),
-        sources=sources,
     )
