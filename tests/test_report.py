@@ -1,0 +1,82 @@
+"""report.py: the page says what the files say, marks the best, and needs no other file."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ganscribe import report
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and the cells of the tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.cells: list[tuple[str, bool]] = []
+        self._in_cell: bool | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag in ("img", "script", "link", "iframe"):
+            self.fetched.append(values.get("src") or values.get("href") or "")
+        if tag == "td":
+            self._in_cell = "best" in (values.get("class") or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell is not None:
+            self.cells.append((data, self._in_cell))
+            self._in_cell = None
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    scores = {
+        "metrics/gan/good.json": {"fid": 3.25, "modes": 10, "judge": "lenet5"},
+        "metrics/gan/poor.json": {"fid": 114.0, "modes": 7, "judge": "lenet5"},
+        "metrics/classifiers/lenet5.json": {"accuracy": 0.991},
+        "metrics/captioner/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
+        "metrics/captioner/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
+    }
+    for name, record in scores.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(record))
+    for name in ("gan/good", "gan/poor", "classifiers/lenet5", "captioner"):
+        path = tmp_path / "curves" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("step,critic_loss,generator_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+    picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
+    picture.parent.mkdir(parents=True)
+    Image.new("L", (4, 4)).save(picture)
+    return tmp_path
+
+
+def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
+    text = report.render(root, params={"scale": "tiny"})
+    page = Page(text)
+    assert len(page.fetched) == 1
+    assert page.fetched[0].startswith("data:image/png;base64,")
+    assert ("3.25", True) in page.cells
+    assert ("114", False) in page.cells
+    assert ("10", True) in page.cells
+    assert ("0.6", True) in page.cells
+    assert text.count("SPICE: <code>not installed</code>") == 1
+    assert text.count("<svg") == 4
+
+
+def test_the_same_files_give_the_same_bytes(root: Path) -> None:
+    assert report.render(root, params={"scale": "tiny"}) == report.render(root, params={"scale": "tiny"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(10000, "10,000"), (3.0, "3"), (0.99123, "0.9912"), (0.00001234, "1.2e-05"), ("x", "x")],
+)
+def test_numbers_read_well(value: object, expected: str) -> None:
+    assert report.format_number(value) == expected
