@@ -1,0 +1,120 @@
+"""Noise in, pictures out: samples of a trained generator, and the files that generators are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ganscribe.gan.networks import ImageShape, build_generator, to_uint8
+from ganscribe.runtime import load_torch, random_stream, save_torch
+
+SAMPLE_BATCH = 256
+
+
+def uniform_noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Uniform noise in [-1, 1), on the generator's device."""
+    return torch.rand(shape, generator=rng, device=rng.device).mul_(2).sub_(1)
+
+
+def normal_noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Standard normal noise, on the generator's device."""
+    return torch.randn(shape, generator=rng, device=rng.device)
+
+
+NOISES: dict[str, Callable[[tuple[int, ...], torch.Generator], Tensor]] = {
+    "uniform": uniform_noise,
+    "normal": normal_noise,
+}
+
+
+def noise_source(name: str) -> Callable[[tuple[int, ...], torch.Generator], Tensor]:
+    """The function that draws noise of kind `name`; ValueError for an unknown one."""
+    if name not in NOISES:
+        raise ValueError(f"noise {name!r} is unknown: choose one of {', '.join(sorted(NOISES))}")
+    return NOISES[name]
+
+
+@torch.no_grad()
+def generate(generator: nn.Module, noise: Tensor) -> Tensor:
+    """Images (N, C, H, W) uint8 of `noise` (N, noise_dim), generator in evaluation mode, float32.
+
+    Every pass has the same batch size (the last is padded), so that an image's bytes depend on its own
+    noise alone, not on how many were asked for.
+    """
+    was_training = generator.training
+    generator.eval()
+    device = next(generator.parameters()).device
+    images = []
+    for batch in noise.split(SAMPLE_BATCH):
+        padded = torch.zeros(SAMPLE_BATCH, noise.shape[1], device=device)
+        padded[: len(batch)] = batch.to(device)
+        images.append(to_uint8(generator(padded)[: len(batch)]).contiguous().cpu())
+    generator.train(was_training)
+    return torch.cat(images)
+
+
+def sample_images(
+    generator: nn.Module, count: int, *, noise_dim: int, noise: str, seed: int, device: torch.device
+) -> Tensor:
+    """`count` images (N, C, H, W) uint8 of `generator`, rounded, on the CPU; the same for the same seed."""
+    if count < 1:
+        raise ValueError(f"count {count}: ask for at least one image")
+    rng = random_stream(seed, "gan", "samples")  # on the CPU: the same noise on every device
+    return generate(generator.to(device), noise_source(noise)((count, noise_dim), rng))
+
+
+def interpolate_images(
+    generator: nn.Module, *, rows: int, columns: int, noise_dim: int, noise: str, seed: int
+) -> Tensor:
+    """Images (rows * columns, C, H, W) uint8: in each row, `columns` steps on a line between two noises."""
+    ends = noise_source(noise)((2, rows, 1, noise_dim), random_stream(seed, "gan", "interpolation"))
+    steps = torch.linspace(0, 1, columns)[:, None]  # (columns, 1)
+    return generate(generator, torch.lerp(ends[0], ends[1], steps).flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class SavedGenerator:
+    """A generator read from a file, in evaluation mode, with what it takes to sample from it."""
+
+    network: nn.Module
+    networks: str
+    noise_dim: int
+    noise: str
+    image_shape: ImageShape
+
+
+def save_network(
+    path: str | Path,
+    state_dict: dict[str, Tensor],
+    *,
+    networks: str,
+    noise_dim: int,
+    noise: str,
+    image_shape: ImageShape,
+) -> None:
+    """Write a generator or discriminator, with what it takes to build it again, as deterministic bytes."""
+    weights = {key: value.detach().cpu().contiguous() for key, value in state_dict.items()}
+    settings = {
+        "networks": networks,
+        "noise_dim": noise_dim,
+        "noise": noise,
+        "image_shape": list(image_shape),
+    }
+    save_torch(path, {**settings, "state_dict": weights})
+
+
+def load_generator(path: str | Path) -> SavedGenerator:
+    """Read a generator that `save_network` wrote. Raises ValueError for any other file."""
+    saved = load_torch(path)
+    missing = {"networks", "noise_dim", "noise", "image_shape", "state_dict"} - set(saved)
+    if missing:
+        raise ValueError(f"{path} is no saved generator: it lacks {', '.join(sorted(missing))}")
+    channels, height, width = saved["image_shape"]
+    image_shape = (channels, height, width)
+    network = build_generator(saved["networks"], noise_dim=saved["noise_dim"], image_shape=image_shape)
+    network.load_state_dict(saved["state_dict"])
+    return SavedGenerator(network.eval(), saved["networks"], saved["noise_dim"], saved["noise"], image_shape)

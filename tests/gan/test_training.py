@@ -1,0 +1,276 @@
+"""The training loop: what it promises about data order, budgets, resuming, precision and the files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganscribe.checkpoint import Checkpoint
+from ganscribe.gan.networks import to_signed
+from ganscribe.gan.sampling import (
+    SAMPLE_BATCH,
+    interpolate_images,
+    load_generator,
+    noise_source,
+    sample_images,
+    save_network,
+)
+from ganscribe.gan.state import OPTIMISERS, TrainedGan
+from ganscribe.gan.training import batches, train_gan
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, Any] = {
+    "objective": "nonsaturating",
+    "networks": "mlp",
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "betas": (0.5, 0.999),
+    "batch_size": 16,
+    "noise_dim": 8,
+    "noise": "uniform",
+    "steps": 12,
+    "sample_every": 5,
+    "log_every": 4,
+    "snapshots": 2,
+    "seed": 3,
+    "precision": "fp32",
+    "device": CPU,
+}
+
+
+def pictures(count: int = 70) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 1, 28, 28), generator=rng, dtype=torch.uint8)
+
+
+def train(**changes: Any) -> TrainedGan:
+    return train_gan(pictures(), **{**SETTINGS, **changes})
+
+
+def weights(gan: TrainedGan) -> list[torch.Tensor]:
+    networks = (gan.generator, gan.discriminator)
+    return [value for network in networks for value in network.state_dict().values()]
+
+
+class StopAfter(Checkpoint):
+    """A checkpoint that saves at one step and stops there, as a kill right after a save would."""
+
+    def __init__(self, directory: Path, steps: int) -> None:
+        super().__init__(directory, every_seconds=math.inf)
+        self.calls, self.steps = 0, steps
+
+    def due(self) -> bool:
+        self.calls += 1
+        return self.calls == self.steps
+
+    def save(self, state: dict[str, Any]) -> None:
+        super().save(state)
+        raise KeyboardInterrupt
+
+
+def test_batches_are_a_fresh_permutation_an_epoch_without_the_partial_batch() -> None:
+    images = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1)
+    stream = batches(images, batch_size=3, shuffle=True, seed=0, first=0)
+    seen = [
+        to_signed(images).flatten().tolist().index(value)
+        for _ in range(6)
+        for value in next(stream).flatten()
+    ]
+    first, second = seen[:9], seen[9:]
+    assert len(set(first)) == len(set(second)) == 9 and first != second
+    late = batches(images, batch_size=3, shuffle=True, seed=0, first=4)
+    stream = batches(images, batch_size=3, shuffle=True, seed=0, first=0)
+    for _ in range(4):
+        next(stream)
+    assert all(torch.equal(next(late), next(stream)) for _ in range(5))
+
+
+def test_batches_without_shuffling_keep_the_order() -> None:
+    images = torch.arange(7, dtype=torch.uint8).reshape(7, 1, 1, 1)
+    stream = batches(images, batch_size=3, shuffle=False, seed=0, first=0)
+    order = torch.cat([next(stream).flatten() for _ in range(3)])
+    assert torch.equal(order, to_signed(images).flatten()[[0, 1, 2, 3, 4, 5, 0, 1, 2]])
+
+
+def test_one_step_is_the_textbook_s() -> None:
+    """One step in plain PyTorch: separate passes, stock Adam, no fusing, against the loop's."""
+    gan = train(steps=1, log_every=1)
+    torch.manual_seed(0)
+    fresh = train(steps=1, max_updates=1, learning_rate=1e-30)  # the same start, not moved
+    generator, critic = fresh.generator, fresh.discriminator
+    rng = torch.Generator().manual_seed(fresh_seed())
+    real = next(batches(pictures(), batch_size=16, shuffle=True, seed=3, first=0))
+    bce = torch.nn.BCEWithLogitsLoss()
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    fake = generator(torch.rand(16, 8, generator=rng) * 2 - 1).detach()
+    loss = bce(critic(real), torch.ones(16)) + bce(critic(fake), torch.zeros(16))
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    optimiser = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    generator_loss = bce(critic(generator(torch.rand(16, 8, generator=rng) * 2 - 1)), torch.ones(16))
+    optimiser.zero_grad()
+    generator_loss.backward()
+    optimiser.step()
+    row = gan.history[0]
+    assert row["critic_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert row["generator_loss"] == pytest.approx(generator_loss.item(), rel=1e-5)
+    assert row["jsd_estimate"] == pytest.approx(math.log(2) - loss.item() / 2, abs=1e-5)
+    for ours, textbook in zip(weights(gan), weights(fresh), strict=True):
+        torch.testing.assert_close(ours, textbook, rtol=1e-3, atol=2e-4)
+
+
+def fresh_seed() -> int:
+    from ganscribe.runtime import stream_seed
+
+    return stream_seed(3, "gan", "noise")
+
+
+def test_rows_grids_and_snapshots_come_when_they_should() -> None:
+    logged: list[tuple[int, dict[str, float]]] = []
+    gan = train(steps=13, log=lambda step, row: logged.append((step, row)))
+    assert [row["step"] for row in gan.history] == [4, 8, 12, 13]
+    assert [step for step, _ in logged] == [4, 8, 12, 13] and logged[0][1] == gan.history[0]
+    assert [step for step, _ in gan.grids] == [0, 5, 10, 13]
+    assert [step for step, _ in gan.snapshots] == [6, 13]
+    assert gan.grids[0][1].shape == (16, 1, 28, 28) and gan.grids[0][1].dtype == torch.uint8
+    assert gan.history[-1]["epoch"] == 13 / 4  # 70 images are 4 batches of 16
+    final = gan.generator.state_dict()
+    assert all(torch.equal(final[key], value) for key, value in gan.snapshots[-1][1].items())
+
+
+def test_the_cap_counts_updates_of_either_network() -> None:
+    assert train(max_updates=5).step == 5
+    gan = train(critic_steps=3, max_updates=10)
+    assert (gan.step, gan.critic_updates) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("networks", "objective", "precision"), [("mlp", "lsgan", "fp32"), ("dcgan", "minimax", "bf16")]
+)
+def test_a_resumed_training_ends_bit_for_bit_as_an_unbroken_one(
+    tmp_path: Path, networks: str, objective: str, precision: str
+) -> None:
+    changes = {
+        "networks": networks,
+        "objective": objective,
+        "precision": precision,
+        "steps": 7,
+        "critic_steps": 2,
+    }
+    whole = train(**changes)
+    with pytest.raises(KeyboardInterrupt):
+        train(**changes, checkpoint=StopAfter(tmp_path, 5))  # step 5: between two rows of the table
+    steps: list[int] = []
+    resumed = train(
+        **changes,
+        checkpoint=Checkpoint(tmp_path, every_seconds=math.inf),
+        log=lambda step, row: steps.append(step),
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
+    assert resumed.history == whole.history and steps == [4, 7]
+    assert [step for step, _ in resumed.grids] == [step for step, _ in whole.grids]
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(whole.grids, resumed.grids, strict=True))
+    assert [step for step, _ in resumed.snapshots] == [step for step, _ in whole.snapshots]
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = train(steps=3), train(steps=3), train(steps=3, seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
+    assert not torch.equal(weights(first)[0], weights(other)[0])
+
+
+@pytest.mark.parametrize("optimiser", sorted(OPTIMISERS))
+def test_every_optimiser_moves_both_networks(optimiser: str) -> None:
+    still = train(steps=1, optimiser="sgd", learning_rate=1e-30)
+    moved = train(steps=1, optimiser=optimiser)
+    for network in ("generator", "discriminator"):
+        pairs = zip(getattr(still, network).parameters(), getattr(moved, network).parameters(), strict=True)
+        assert all(not torch.equal(a, b) for a, b in pairs)
+
+
+def test_both_precisions_learn_alike() -> None:
+    """On a one-image data set both lower the distance to that image, and by about as much."""
+    image = torch.full((1, 1, 28, 28), 30, dtype=torch.uint8)
+    image[:, :, 8:20, 8:20] = 220
+    errors = {}
+    for precision in ("fp32", "bf16"):
+        gan = train_gan(image.repeat(32, 1, 1, 1), **{**SETTINGS, "precision": precision, "steps": 150})
+        error = [
+            (grid.float() - image.float()).abs().mean().item() for _, grid in (gan.grids[0], gan.grids[-1])
+        ]
+        assert gan.precision == precision and error[1] < 0.5 * error[0]
+        errors[precision] = error[1]
+    assert abs(errors["fp32"] - errors["bf16"]) < 20  # grey levels, of 255
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 71}, "70 images are less than one batch of 71"),
+        ({"optimiser": "adamw"}, "optimiser 'adamw' is unknown"),
+        ({"noise": "gaussian"}, "noise 'gaussian' is unknown: choose one of normal, uniform"),
+        ({"precision": "fp16"}, "precision 'fp16' is unknown"),
+        ({"objective": "lsgan", "optimiser": "sgd", "learning_rate": 1e9}, "losses are not finite"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(**changes)
+
+
+def test_uniform_noise_is_uniform_and_normal_noise_normal() -> None:
+    from scipy.stats import kstest
+
+    draws = {
+        name: noise_source(name)((20000,), torch.Generator().manual_seed(0)).numpy()
+        for name in ("uniform", "normal")
+    }
+    assert kstest(draws["uniform"], "uniform", args=(-1, 2)).pvalue > 0.01
+    assert kstest(draws["normal"], "norm").pvalue > 0.01
+
+
+def test_a_sample_does_not_depend_on_how_many_were_asked_for() -> None:
+    gan = train(networks="dcgan", steps=2)
+    settings: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "seed": 1, "device": CPU}
+    many = sample_images(gan.generator, SAMPLE_BATCH + 20, **settings)
+    few = sample_images(gan.generator, 20, **settings)
+    assert many.shape == (SAMPLE_BATCH + 20, 1, 28, 28) and many.dtype == torch.uint8
+    assert torch.equal(many[:20], few)
+    assert gan.generator.training  # left as it was found
+
+
+def test_interpolation_ends_differ_and_steps_are_small() -> None:
+    gan = train(steps=2)
+    strip = interpolate_images(gan.generator, rows=3, columns=9, noise_dim=8, noise="uniform", seed=0)
+    assert strip.shape == (27, 1, 28, 28)
+    row = strip[:9].float()
+    step = (row[1:] - row[:-1]).abs().mean(dim=(1, 2, 3))
+    assert step.max() < (row[0] - row[-1]).abs().mean()
+
+
+def test_a_saved_generator_comes_back(tmp_path: Path) -> None:
+    gan = train(networks="dcgan", steps=2)
+    settings: dict[str, Any] = {
+        "networks": "dcgan",
+        "noise_dim": 8,
+        "noise": "uniform",
+        "image_shape": (1, 28, 28),
+    }
+    for name in ("a.pt", "b.pt"):
+        save_network(tmp_path / name, gan.generator.state_dict(), **settings)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded = load_generator(tmp_path / "a.pt")
+    assert (loaded.noise_dim, loaded.noise, loaded.image_shape) == (8, "uniform", (1, 28, 28))
+    sampling: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "seed": 0, "device": CPU}
+    difference = (
+        sample_images(loaded.network, 8, **sampling).int() - sample_images(gan.generator, 8, **sampling).int()
+    )
+    assert difference.abs().max() <= 1  # another memory layout adds in another order
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="is no saved generator: it lacks image_shape"):
+        load_generator(tmp_path / "other.pt")
