@@ -1,0 +1,215 @@
+"""MS-COCO's captions: reading them with every check, choosing some, splitting them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+from ganscribe.runtime import atomic_write, random_stream
+
+ANNOTATIONS = Path("annotations/captions_train2014.json")
+IMAGES_URL = "http://images.cocodataset.org/train2014/"
+SPLITS = ("train", "val", "test")
+
+
+class Caption(NamedTuple):
+    """One caption of the publisher's file, with its image."""
+
+    image_id: int
+    caption_id: int
+    file_name: str
+    url: str
+    caption: str
+
+
+class SelectedCaption(NamedTuple):
+    """A caption in a split. `kept`: one of the selected ones, else a further reference of its image."""
+
+    image_id: int
+    caption_id: int
+    file_name: str
+    url: str
+    caption: str
+    split: str
+    kept: bool
+
+
+def image_folder(source: str, folder: str | None, *, archive: bool = False) -> Path:
+    """Where the images of a source (sample, download, local) lie after fetch_images."""
+    if source == "local" and not archive:
+        return Path(str(folder)) / "train2014"
+    return Path("data/raw/coco/train2014") if source == "sample" else Path("data/coco/images")
+
+
+def read_annotations(path: str | Path) -> list[Caption]:
+    """The captions of a COCO captions file, by caption id.
+
+    Raises ValueError for broken JSON, wrong types, double ids, unsafe file names, captions without an image
+    and empty captions: all kinds in one message, the first few of them by name.
+    """
+    path = Path(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no valid JSON, perhaps cut off ({error}): get it again") from None
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(key), list) for key in ("images", "annotations")
+    ):
+        raise ValueError(f"{path} is no COCO captions file: it lacks the lists `images` and `annotations`")
+    problems: list[str] = []
+    images = _read_images(document["images"], problems)
+    captions = _read_captions(document["annotations"], images, problems)
+    if not captions and not problems:
+        problems.append("it has no captions")
+    if problems:
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise ValueError(f"{path}: " + "; ".join(problems[:5]) + more + ". Correct or remove these entries")
+    return captions
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _is_plain_name(name: object) -> bool:
+    """Whether `name` names a file in a folder, and cannot lead out of it."""
+    if not isinstance(name, str) or name in ("", ".", "..") or not name.isprintable():
+        return False
+    return PurePosixPath(name).name == name and PureWindowsPath(name).name == name
+
+
+def _is_unicode(text: str) -> bool:
+    """False for lone surrogates, which JSON can spell (`\\ud800`) and UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _read_images(entries: list[Any], problems: list[str]) -> dict[int, tuple[str, str]]:
+    """File name and URL by image id."""
+    images: dict[int, tuple[str, str]] = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+            problems.append(f"images[{index}] has no whole-number `id`")
+        elif not _is_plain_name(entry.get("file_name")):
+            problems.append(f"image {entry['id']} has no plain `file_name`: {entry.get('file_name')!r}")
+        elif entry["id"] in images:
+            problems.append(f"image id {entry['id']} occurs twice")
+        else:
+            url = entry.get("coco_url")
+            url = url if isinstance(url, str) and url else IMAGES_URL + entry["file_name"]
+            images[entry["id"]] = (entry["file_name"], url)
+    names = Counter(name for name, _ in images.values())
+    problems += [
+        f"the file name {name} belongs to {count} images" for name, count in names.items() if count > 1
+    ]
+    return images
+
+
+def _read_captions(
+    entries: list[Any], images: dict[int, tuple[str, str]], problems: list[str]
+) -> list[Caption]:
+    captions: dict[int, Caption] = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+            problems.append(f"annotations[{index}] has no whole-number `id`")
+            continue
+        caption_id, image_id, text = entry["id"], entry.get("image_id"), entry.get("caption")
+        if caption_id in captions:
+            problems.append(f"caption id {caption_id} occurs twice")
+        elif not _is_id(image_id) or image_id not in images:
+            problems.append(f"caption {caption_id} is of an image that is not listed: {image_id!r}")
+        elif not isinstance(text, str) or not _is_unicode(text):
+            problems.append(f"caption {caption_id} of image {image_id} is no text: {text!r}")
+        elif not text.strip():
+            problems.append(f"caption {caption_id} of image {image_id} ({images[image_id][0]}) is empty")
+        else:
+            captions[caption_id] = Caption(image_id, caption_id, *images[image_id], text)
+    return [captions[caption_id] for caption_id in sorted(captions)]
+
+
+def _select(caption: Caption, split: str, kept: bool) -> SelectedCaption:
+    image_id, caption_id, file_name, url, text = caption
+    return SelectedCaption(image_id, caption_id, file_name, url, text, split, kept)
+
+
+def _split_of(items: Sequence[int], split: Sequence[float]) -> dict[int, str]:
+    """The split of each of `items`, cut in their order at the cumulated shares."""
+    first, second = round(split[0] * len(items)), round((split[0] + split[1]) * len(items))
+    cuts = {"train": items[:first], "val": items[first:second], "test": items[second:]}
+    for (name, part), share in zip(cuts.items(), split, strict=True):
+        if share > 0 and not part:
+            raise ValueError(
+                f"captions.split {tuple(split)} leaves {name} empty: there are only {len(items)} to split."
+                " Select more captions or enlarge its share"
+            )
+    return {item: name for name, part in cuts.items() for item in part}
+
+
+def select_captions(
+    captions: Sequence[Caption], *, seed: int, count: int, split: Sequence[float], split_by: str
+) -> list[SelectedCaption]:
+    """The first `count` captions (all, if there are fewer) of a seeded shuffle, in three splits.
+
+    By image, no image is in two splits; by caption (the tutorial's way) most validation images are in
+    training too. Val and test images also get all their other captions (`kept` False) as references; by
+    caption, a training caption is then listed once more as a reference. Order: the shuffle's for the kept
+    ones, then by split, image and caption. Raises ValueError where a split would be empty.
+    """
+    import torch
+
+    ordered = sorted(captions, key=lambda caption: caption.caption_id)
+    stream = random_stream(seed, "captions", "select")
+    chosen = [ordered[index] for index in torch.randperm(len(ordered), generator=stream).tolist()[:count]]
+    if split_by == "caption":
+        split_of = _split_of([caption.caption_id for caption in chosen], split)
+        kept = [_select(caption, split_of[caption.caption_id], True) for caption in chosen]
+    elif split_by == "image":
+        images = sorted({caption.image_id for caption in chosen})
+        stream = random_stream(seed, "captions", "split")
+        shuffled = [images[index] for index in torch.randperm(len(images), generator=stream).tolist()]
+        split_of = _split_of(shuffled, split)
+        kept = [_select(caption, split_of[caption.image_id], True) for caption in chosen]
+    else:
+        raise ValueError(f"captions.split_by {split_by!r} is unknown: use image or caption")
+    return kept + _further_references(ordered, kept)
+
+
+def _further_references(
+    captions: Sequence[Caption], kept: Sequence[SelectedCaption]
+) -> list[SelectedCaption]:
+    """The captions of val and test images that are not in the image's split yet."""
+    present = {(caption.split, caption.caption_id) for caption in kept}
+    evaluated = {(caption.split, caption.image_id) for caption in kept}
+    by_image = sorted(captions, key=lambda caption: (caption.image_id, caption.caption_id))
+    return [
+        _select(caption, split, False)
+        for split in ("val", "test")
+        for caption in by_image
+        if (split, caption.image_id) in evaluated and (split, caption.caption_id) not in present
+    ]
+
+
+def write_captions(path: str | Path, captions: Sequence[SelectedCaption]) -> None:
+    """Write captions.parquet, one row a caption in the order given."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.string(), pa.bool_()]
+    columns = {
+        name: pa.array([getattr(caption, name) for caption in captions], kind)
+        for name, kind in zip(SelectedCaption._fields, types, strict=True)
+    }
+    with atomic_write(path) as handle:
+        pq.write_table(pa.table(columns), handle)
+
+
+def read_captions(path: str | Path) -> list[SelectedCaption]:
+    """Read what `write_captions` wrote."""
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path, columns=list(SelectedCaption._fields)).to_pydict()
+    return [SelectedCaption(*row) for row in zip(*columns.values(), strict=True)]
