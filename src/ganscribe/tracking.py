@@ -39,6 +39,7 @@ def open_client() -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow.tracking import MlflowClient
 
     uri = tracking_uri()
@@ -88,6 +89,7 @@ class TrackedRun:
     def __init__(self, client: MlflowClient, run: Run, *, registered_name: str, is_reopened: bool) -> None:
         self.client = client
         self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
         self.registered_name = registered_name
         self._is_reopened = is_reopened
         self._seen: dict[str, set[int]] = {}
@@ -147,10 +149,29 @@ class TrackedRun:
         """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`."""
         from ganscribe import serving
 
-        version = serving.log_model(
-            kind, Path(path), run_id=self.run_id, registered_name=self.registered_name, uri=tracking_uri()
-        )
+        self.flush()
+        with _global_uri():
+            version = serving.log_model(
+                self.client,
+                kind,
+                Path(path),
+                experiment_id=self.experiment_id,
+                run_id=self.run_id,
+                registered_name=self.registered_name,
+            )
         self.client.set_registered_model_alias(self.registered_name, "candidate", version)
+
+
+@contextlib.contextmanager
+def _global_uri() -> Iterator[None]:
+    """The tracking store as MLflow's global one, which logging a model goes by."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_TRACKING_URI"]
 
 
 @contextlib.contextmanager
