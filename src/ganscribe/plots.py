@@ -1,0 +1,89 @@
+"""Data to pictures: grids, animations and curves, as files with deterministic bytes.
+
+Images are uint8 tensors (N, C, H, W) with C = 1 (grey) or 3 (RGB). Small ones are enlarged by whole factors,
+nearest neighbour, so that a person sees their pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ganscribe.runtime import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CELL_PIXELS = 80  # an image in a grid is enlarged to at least this side
+GAP_PIXELS = 4
+MILLISECONDS_A_FRAME = 400
+
+
+def _tile(images: Tensor, columns: int) -> np.ndarray:
+    """A grid (H', W', 3) uint8 of `images` (N, C, H, W), row by row, white gaps between them."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ValueError(f"need images (N, 1 or 3, H, W), at least one, not {tuple(images.shape)}")
+    pictures = images.cpu().numpy().transpose(0, 2, 3, 1)
+    factor = max(1, -(-CELL_PIXELS // pictures.shape[1]))
+    pictures = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    count, height, width, _ = pictures.shape
+    rows = -(-count // columns)
+    step_y, step_x = height + GAP_PIXELS, width + GAP_PIXELS
+    grid = np.full((rows * step_y - GAP_PIXELS, columns * step_x - GAP_PIXELS, 3), 255, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * step_y, index % columns * step_x
+        grid[top : top + height, left : left + width] = picture
+    return grid
+
+
+def save_grid(images: Tensor, path: str | Path, columns: int) -> None:
+    """Write `images` (N, C, H, W) as a PNG grid, `columns` to a row (an interpolation: one strip a row)."""
+    with atomic_write(path) as handle:
+        Image.fromarray(_tile(images, columns)).save(handle, format="PNG", optimize=True)
+
+
+def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> None:
+    """Write a lossless animated WebP, each frame the grid of one tensor (N, C, H, W); it loops for ever."""
+    pictures = [Image.fromarray(_tile(frame, columns)) for frame in frames]
+    # A second look at the end; equal neighbours would be merged, and the time with them.
+    times = [MILLISECONDS_A_FRAME] * (len(pictures) - 1) + [4 * MILLISECONDS_A_FRAME]
+    with atomic_write(path) as handle:
+        pictures[0].save(
+            handle,
+            format="WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=times,
+            loop=0,
+            lossless=True,
+        )
+
+
+def save_image_rows(first: Tensor, others: Tensor, path: str | Path) -> None:
+    """Write a PNG with a row an image of `first` (N, C, H, W), a gap, and its K `others` (N, K, C, H, W)."""
+    left, right = _tile(first, 1), _tile(others.flatten(0, 1), others.shape[1])
+    gap = np.full((len(left), 5 * GAP_PIXELS, 3), 255, dtype=np.uint8)
+    with atomic_write(path) as handle:
+        Image.fromarray(np.hstack([left, gap, right])).save(handle, format="PNG", optimize=True)
+
+
+def save_curves(
+    rows: Sequence[Mapping[str, float]], path: str | Path, *, x: str, columns: Sequence[str], title: str
+) -> None:
+    """Write a PNG with one line a column of `rows` (a table of losses) against the column `x`."""
+    from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for column in columns:
+        axes.plot([row[x] for row in rows], [row[column] for row in rows], label=column, linewidth=1)
+    axes.set_xlabel(x)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic_write(path) as handle:
+        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
