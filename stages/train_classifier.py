@@ -1,0 +1,82 @@
+"""Train one classifier of the zoo."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.checkpoint import open_checkpoint
+from ganscribe.convnets.evaluation import count_parameters
+from ganscribe.convnets.training import TrainedClassifier, train_classifier
+from ganscribe.data.images import Images, read_images
+from ganscribe.provenance import run_key
+from ganscribe.runtime import atomic_folder, choose_device, save_torch, write_csv, write_json
+from ganscribe.schema import ClassifierRun
+
+
+def save(
+    folder: Path, name: str, key: str, run: ClassifierRun, images: Images, trained: TrainedClassifier
+) -> None:
+    state_dict = trained.model.state_dict()
+    model = {
+        "network": run.network,
+        "options": run.options,
+        "num_classes": len(images.class_names),
+        "classes": images.class_names,
+        "image_shape": list(images.images.shape[1:]),
+        "state_dict": {key: value.detach().cpu().contiguous() for key, value in state_dict.items()},
+    }
+    last = trained.history[-1]
+    facts = {
+        "source": images.source,
+        "num_images": len(images.images),
+        "precision": trained.precision,
+        "updates": trained.updates,
+        "num_parameters": count_parameters(trained.model),
+        "val_accuracy": last["val_accuracy"],
+    }
+    with atomic_folder(folder) as temporary:
+        save_torch(temporary / "model.pt", model)
+        write_json(temporary / "training.json", facts)
+        write_json(temporary / "run_key.json", {"family": "classifier", "name": name, "run_key": key})
+
+
+@stage
+@click.argument("name")
+def main(name: str) -> None:
+    """Train the classifier NAME of params.yaml."""
+    run = config.load("classifier", name)
+    inputs = [f"data/{run.dataset}/{split}.parquet" for split in ("train", "val")]
+    folder, curve = Path("models/classifiers", run.dataset, run.network), f"curves/classifiers/{name}.csv"
+    recipe = {key: value for key, value in asdict(run).items() if key != "dataset"}
+    key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])
+    training, validation = (read_images(path) for path in inputs)
+    with (
+        open_checkpoint(key) as checkpoint,
+        tracking.training_run(
+            family="classifier", name=name, run_key=key, params=asdict(run), inputs=inputs
+        ) as tracked,
+    ):
+        trained = train_classifier(
+            training.images,
+            training.labels,
+            validation.images,
+            validation.labels,
+            num_classes=len(training.class_names),
+            device=choose_device(),
+            checkpoint=checkpoint,
+            log=tracked.log,
+            **recipe,
+        )
+        save(folder, name, key, run, training, trained)
+        write_csv(curve, trained.history)
+        tracked.log_files(curve, folder="curves")
+        tracked.log_model("classifier", folder / "model.pt")
+
+
+if __name__ == "__main__":
+    main()
