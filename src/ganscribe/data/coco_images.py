@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +56,15 @@ def fetch_images(
     source_folder: Path,
     fetched: str,
     out: Path,
-    manifest: Path,
+    listed: Mapping[str, str],
     max_bad_images: float,
 ) -> list[ImageFile]:
     """Bring the images (id, file name, URL) to hand and write the folder `out` with its images.parquet.
 
     `fetched`: `urls` (each from its own URL, into `out`/images), `archive` (out of `source_folder`.zip, into
-    `out`/images) or `in place` (checked in `source_folder` against `manifest` where that lists them). A
-    missing image is listed, up to the share `max_bad_images`; beyond it, or for a file that has changed since
-    the manifest was written, ValueError. A fetch that was cut off goes on at the next call.
+    `out`/images) or `in place` (in `source_folder`, held against `listed`, the SHA-256 by file name that
+    the manifest gives). A missing image is listed, up to the share `max_bad_images`; beyond it, or for a file
+    that has changed since the download, ValueError. A fetch that was cut off goes on at the next call.
     """
     working = project_root() / ".checkpoints" / "coco-images"
     working.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,7 @@ def fetch_images(
         bad = [(file.file_name, file.problem) for file in files if file.problem is not None]
         check_budget(bad, num_images=len(files), max_bad_images=max_bad_images)
         if fetched == "in place":
-            _check_manifest(files, manifest, source_folder.name)
+            _check_unchanged(files, listed)
         else:
             _move(files, working, temporary / "images")
         write_image_files(temporary / IMAGES_FILE, files)
@@ -145,15 +144,10 @@ def _describe(
     return sorted(files, key=lambda file: file.image_id)
 
 
-def _check_manifest(files: Sequence[ImageFile], manifest: Path, folder_name: str) -> None:
-    entries = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    listed = {entry["path"]: entry["sha256"] for entry in entries}
+def _check_unchanged(files: Sequence[ImageFile], listed: Mapping[str, str]) -> None:
     for file in files:
-        expected = listed.get(f"{folder_name}/{file.file_name}")
-        if expected is not None and file.sha256 not in (None, expected):
-            raise ValueError(
-                f"{file.file_name} has changed since download: run `dvc repro -f download@coco`, then again"
-            )
+        if file.sha256 is not None and listed.get(file.file_name, file.sha256) != file.sha256:
+            raise ValueError(f"{file.file_name} has changed since download: run `dvc repro -f download@coco`")
 
 
 def _move(files: Sequence[ImageFile], working: Path, folder: Path) -> None:

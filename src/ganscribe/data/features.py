@@ -1,0 +1,204 @@
+"""The extraction of Inception-v3 features: every image once, shard by shard, decoding overlapped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ganscribe.checkpoint import Interrupted
+from ganscribe.data.coco_images import ImageFile, check_budget
+from ganscribe.data.shards import ShardWriter, shard_metadata, shard_name
+from ganscribe.metrics.inception import (
+    FEATURE_SHAPE,
+    NETWORK,
+    PREPROCESSING,
+    Inception,
+    load_image,
+    write_inception,
+)
+from ganscribe.runtime import atomic_folder, atomic_write, progress
+
+REJECTED_FILE = "rejected.parquet"
+WEIGHTS_FILE = "inception.pt"
+
+
+@dataclass(frozen=True)
+class RejectedImage:
+    """An image without features, and why."""
+
+    image_id: int
+    file_name: str
+    reason: str
+
+
+def _load(file: ImageFile, folder: Path, crop: str) -> torch.Tensor | RejectedImage:
+    """The image as (3, 299, 299) uint8, or why there is none. Raises OSError for a file that has changed
+    since it was fetched."""
+    if file.problem is not None:
+        return RejectedImage(file.image_id, file.file_name, file.problem)
+    try:
+        content = (folder / file.file_name).read_bytes()
+    except FileNotFoundError:
+        return RejectedImage(file.image_id, file.file_name, "missing")
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise OSError(f"{file.file_name} has changed since it was fetched: run `dvc repro -f fetch_images`")
+    try:
+        return load_image(content, crop=crop)
+    except ValueError as error:
+        return RejectedImage(file.image_id, file.file_name, str(error))
+
+
+def load_images(
+    files: Sequence[ImageFile], folder: Path, *, crop: str, num_workers: int, ahead: int = 64
+) -> Generator[tuple[ImageFile, torch.Tensor | RejectedImage], None, None]:
+    """Decode `files` in order in `num_workers` background threads, at most `ahead` images ahead."""
+    pool = ThreadPoolExecutor(num_workers)
+    pending: deque[tuple[ImageFile, Future[torch.Tensor | RejectedImage]]] = deque()
+    try:
+        for file in files:
+            pending.append((file, pool.submit(_load, file, folder, crop)))
+            if len(pending) > ahead:
+                first, result = pending.popleft()
+                yield first, result.result()
+        while pending:
+            first, result = pending.popleft()
+            yield first, result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def calibration_images(
+    files: Sequence[ImageFile], folder: Path, *, crop: str, count: int = 64
+) -> torch.Tensor:
+    """The first `count` whole images, (N, 3, 299, 299) uint8."""
+    whole: list[torch.Tensor] = []
+    for _, loaded in load_images(files[: 2 * count], folder, crop=crop, num_workers=1):
+        if isinstance(loaded, torch.Tensor) and len(whole) < count:
+            whole.append(loaded)
+    if not whole:
+        raise ValueError(f"none of the first {2 * count} images in {folder} can be read")
+    return torch.stack(whole)
+
+
+def extract_features(
+    files: Sequence[ImageFile],
+    *,
+    folder: Path,
+    inception: Inception,
+    precision: str,
+    device: torch.device,
+    crop: str,
+    batch_size: int,
+    images_per_shard: int,
+    max_bad_images: float,
+    out: Path,
+    working: Path,
+    is_stopping: Callable[[], bool] = lambda: False,
+    num_workers: int | None = None,
+) -> list[RejectedImage]:
+    """Write Mixed_7c features of `files` (in `folder`) to `out`, (64, 2048) float16 an image.
+
+    `inception` comes from `prepare`. Finished shards lie in `working` until all are there; a later call with
+    the same `working` (same images, code and parameters: the caller's key) makes the missing ones. Batches
+    are fixed slices of a shard, so the bytes depend neither on workers nor on interruptions. Missing and
+    broken images go to rejected.parquet; raises ValueError when they are more than the share
+    `max_bad_images`, OSError for an image that has changed since it was fetched, Interrupted where
+    `is_stopping()`.
+    """
+    if not files:
+        raise ValueError("there are no images to extract features of")
+    metadata = {
+        "network": NETWORK,
+        "weights": inception.label,
+        "weights_sha256": inception.sha256,
+        "preprocessing": PREPROCESSING[crop],
+        "precision": precision,
+    }
+    writer = ShardWriter(folder=working, shape=FEATURE_SHAPE, metadata=metadata)
+    shards = [files[start : start + images_per_shard] for start in range(0, len(files), images_per_shard)]
+    finished = [number for number in range(len(shards)) if (working / shard_name(number)).exists()]
+    todo = [number for number in range(len(shards)) if number not in finished]
+    rejected = [image for number in finished for image in _rejected_in(working / shard_name(number))]
+    workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
+    pending = [file for number in todo for file in shards[number]]
+    description = f"features ({inception.label}, {precision})"
+    with (
+        contextlib.closing(load_images(pending, folder, crop=crop, num_workers=workers)) as loaded,
+        progress(len(files), description, "image", initial=len(files) - len(pending)) as bar,
+    ):
+        for number in todo:
+            kept, parts = list[ImageFile](), [torch.empty(0, *FEATURE_SHAPE, dtype=torch.float16)]
+            first_bad = len(rejected)
+            for start in range(0, len(shards[number]), batch_size):
+                size = len(shards[number][start : start + batch_size])
+                good, bad = _split_batch(list(itertools.islice(loaded, size)))
+                if is_stopping():
+                    raise Interrupted("feature extraction was stopped; the finished shards are kept")
+                rejected += bad
+                problems = [(image.file_name, image.reason) for image in rejected]
+                check_budget(problems, num_images=len(files), max_bad_images=max_bad_images)
+                if good:
+                    images = torch.stack([image for _, image in good]).to(device)
+                    parts.append(compute_features(inception, images))
+                kept += [file for file, _ in good]
+                bar.update(size)
+            writer.write(
+                number,
+                image_ids=[file.image_id for file in kept],
+                file_names=[file.file_name for file in kept],
+                features=torch.cat(parts),
+                notes={"rejected": json.dumps([asdict(image) for image in rejected[first_bad:]])},
+            )
+    rejected.sort(key=lambda image: image.image_id)
+    _publish(writer, len(shards), inception, rejected, out)
+    return rejected
+
+
+def _split_batch(
+    batch: Sequence[tuple[ImageFile, torch.Tensor | RejectedImage]],
+) -> tuple[list[tuple[ImageFile, torch.Tensor]], list[RejectedImage]]:
+    good = [(file, image) for file, image in batch if isinstance(image, torch.Tensor)]
+    return good, [image for _, image in batch if isinstance(image, RejectedImage)]
+
+
+@torch.inference_mode()
+def compute_features(inception: Inception, images: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 299, 299) uint8 to (N, 64, 2048) float16 on the CPU, on the network's device."""
+    maps: torch.Tensor = inception.network(images)
+    return maps.to("cpu", torch.float16).contiguous()
+
+
+def _rejected_in(path: Path) -> list[RejectedImage]:
+    return [RejectedImage(**entry) for entry in json.loads(shard_metadata(path)["rejected"])]
+
+
+def _publish(
+    writer: ShardWriter, num_shards: int, inception: Inception, rejected: Sequence[RejectedImage], out: Path
+) -> None:
+    """Move the shards to `out`, with the index, the rejected images and the network that made them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer.write_index(num_shards)
+    with atomic_folder(out) as temporary:
+        for name in [*(shard_name(shard) for shard in range(num_shards)), "index.parquet"]:
+            shutil.move(writer.folder / name, temporary / name)
+        columns = {
+            "image_id": pa.array([image.image_id for image in rejected], pa.int64()),
+            "file_name": pa.array([image.file_name for image in rejected], pa.string()),
+            "reason": pa.array([image.reason for image in rejected], pa.string()),
+        }
+        with atomic_write(temporary / REJECTED_FILE) as handle:
+            pq.write_table(pa.table(columns), handle)
+        write_inception(temporary / WEIGHTS_FILE, inception)

@@ -1,0 +1,226 @@
+"""Inception-v3 (Szegedy et al. 2015, 1512.00567) up to its last convolutional block, and the images it takes.
+
+The network is torchvision's, always built with `transform_input=True`: torchvision's constructor leaves that
+off without its own weights, and weights in its layout are then silently fed the wrong input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ganscribe.runtime import file_sha256, load_torch, random_stream, save_torch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIZE = 299
+CROP_FROM = 342  # torchvision's preset for these weights: shorter side to 342, then the centre
+FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
+NETWORK = "inception_v3 Mixed_7c"
+RANDOM_INIT = "random-init"
+PREPROCESSING = {
+    "none": "whole image to 299x299, bilinear, antialiased; ImageNet mean and std",
+    "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
+}
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+# What Pillow raises for a file that is no whole image.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+
+
+class FeatureMaps(nn.Module):
+    """torchvision's Inception-v3 without its classifier: (N, 3, 299, 299) uint8 to (N, 64, 2048)."""
+
+    def __init__(self, inception: Any) -> None:
+        super().__init__()
+        self.inception = inception
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 images as the first convolution takes them, float32."""
+        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (_MEAN, _STD))
+        normalised: torch.Tensor = self.inception._transform_input((images.float() / 255 - mean) / std)
+        return normalised
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        weight = self.inception.Conv2d_1a_3x3.conv.weight
+        maps = self.normalise(images).to(weight.dtype, memory_format=torch.channels_last)
+        for name, layer in self.inception.named_children():
+            if name == "avgpool":
+                break
+            maps = layer(maps)
+        return maps.flatten(2).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The network, whose weights it has (`label`: the file's name, or `random-init`), and their SHA-256."""
+
+    network: FeatureMaps
+    label: str
+    sha256: str
+
+
+def _build() -> FeatureMaps:
+    from torchvision.models import inception_v3
+
+    network = inception_v3(weights=None, aux_logits=False, transform_input=True, init_weights=False)
+    network.fc = nn.Identity()
+    return FeatureMaps(network).eval()
+
+
+def load_inception(
+    weights_path: str | Path | None, *, calibration_images: torch.Tensor | None = None, seed: int = 0
+) -> Inception:
+    """The network with the state dict at `weights_path` (torchvision's layout, float32 or float16).
+
+    Without a file: Kaiming-initialised from `seed`, batch-norm statistics from `calibration_images`
+    (N, 3, 299, 299) uint8. Raises ValueError for a file of another layout or with infinite values.
+    """
+    network = _build()
+    if weights_path is not None:
+        path = Path(weights_path)
+        network.inception.load_state_dict(_read_weights(path, network.inception.state_dict()))
+        return Inception(network, path.name, file_sha256(path))
+    if calibration_images is None:
+        raise ValueError("a network without weights needs images to calibrate its batch norm on")
+    _initialise(network, calibration_images, seed)
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return Inception(network, RANDOM_INIT, digest.hexdigest())
+
+
+def _read_weights(path: Path, expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The entries of `path` that `expected` has, as float32; the classifying heads are dropped."""
+    import pickle
+
+    try:
+        state = load_torch(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro -f download@inception`") from None
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is no readable PyTorch state dict: {str(error).splitlines()[0]}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
+    # Old files lack batch norm's counters, which evaluation does not use.
+    state = {key: expected[key] for key in expected if key.endswith("num_batches_tracked")} | state
+    wrong = []
+    for key, tensor in expected.items():
+        found = state.get(key)
+        if not isinstance(found, torch.Tensor):
+            wrong.append(f"{key} is missing")
+        elif found.shape != tensor.shape:
+            wrong.append(f"{key} is {tuple(found.shape)}, not {tuple(tensor.shape)}")
+        elif not torch.isfinite(found).all():
+            wrong.append(f"{key} has values that are not finite")
+    if wrong:
+        raise ValueError(
+            f"{path} is not in torchvision's Inception-v3 layout: {'; '.join(wrong[:3])}"
+            + (f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else "")
+        )
+    return {key: state[key].to(tensor.dtype) for key, tensor in expected.items()}
+
+
+@torch.no_grad()
+def _initialise(network: FeatureMaps, images: torch.Tensor, seed: int) -> None:
+    stream = random_stream(seed, "inception", RANDOM_INIT)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=stream)
+    for norm in norms:
+        norm.momentum = None  # running statistics become the plain mean over the batches
+        norm.train()
+    for batch in images.split(32):
+        network(batch)
+    network.eval()
+
+
+def fold_batch_norm(network: FeatureMaps) -> FeatureMaps:
+    """Fold every batch norm into its convolution, in place: the same function, a third fewer passes."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for module in network.modules():
+        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return network
+
+
+def prepare(inception: Inception, *, precision: str, device: torch.device) -> Inception:
+    """The network for extraction: batch norm folded, channels last, bfloat16 throughout where `precision` is
+    bf16 (faster than autocast, which casts the weights at every call). Changes the network in place."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    network = fold_batch_norm(inception.network).requires_grad_(False)
+    network.to(device, dtype).to(memory_format=torch.channels_last)
+    return inception
+
+
+def write_inception(path: str | Path, inception: Inception) -> None:
+    """Keep a prepared network, so that a new image gets the features that the stored ones have."""
+    state = {key: tensor.cpu().contiguous() for key, tensor in inception.network.state_dict().items()}
+    save_torch(path, {"label": inception.label, "sha256": inception.sha256, "state_dict": state})
+
+
+def read_inception(path: str | Path, *, device: torch.device, precision: str | None = None) -> Inception:
+    """Read what `write_inception` wrote, in the `precision` it was written in if none is given."""
+    saved: dict[str, Any] = load_torch(path)
+    inception = Inception(_build(), saved["label"], saved["sha256"])
+    is_bf16 = saved["state_dict"]["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
+    prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
+    inception.network.load_state_dict(saved["state_dict"])
+    return inception
+
+
+def _as_rgb(image: Image) -> Image:
+    """Upright, and RGB whatever the mode: grey, 16-bit grey, palette, CMYK, transparent (on white)."""
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = image.point(lambda value: value / 256).convert("L")  # else clipped at 255
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
+    """An image file (or its bytes) as (3, 299, 299) uint8; `crop` is none (the whole image) or center.
+
+    Raises ValueError for what is no whole image.
+    """
+    import numpy as np
+    from PIL import Image as pillow
+
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        with pillow.open(io.BytesIO(content)) as image:
+            pixels = torch.from_numpy(np.array(_as_rgb(image)))
+    except (*_BROKEN, pillow.DecompressionBombError) as error:
+        reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
+        raise ValueError(f"corrupt: {reason}") from None
+    return resize(pixels.permute(2, 0, 1), crop=crop)
+
+
+def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
+    """(3, H, W) uint8 to (3, 299, 299), as `PREPROCESSING` says."""
+    if crop not in PREPROCESSING:
+        raise ValueError(f"crop {crop!r} is unknown: use none or center")
+    height, width = image.shape[1:]
+    size = (SIZE, SIZE)
+    if crop == "center":
+        scale = CROP_FROM / min(height, width)
+        size = (round(height * scale), round(width * scale))
+    resized = nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    top, left = (size[0] - SIZE) // 2, (size[1] - SIZE) // 2
+    return resized[:, top : top + SIZE, left : left + SIZE]
