@@ -1,0 +1,30 @@
+"""Get one data set (mnist, cifar10, coco, inception), check it, list it with its checksums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from _common import stage
+from ganscribe import config
+from ganscribe.data.sources import acquire
+
+
+@stage
+@click.argument("name")
+def main(name: str) -> None:
+    source = config.load("source", name)
+    acquire(
+        name,
+        source=source.source,
+        folder=source.folder,
+        destination=Path("data/raw") / name,
+        scenes=source.scenes,
+        seed=source.seed,
+        archive=source.archive,
+    )
+
+
+if __name__ == "__main__":
+    main()

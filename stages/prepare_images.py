@@ -1,0 +1,27 @@
+"""Write one image data set (mnist, cifar10) as Parquet, split into train, val and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from _common import stage
+from ganscribe import config
+from ganscribe.data.images import prepare_images
+from ganscribe.data.sources import check_files, open_raw
+from ganscribe.runtime import atomic_folder
+
+
+@stage
+@click.argument("name", type=click.Choice(["mnist", "cifar10"]))
+def main(name: str) -> None:
+    source = config.load("source", name)
+    raw = open_raw(name, Path("data/raw") / name, folder=source.folder)
+    check_files(raw)
+    with atomic_folder(Path("data") / name) as folder:
+        prepare_images(name, raw.root, folder, source=raw.source)
+
+
+if __name__ == "__main__":
+    main()
