@@ -1,0 +1,185 @@
+"""Searches for a word sequence over `step(words, state) -> (log_probs, state)`; they know nothing of a model.
+
+`words` (N,) are the last words of N sequences, `log_probs` (N, V) those of the next. `state` is a dict of
+tensors whose first dimension is N, `state["trace"]` among them: what a sequence keeps of every word (the
+attention map). N is batch size times beam width; the rows of one image are neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganscribe.runtime import random_stream
+
+State = dict[str, Tensor]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One sequence found: its words without `<start>` and `<end>`, and the trace of each.
+
+    `log_prob` is summed over the words, and `<end>` where `is_finished` (False: `max_length` cut it).
+    """
+
+    tokens: list[int]
+    traces: Tensor  # (len(tokens), ...)
+    log_prob: float
+    is_finished: bool
+
+    def score(self, length_penalty: float) -> float:
+        """log_prob / length ** `length_penalty`, `<end>` counted."""
+        return self.log_prob / (len(self.tokens) + self.is_finished) ** length_penalty
+
+
+def greedy(
+    step: Step, state: State, *, batch_size: int, start: int, end: int, max_length: int
+) -> list[Decoded]:
+    """The most likely word each time, for at most `max_length` steps."""
+
+    def choose(log_probs: Tensor, position: int) -> Tensor:
+        return log_probs.argmax(1)
+
+    return _follow(step, state, choose, batch_size=batch_size, start=start, end=end, max_length=max_length)
+
+
+def sample(
+    step: Step,
+    state: State,
+    *,
+    start: int,
+    end: int,
+    max_length: int,
+    uniforms: Tensor,
+    temperature: float = 1.0,
+    top_k: int = 0,
+) -> list[Decoded]:
+    """Draw each word from softmax(log_probs / temperature) over the `top_k` likeliest words (0: all).
+
+    `uniforms` (B, max_length) in [0, 1) decide, by inversion, so that a sequence does not depend on the batch
+    that it is drawn in: see `image_uniforms`.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature {temperature} is not positive: use greedy decoding for the limit 0")
+
+    def choose(log_probs: Tensor, position: int) -> Tensor:
+        scaled = log_probs.double() / temperature
+        if 0 < top_k < scaled.shape[1]:
+            scaled = scaled.masked_fill(scaled < scaled.topk(top_k, 1).values[:, -1:], -torch.inf)
+        cumulative = scaled.softmax(1).cumsum(1)
+        last = cumulative[:, -1:]  # 1 but for rounding
+        threshold = uniforms[:, position : position + 1].to(cumulative.device) * last
+        threshold = threshold.minimum(last.nextafter(torch.zeros_like(last)))
+        return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
+
+    return _follow(
+        step, state, choose, batch_size=uniforms.shape[0], start=start, end=end, max_length=max_length
+    )
+
+
+def image_uniforms(seed: int, image_ids: Sequence[int], max_length: int) -> Tensor:
+    """Random numbers (B, max_length) for `sample`, float64: each image's from a stream of its own."""
+    rows = [
+        torch.rand(max_length, dtype=torch.float64, generator=random_stream(seed, "decoding", image_id))
+        for image_id in image_ids
+    ]
+    return torch.stack(rows)
+
+
+def beam(
+    step: Step,
+    state: State,
+    *,
+    batch_size: int,
+    start: int,
+    end: int,
+    max_length: int,
+    width: int,
+    length_penalty: float = 0.0,
+) -> list[Decoded]:
+    """Beam search as in Show, Attend and Tell's code: a sequence that ends gives up its place in the beam.
+
+    Of an image's ended sequences, the one with the highest log_prob / length ** `length_penalty` (the length
+    counts `<end>`) is returned; where none has ended after `max_length` steps, the likeliest open one.
+    """
+    if width < 1:
+        raise ValueError(f"beam width {width} is below 1")
+    device = state["trace"].device
+    images = torch.arange(batch_size, device=device)[:, None]
+    places = torch.full((batch_size, 1), width, device=device)  # of each beam, still open
+    # All sequences of an image begin alike: only the first counts, so that none is found twice.
+    totals = torch.full((batch_size, width), -torch.inf, dtype=torch.float64, device=device)
+    totals[:, 0] = 0
+    state = {name: tensor.repeat_interleave(width, 0) for name, tensor in state.items()}
+    words = torch.full((batch_size, width), start, device=device)
+    tokens, traces = words[..., None][..., :0], _by_image(state["trace"], width)[:, :, :0]
+    ended: list[list[Decoded]] = [[] for _ in range(batch_size)]
+    for _ in range(max_length):
+        log_probs, state = step(words.flatten(), state)
+        candidates = totals[..., None] + log_probs.view(batch_size, width, -1)
+        totals, index = candidates.flatten(1).topk(width)
+        parents, words = index // log_probs.shape[1], index % log_probs.shape[1]
+        state = {name: tensor[(images * width + parents).flatten()] for name, tensor in state.items()}
+        tokens = torch.cat([tokens[images, parents], words[..., None]], 2)
+        traces = torch.cat([traces[images, parents], _by_image(state["trace"], width)], 2)
+        is_open = (torch.arange(width, device=device) < places) & totals.isfinite()
+        has_ended = is_open & (words == end)
+        for image, place in has_ended.nonzero().tolist():
+            ended[image].append(
+                _decoded(tokens[image, place], traces[image, place], totals[image, place], end)
+            )
+        places = places - has_ended.sum(1, keepdim=True)
+        totals = totals.masked_fill(~is_open | has_ended, -torch.inf)
+        if not totals.isfinite().any():
+            break
+    for image in range(batch_size):
+        place = int(totals[image].argmax())
+        if not ended[image]:
+            ended[image].append(
+                _decoded(tokens[image, place], traces[image, place], totals[image, place], end)
+            )
+    return [max(found, key=lambda one: one.score(length_penalty)) for found in ended]
+
+
+def _by_image(trace: Tensor, width: int) -> Tensor:
+    """(B * width, ...) -> (B, width, 1, ...): one step of the traces."""
+    return trace.view(-1, width, 1, *trace.shape[1:])
+
+
+def _follow(
+    step: Step,
+    state: State,
+    choose: Callable[[Tensor, int], Tensor],
+    *,
+    batch_size: int,
+    start: int,
+    end: int,
+    max_length: int,
+) -> list[Decoded]:
+    """One sequence an image, each word chosen by `choose(log_probs, position)`."""
+    words = torch.full((batch_size,), start, device=state["trace"].device)
+    totals = torch.zeros(batch_size, dtype=torch.float64, device=words.device)
+    is_open = torch.ones_like(words, dtype=torch.bool)
+    tokens, traces = [], []
+    for position in range(max_length):
+        log_probs, state = step(words, state)
+        words = choose(log_probs, position)
+        gained = log_probs.gather(1, words[:, None]).squeeze(1)
+        totals += torch.where(is_open, gained, 0)
+        is_open = is_open & (words != end)
+        tokens.append(words)
+        traces.append(state["trace"])
+        if not is_open.any():
+            break
+    found = zip(torch.stack(tokens, 1), torch.stack(traces, 1), totals, strict=True)
+    return [_decoded(*one, end) for one in found]
+
+
+def _decoded(tokens: Tensor, traces: Tensor, total: Tensor, end: int) -> Decoded:
+    words = tokens.tolist()
+    length = words.index(end) if end in words else len(words)
+    return Decoded(words[:length], traces[:length].clone(), float(total), end in words)

@@ -1,0 +1,129 @@
+"""A trained captioner on disk, and captions from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganscribe.captioning.decoding import Decoded, State, Step, beam, greedy, image_uniforms, sample
+from ganscribe.captioning.model import Captioner
+from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.runtime import autocast, load_torch, save_torch
+
+METHODS = ("greedy", "beam", "sample")
+
+
+@dataclass(frozen=True)
+class SavedCaptioner:
+    """What `model.pt` holds: the network in evaluation mode, its words, and where its features came from."""
+
+    model: Captioner
+    vocabulary: Vocabulary
+    options: dict[str, int]
+    features: dict[str, str]  # the shards' metadata: weights, weights_sha256, preprocessing ...
+
+
+def save_captioner(
+    path: str | Path,
+    *,
+    options: dict[str, int],
+    vocabulary: Vocabulary,
+    features: dict[str, str],
+    state_dict: dict[str, Tensor],
+) -> None:
+    """Write `model.pt`. `options` are the arguments of `Captioner`, `features` the shards' metadata."""
+    value = {
+        "options": options,
+        "vocabulary": list(vocabulary.words),
+        "features": dict(sorted(features.items())),
+        "state_dict": {name: tensor.cpu() for name, tensor in state_dict.items()},
+    }
+    save_torch(path, value)
+
+
+def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> SavedCaptioner:
+    """Read what `save_captioner` wrote. Raises FileNotFoundError without it, ValueError for another file."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner`")
+    saved: Any = load_torch(path)
+    if not isinstance(saved, dict) or not {"options", "vocabulary", "features", "state_dict"} <= set(saved):
+        raise ValueError(f"{path} is no captioner: run `dvc repro -f train_captioner`")
+    model = Captioner(**saved["options"]).to(device).eval()
+    model.load_state_dict(saved["state_dict"])
+    return SavedCaptioner(model, Vocabulary(tuple(saved["vocabulary"])), saved["options"], saved["features"])
+
+
+def begin(model: Captioner, features: Tensor, *, forbidden: Sequence[int]) -> tuple[Step, State]:
+    """The step function and first state of a search over captions of `features` (B, 64, 2048).
+
+    The trace of a word is its attention map (64,). `forbidden` words are never chosen.
+    """
+    memory = model.encode(features)
+    num_images, positions = memory.values.shape[:2]
+    hidden = torch.zeros(num_images, model.units, device=features.device)
+    banned = torch.tensor(list(forbidden), dtype=torch.long, device=features.device)
+
+    def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+        scores, hidden, attention = model.step(words, state["hidden"], memory)
+        log_probs = scores.float().index_fill(1, banned, -torch.inf).log_softmax(1)
+        return log_probs, {"hidden": hidden.float(), "trace": attention}
+
+    return step, {"hidden": hidden, "trace": torch.zeros(num_images, positions, device=features.device)}
+
+
+@torch.inference_mode()
+def decode(
+    model: Captioner,
+    features: Tensor,
+    *,
+    vocabulary: Vocabulary,
+    image_ids: Sequence[int],
+    method: str,
+    max_length: int,
+    width: int = 1,
+    length_penalty: float = 0.0,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> list[Decoded]:
+    """One caption each for features (B, 64, 2048) by `method`: greedy, beam or sample.
+
+    `<pad>` and `<start>`, which no training caption ever asks for, and `<unk>`, which tells a reader nothing,
+    are never chosen. `sample` draws from streams of `seed` and the image's id, whatever batch it is in.
+    """
+    if method not in METHODS:
+        raise ValueError(f"decoding method {method!r} is unknown: use {', '.join(METHODS)}")
+    ids = vocabulary.ids
+    forbidden = [ids[PAD], ids[START], ids[UNK]]
+    start, end = ids[START], ids[END]
+    with autocast(precision, features.device):
+        step, state = begin(model, features, forbidden=forbidden)
+        if method == "greedy":
+            return greedy(step, state, batch_size=len(features), start=start, end=end, max_length=max_length)
+        if method == "beam":
+            return beam(
+                step,
+                state,
+                batch_size=len(features),
+                start=start,
+                end=end,
+                max_length=max_length,
+                width=width,
+                length_penalty=length_penalty,
+            )
+        return sample(
+            step,
+            state,
+            start=start,
+            end=end,
+            max_length=max_length,
+            uniforms=image_uniforms(seed, image_ids, max_length),
+            temperature=temperature,
+            top_k=top_k,
+        )

@@ -1,0 +1,133 @@
+"""The captioner's recurrence over whole captions, forward and backward, for training.
+
+Written out by hand because a step is small: autograd would add up, step by step, gradients that one matrix
+product after the loop yields at once. tests/captioning/test_model.py holds it against autograd.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Saved = tuple[Tensor, ...]
+
+
+class AttentionGRU(torch.autograd.Function):
+    """`apply(inputs, keys, values, weight, bias, score, from_context, rows_at)` -> hidden states (M, units).
+
+    The captions are sorted by falling length; `rows_at[t]` of the B have a word at step t, and the
+    M = sum(rows_at) real steps lie one time step after the other, without pads.
+
+    inputs (M, 3 units): the words' part of the GRU's input, with its bias; keys (B, P, units): W1 f of P
+    positions; values (B, P, E); weight (4 units, units), bias (4 units): W2 of the attention above the GRU's
+    recurrent kernel; score (units,): V; from_context (3 units, E): the context's part of its input kernel.
+    Computes in the dtype of `keys`; the hidden state is kept in that of `weight`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        score: Tensor,
+        from_context: Tensor,
+        rows_at: list[int],
+    ) -> Tensor:
+        dtype, units = keys.dtype, score.shape[0]
+        cast = [parameter.to(dtype) for parameter in (weight, bias, score, from_context)]
+        hidden = weight.new_zeros(keys.shape[0], units)
+        steps: list[Saved] = []
+        states = []
+        for words, rows in zip(inputs.split(rows_at), rows_at, strict=True):
+            previous = hidden[:rows]
+            hidden, *saved = _step(words, keys[:rows], values[:rows], previous, *cast)
+            steps.append((previous, *saved))
+            states.append(hidden)
+        ctx.save_for_backward(keys, values, *cast, *(tensor for step in steps for tensor in step))
+        ctx.rows_at, ctx.weight_dtype = rows_at, weight.dtype
+        return torch.cat(states)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        keys, values, weight, _, score, from_context, *flat = ctx.saved_tensors
+        width = len(flat) // len(ctx.rows_at)
+        steps = [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
+        carried = gradients[0].new_zeros(0, score.shape[0])
+        d_keys, d_values = torch.zeros_like(keys), torch.zeros_like(values)
+        d_score = torch.zeros_like(score, dtype=ctx.weight_dtype)
+        packed: list[tuple[Tensor, Tensor]] = []
+        for saved, d_hidden in zip(reversed(steps), reversed(gradients[0].split(ctx.rows_at)), strict=True):
+            rows = d_hidden.shape[0]
+            d_hidden = d_hidden.clone()
+            d_hidden[: carried.shape[0]] += carried  # captions that end here have no later step
+            d_gates, d_products, carried = _step_back_gru(d_hidden, saved)
+            d_context = d_gates @ from_context
+            d_scores = _softmax_back((values[:rows] @ d_context[:, :, None]).squeeze(-1), saved[1])
+            d_values[:rows] += saved[1][:, :, None] * d_context[:, None]
+            squashed = saved[3]  # (rows, P, units)
+            d_score += d_scores.flatten() @ squashed.flatten(0, 1)
+            d_squashed = torch.ops.aten.tanh_backward(d_scores[:, :, None] * score, squashed)
+            d_keys[:rows] += d_squashed
+            d_products[:, : score.shape[0]] = d_squashed.sum(1)
+            carried = carried + d_products @ weight
+            packed.append((d_gates, d_products))
+        d_inputs, d_linear = (torch.cat(part[::-1]) for part in zip(*packed, strict=True))
+        previous, contexts = (torch.cat([step[i] for step in steps]).to(keys.dtype) for i in (0, 2))
+        kind = ctx.weight_dtype
+        d_weight, d_from_context = (d_linear.T @ previous).to(kind), (d_inputs.T @ contexts).to(kind)
+        d_bias = d_linear.sum(0, dtype=kind)
+        return d_inputs, d_keys, d_values, d_weight, d_bias, d_score, d_from_context, None
+
+
+def _step(
+    words: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    score: Tensor,
+    from_context: Tensor,
+) -> Saved:
+    """One time step -> hidden (rows, units), then what the way back needs."""
+    dtype = keys.dtype
+    query, *products = F.linear(hidden.to(dtype), weight, bias).chunk(4, 1)
+    squashed = torch.add(keys, query[:, None]).tanh_()
+    attention = (squashed @ score).to(hidden.dtype).softmax(1).to(dtype)
+    context = (attention[:, None] @ values).squeeze(1)
+    gates = (words + F.linear(context, from_context)).to(hidden.dtype).chunk(3, 1)
+    reset = torch.sigmoid(gates[0] + products[0])
+    update = torch.sigmoid(gates[1] + products[1])
+    candidate = torch.tanh(gates[2] + reset * products[2])
+    return (
+        torch.lerp(candidate, hidden, update),
+        attention,
+        context,
+        squashed,
+        reset,
+        update,
+        candidate,
+        products[2],
+    )
+
+
+def _step_back_gru(d_hidden: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the gates' inputs (rows, 3 units), of [query; recurrent products], of the state before."""
+    previous, attention, _, _, reset, update, candidate, recurrent = saved
+    d_candidate = d_hidden * (1 - update) * (1 - candidate * candidate)
+    d_update = d_hidden * (previous - candidate) * update * (1 - update)
+    d_reset = d_candidate * recurrent * reset * (1 - reset)
+    d_gates = torch.cat([d_reset, d_update, d_candidate], 1).to(attention.dtype)
+    # The query's part, in front, comes from the attention.
+    d_products = torch.cat([torch.zeros_like(d_reset), d_reset, d_update, d_candidate * reset], 1)
+    return d_gates, d_products.to(attention.dtype), d_hidden * update
+
+
+def _softmax_back(d_attention: Tensor, attention: Tensor) -> Tensor:
+    return attention * (d_attention - (attention * d_attention).sum(1, keepdim=True))
