@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ RECIPE: dict[str, Any] = {
     "precision": "fp32",
     "device": torch.device("cpu"),
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two test processes with two threads each would wait for each other on two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def corners(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

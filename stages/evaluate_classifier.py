@@ -1,0 +1,69 @@
+"""Score one classifier on its test images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.convnets import load_classifier
+from ganscribe.convnets.evaluation import Evaluation, count_flops, count_parameters, evaluate_classifier
+from ganscribe.data.images import Images, read_images
+from ganscribe.plots import save_grid
+from ganscribe.runtime import atomic_folder, write_csv, write_json
+
+COLUMNS = 5  # of the square of worst mistakes
+
+
+def draw(folder: Path, test: Images, evaluation: Evaluation) -> None:
+    """Write the confusion table and the images that got the least probability for their own class."""
+    names, labels = test.class_names, test.labels.tolist()
+    predicted = evaluation.probabilities.argmax(1).tolist()
+    own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]
+    worst = own.argsort(stable=True)[: COLUMNS**2].tolist()
+    pairs = [
+        {"actual": names[label], "predicted": names[guess]}
+        for label, guess in zip(labels, predicted, strict=True)
+    ]
+    mistakes = [
+        {"row": int(test.rows[index]), **pairs[index], "probability_of_actual": float(own[index])}
+        for index in worst
+    ]
+    with atomic_folder(folder) as temporary:
+        write_csv(temporary / "confusion.csv", pairs)
+        write_csv(temporary / "mistakes.csv", mistakes)
+        save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
+
+
+@stage
+@click.argument("name")
+def main(name: str) -> None:
+    """Score the classifier NAME of params.yaml on its test images."""
+    run = config.load("classifier", name)
+    folder, plots = Path("models/classifiers", run.dataset, run.network), Path("plots/classifiers", name)
+    test = read_images(f"data/{run.dataset}/test.parquet")
+    model = load_classifier(folder / "model.pt")
+    evaluation = evaluate_classifier(model, test.images, test.labels)
+    scores = {
+        "accuracy": evaluation.accuracy,
+        "error": evaluation.error,
+        "nll": evaluation.nll,
+        "calibration_error": evaluation.calibration_error,
+        "parameters": count_parameters(model),
+        "flops": count_flops(model, tuple(test.images.shape[1:])),
+        "num_images": len(test.images),
+        "source": test.source,
+    }
+    write_json(f"metrics/classifiers/{name}.json", scores)
+    draw(plots, test, evaluation)
+    key = json.loads((folder / "run_key.json").read_text())["run_key"]
+    with tracking.reopened_run(key, family="classifier", name=name) as tracked:
+        tracked.score(scores)
+        tracked.log_files(plots, folder="evaluation")
+
+
+if __name__ == "__main__":
+    main()
