@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -138,38 +139,56 @@ def extract_features(
         progress(len(files), description, "image", initial=len(files) - len(pending)) as bar,
     ):
         for number in todo:
-            kept, parts = list[ImageFile](), [torch.empty(0, *FEATURE_SHAPE, dtype=torch.float16)]
-            first_bad = len(rejected)
+            shard = _Shard([], [], [])
             for start in range(0, len(shards[number]), batch_size):
                 size = len(shards[number][start : start + batch_size])
-                good, bad = _split_batch(list(itertools.islice(loaded, size)))
+                _add_batch(shard, list(itertools.islice(loaded, size)), inception, device)
+                problems = [(image.file_name, image.reason) for image in rejected + shard.rejected]
+                check_budget(problems, num_images=len(files), max_bad_images=max_bad_images)
+                bar.update(size)
                 if is_stopping():
                     raise Interrupted("feature extraction was stopped; the finished shards are kept")
-                rejected += bad
-                problems = [(image.file_name, image.reason) for image in rejected]
-                check_budget(problems, num_images=len(files), max_bad_images=max_bad_images)
-                if good:
-                    images = torch.stack([image for _, image in good]).to(device)
-                    parts.append(compute_features(inception, images))
-                kept += [file for file, _ in good]
-                bar.update(size)
-            writer.write(
-                number,
-                image_ids=[file.image_id for file in kept],
-                file_names=[file.file_name for file in kept],
-                features=torch.cat(parts),
-                notes={"rejected": json.dumps([asdict(image) for image in rejected[first_bad:]])},
-            )
+            _write_shard(writer, number, shard)
+            rejected += shard.rejected
     rejected.sort(key=lambda image: image.image_id)
     _publish(writer, len(shards), inception, rejected, out)
     return rejected
 
 
-def _split_batch(
+class _Shard(NamedTuple):
+    """A shard in the making: its images, their features (a tensor a batch), and those without."""
+
+    files: list[ImageFile]
+    features: list[torch.Tensor]
+    rejected: list[RejectedImage]
+
+
+def _add_batch(
+    shard: _Shard,
     batch: Sequence[tuple[ImageFile, torch.Tensor | RejectedImage]],
-) -> tuple[list[tuple[ImageFile, torch.Tensor]], list[RejectedImage]]:
-    good = [(file, image) for file, image in batch if isinstance(image, torch.Tensor)]
-    return good, [image for _, image in batch if isinstance(image, RejectedImage)]
+    inception: Inception,
+    device: torch.device,
+) -> None:
+    images = []
+    for file, loaded in batch:
+        if isinstance(loaded, RejectedImage):
+            shard.rejected.append(loaded)
+        else:
+            shard.files.append(file)
+            images.append(loaded)
+    if images:
+        shard.features.append(compute_features(inception, torch.stack(images).to(device)))
+
+
+def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
+    none = torch.empty(0, *FEATURE_SHAPE, dtype=torch.float16)
+    writer.write(
+        number,
+        image_ids=[file.image_id for file in shard.files],
+        file_names=[file.file_name for file in shard.files],
+        features=torch.cat([none, *shard.features]),
+        notes={"rejected": json.dumps([asdict(image) for image in shard.rejected])},
+    )
 
 
 @torch.inference_mode()

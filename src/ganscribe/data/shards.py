@@ -21,7 +21,7 @@ from ganscribe.runtime import atomic_write
 
 ROWS_PER_GROUP = 64
 INDEX_FILE = "index.parquet"
-KEYS = ("shape", "dtype", "network", "weights", "weights_sha256", "preprocessing")
+KEYS = ("shape", "dtype", "network", "weights", "weights_sha256", "preprocessing", "precision")
 
 
 def shard_name(shard: int) -> str:

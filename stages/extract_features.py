@@ -1,0 +1,79 @@
+"""Inception-v3 features of every image, as Parquet shards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.checkpoint import open_checkpoint
+from ganscribe.data.coco import image_folder
+from ganscribe.data.coco_images import ImageFile, read_image_files
+from ganscribe.data.features import calibration_images, extract_features
+from ganscribe.data.sources import open_raw
+from ganscribe.metrics.inception import Inception, load_inception, prepare
+from ganscribe.provenance import run_key
+from ganscribe.runtime import choose_device, resolve_precision, seed_everything
+
+
+def open_network(files: list[ImageFile], folder: Path, *, crop: str) -> Inception:
+    """The network with the weights of data/raw/inception, or a random one calibrated on the images."""
+    source = config.load("source", "inception")
+    raw = open_raw("inception", "data/raw/inception", folder=source.folder)
+    if raw.files:
+        return load_inception(raw.path(next(iter(raw.files))))
+    images = calibration_images(files, folder, crop=crop)
+    return load_inception(None, calibration_images=images, seed=source.seed)
+
+
+@stage
+def main() -> None:
+    """Extract the features of every image that fetch_images lists."""
+    features, source = config.load("features"), config.load("source", "coco")
+    device = choose_device()
+    precision = resolve_precision(features.precision, device)
+    params = asdict(features) | {"precision": precision, "seed": source.seed, "device": device.type}
+    inputs = ["data/raw/inception/manifest.json", "data/coco/images.parquet"]
+    key = run_key(Path(__file__), params, [Path(path) for path in inputs])
+    seed_everything(source.seed)
+    files = read_image_files("data/coco/images.parquet")
+    folder = image_folder(source.source, source.folder, archive=source.archive)
+    with (
+        open_checkpoint(key) as checkpoint,
+        tracking.stage_run(
+            "extract_features", params=params, inputs=["data/raw/inception", "data/coco"], run_key=key
+        ) as tracked,
+    ):
+        start = time.monotonic()
+        inception = open_network(files, folder, crop=features.crop)
+        inception = prepare(inception, precision=precision, device=device)
+        rejected = extract_features(
+            files,
+            folder=folder,
+            inception=inception,
+            precision=precision,
+            device=device,
+            crop=features.crop,
+            batch_size=features.batch_size,
+            images_per_shard=features.images_per_shard,
+            max_bad_images=features.max_bad_images,
+            out=Path("data/features"),
+            working=checkpoint.directory,
+            is_stopping=lambda: checkpoint.stop_signal is not None,
+        )
+        tracked.score(
+            {
+                "images": len(files) - len(rejected),
+                "rejected_images": len(rejected),
+                "seconds": time.monotonic() - start,
+                "weights": inception.label,
+                "weights_sha256": inception.sha256,
+            }
+        )
+        tracked.log_files("data/features/rejected.parquet")
+
+
+if __name__ == "__main__":
+    main()

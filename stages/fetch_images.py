@@ -1,0 +1,34 @@
+"""Get the images of the chosen captions."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from _common import stage
+from ganscribe import config
+from ganscribe.data.coco import read_captions
+from ganscribe.data.coco_images import chosen_images, fetch_images
+from ganscribe.data.sources import open_raw
+
+
+@stage
+def main() -> None:
+    """Get the images of the chosen captions."""
+    source, features = config.load("source", "coco"), config.load("features")
+    raw = open_raw("coco", "data/raw/coco", folder=source.folder)
+    fetched = "urls" if source.source == "download" else "in place"
+    if source.archive and source.source != "sample":
+        raw.path("train2014.zip")  # unchanged since download
+        fetched = "archive"
+    fetch_images(
+        chosen_images(read_captions("data/captions/captions.parquet")),
+        source_folder=raw.root / "train2014",
+        fetched=fetched,
+        out=Path("data/coco"),
+        listed={PurePosixPath(name).name: file.sha256 for name, file in raw.files.items()},
+        max_bad_images=features.max_bad_images,
+    )
+
+
+if __name__ == "__main__":
+    main()
