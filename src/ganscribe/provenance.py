@@ -23,7 +23,6 @@ NEUTRAL = frozenset(
         "ganscribe/origin.py",
         "ganscribe/plots.py",
         "ganscribe/provenance.py",
-        "ganscribe/runtime.py",
         "ganscribe/schema.py",
         "ganscribe/serving.py",
         "ganscribe/tracking.py",
