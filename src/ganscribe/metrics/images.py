@@ -109,7 +109,7 @@ def kernel_distance(real: Tensor, generated: Tensor, *, seed: int) -> float:
 
 
 def inception_score(logits: Tensor, *, seed: int) -> float:
-    """exp E KL(p(y|x) || p(y)) of logits (N, K), the mean over ten parts: Salimans et al. 2016 (1606.03498)."""
+    """exp E KL(p(y|x) || p(y)) of logits (N, K), mean over ten parts: Salimans et al. 2016 (1606.03498)."""
     from torch_fidelity import metric_isc
 
     parts, rng_seed = min(10, len(logits)), stream_seed(seed, "is") % 2**32

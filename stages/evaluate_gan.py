@@ -1,0 +1,133 @@
+"""Score one GAN with the judge of its data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.convnets import load_classifier
+from ganscribe.data.images import Images, read_images
+from ganscribe.gan.sampling import load_generator, sample_images
+from ganscribe.metrics.images import (
+    Coverage,
+    class_coverage,
+    classifier_extractor,
+    frechet_distance,
+    inception_extractor,
+    judge_images,
+    nearest_neighbours,
+    score_images,
+    score_judged,
+    sliced_wasserstein,
+)
+from ganscribe.plots import save_grid, save_image_rows
+from ganscribe.runtime import (
+    atomic_folder,
+    choose_device,
+    file_sha256,
+    random_stream,
+    write_csv,
+    write_json,
+)
+from ganscribe.schema import GanEvaluation
+
+SHOWN, COLUMNS = 100, 10
+WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
+# torch-fidelity's own weights, where an earlier download (or a person) has put them.
+FID_INCEPTION = "checkpoints/weights-inception-2015-12-05-6726825d.pth"
+
+
+def judge_scores(
+    run: GanEvaluation, reference: Images, other_real: Tensor, samples: Tensor
+) -> tuple[dict[str, Any], Coverage | None]:
+    """The scores by the judge's features and labels, and the floor: other real images against the same."""
+    path = Path("models/classifiers", run.dataset, run.judge, "model.pt")
+    extractor = classifier_extractor(load_classifier(path).to(choose_device()))
+    real = judge_images(reference.images, extractor, "real images")
+    generated = judge_images(samples, extractor, "generated images")
+    floor = judge_images(other_real, extractor, "other real images")
+    scores: dict[str, Any] = score_judged(real, generated, seed=run.seed)
+    coverage = None
+    if run.classes is None:  # a run on chosen classes has no modes to miss
+        labels = generated.logits.argmax(1)
+        coverage = class_coverage(labels, reference.labels, len(reference.class_names))
+        scores |= {"modes": coverage.modes, "kl": coverage.kl}
+    scores["swd"] = sliced_wasserstein(reference.images, samples, seed=run.seed)
+    scores["floor_fid"] = frechet_distance(real.features, floor.features)
+    scores |= {"num_samples": len(samples), "num_real": len(reference.images), "num_floor": len(other_real)}
+    scores |= {"judge": run.judge, "judge_sha256": file_sha256(path), "resize": "none"}
+    return scores | {"source": reference.source}, coverage
+
+
+def inception_scores(run: GanEvaluation, reference: Images, samples: Tensor) -> dict[str, Any]:
+    """The same by the FID Inception network, where torch's hub cache has its weights; else nothing."""
+    path = Path(torch.hub.get_dir()) / FID_INCEPTION
+    if not path.exists():
+        return {}
+    scores = score_images(reference.images, samples, inception_extractor(path), seed=run.seed)
+    facts = {"sha256": file_sha256(path), "resize": "bilinear as in TensorFlow 1, to 299"}
+    return {f"inception_{key}": value for key, value in (scores | facts).items()}
+
+
+def draw(
+    folder: Path, samples: Tensor, training: Tensor, coverage: Coverage | None, class_names: list[str]
+) -> None:
+    shown = samples[:WITH_NEIGHBOURS]
+    rows, _ = nearest_neighbours(shown, training, count=NEIGHBOURS)
+    with atomic_folder(folder) as temporary:
+        save_grid(samples[:SHOWN], temporary / "samples.png", columns=COLUMNS)
+        save_image_rows(shown, training[rows], temporary / "neighbours.png")
+        if coverage is not None:
+            shares = zip(
+                class_names, coverage.generated_shares.tolist(), coverage.real_shares.tolist(), strict=True
+            )
+            table = [{"class": name, "generated": made, "real": real} for name, made, real in shares]
+            write_csv(temporary / "classes.csv", table)
+
+
+@stage
+@click.argument("name")
+def main(name: str) -> None:
+    """Score the GAN run NAME of params.yaml."""
+    run = config.load("gan_evaluation", name)
+    folder, plots = Path("models/gan", name), Path("plots/gan_scores", name)
+    saved = load_generator(folder / "generator.pt")
+    samples = sample_images(
+        saved.network,
+        run.num_samples,
+        noise_dim=saved.noise_dim,
+        noise=saved.noise,
+        seed=run.seed,
+        device=choose_device(),
+    )
+    parts = [read_images(f"data/{run.dataset}/{split}.parquet", run.classes) for split in run.splits]
+    training = torch.cat([part.images for part in parts])
+    test = read_images(f"data/{run.dataset}/test.parquet", run.classes)
+
+    # A run on chosen classes is scored against the images it was trained on: the test file has too few.
+    reference, other_real = test, training
+    if run.classes is not None:
+        labels, rows = (torch.cat([getattr(part, key) for part in parts]) for key in ("labels", "rows"))
+        reference = Images(training, labels, rows, test.class_names, test.dataset, test.source)
+        other_real = test.images
+    chosen = torch.randperm(len(other_real), generator=random_stream(run.seed, "gan", "floor"))
+    scores, coverage = judge_scores(run, reference, other_real[chosen[: run.num_samples]], samples)
+    scores |= inception_scores(run, reference, samples)
+
+    write_json(f"metrics/gan/{name}.json", scores)
+    draw(plots, samples, training, coverage, test.class_names)
+    key = json.loads((folder / "run_key.json").read_text())["run_key"]
+    with tracking.reopened_run(key, family="gan", name=name) as tracked:
+        tracked.score(scores)
+        tracked.log_files(plots, folder="evaluation")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Train one GAN of the family."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import torch
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.checkpoint import open_checkpoint
+from ganscribe.data.images import read_images
+from ganscribe.gan.sampling import interpolate_images, save_network
+from ganscribe.gan.state import TrainedGan
+from ganscribe.gan.training import train_gan
+from ganscribe.plots import save_animation, save_curves, save_grid
+from ganscribe.provenance import run_key
+from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
+from ganscribe.schema import GanRun
+
+GRID_COLUMNS = 4
+INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
+
+
+def save_models(
+    folder: Path, name: str, key: str, run: GanRun, images: torch.Tensor, gan: TrainedGan
+) -> None:
+    channels, height, width = images.shape[1:]
+    facts = {
+        "num_images": len(images),
+        "precision": gan.precision,
+        "generator_updates": gan.step,
+        "critic_updates": gan.critic_updates,
+    }
+    weights = {
+        "generator.pt": gan.generator.state_dict(),
+        "discriminator.pt": gan.discriminator.state_dict(),
+        **{f"snapshots/step-{step:06d}.pt": state_dict for step, state_dict in gan.snapshots},
+    }
+    with atomic_folder(folder) as temporary:
+        for file, state_dict in weights.items():
+            save_network(
+                temporary / file,
+                state_dict,
+                networks=run.networks,
+                noise_dim=run.noise_dim,
+                noise=run.noise,
+                image_shape=(channels, height, width),
+            )
+        write_json(temporary / "training.json", facts)
+        write_json(temporary / "run_key.json", {"family": "gan", "name": name, "run_key": key})
+
+
+def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
+    strips = interpolate_images(
+        gan.generator,
+        rows=INTERPOLATION_ROWS,
+        columns=INTERPOLATION_COLUMNS,
+        noise_dim=run.noise_dim,
+        noise=run.noise,
+        seed=run.seed,
+    )
+    with atomic_folder(folder) as temporary:
+        for step, grid in gan.grids:
+            save_grid(grid, temporary / f"grid-{step:06d}.png", columns=GRID_COLUMNS)
+        save_animation([grid for _, grid in gan.grids], temporary / "animation.webp", columns=GRID_COLUMNS)
+        save_grid(strips, temporary / "interpolation.png", columns=INTERPOLATION_COLUMNS)
+        losses = ["critic_loss", "generator_loss"]
+        save_curves(gan.history, temporary / "losses.png", x="step", columns=losses, title=name)
+
+
+@stage
+@click.argument("name")
+def main(name: str) -> None:
+    """Train the GAN run NAME of params.yaml."""
+    run = config.load("gan", name)
+    inputs = [f"data/{run.dataset}/{split}.parquet" for split in run.splits]
+    models, plots, curve = Path("models/gan", name), Path("plots/gan", name), Path(f"curves/gan/{name}.csv")
+    recipe = {key: value for key, value in asdict(run).items() if key not in ("dataset", "splits", "classes")}
+    key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])
+    images = torch.cat([read_images(path, run.classes).images for path in inputs])
+    with (
+        open_checkpoint(key) as checkpoint,
+        tracking.training_run(
+            family="gan", name=name, run_key=key, params=asdict(run), inputs=inputs
+        ) as tracked,
+    ):
+        gan = train_gan(images, device=choose_device(), checkpoint=checkpoint, log=tracked.log, **recipe)
+        save_models(models, name, key, run, images, gan)
+        save_plots(plots, name, run, gan)
+        write_csv(curve, gan.history)
+        tracked.log_files(curve, folder="curves")
+        tracked.log_files(plots, folder="plots")
+        tracked.log_model("generator", models / "generator.pt")
+
+
+if __name__ == "__main__":
+    main()
