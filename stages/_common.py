@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ganscribe.checkpoint import Interrupted
+# The package beside this script, not the one that is installed: in `dvc exp run --temp` and in queue runs the
+# two differ, and the artifact must come from the code that the experiment names. Stages import this module first.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from ganscribe.checkpoint import Interrupted  # noqa: E402
 
 
 def stage(function: Callable[..., None]) -> click.Command:

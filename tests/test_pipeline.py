@@ -40,7 +40,7 @@ class Clone:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        return {**kept, **quiet, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **more}
+        return {**kept, **quiet, "PATH": path, **more}
 
     def run(self, *command: str, succeeds: bool = True, **environment: str) -> str:
         done = subprocess.run(
