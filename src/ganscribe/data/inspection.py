@@ -73,7 +73,7 @@ def inspect_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, 
 
 
 def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
-    """A state dict in torchvision's Inception-v3 layout, float32 or float16; auxiliary head optional."""
+    """A state dict in torchvision's Inception-v3 layout, float32 or float16, with or without its heads."""
     import torch
     from torchvision.models import inception_v3
 
@@ -89,19 +89,13 @@ def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
     with torch.device("meta"):
         shapes = inception_v3(weights=None, init_weights=False, transform_input=True).state_dict()
     for key, wanted in shapes.items():
-        optional = key.startswith("AuxLogits.") or key.endswith("num_batches_tracked")
-        if key not in state and not optional:
+        if key.startswith(("fc.", "AuxLogits.")) or key.endswith("num_batches_tracked"):
+            continue  # the classifying heads are not used: they may have other classes, or be left out
+        found = state.get(key)
+        if not isinstance(found, torch.Tensor):
             raise ValueError(f"{path} lacks {key}: it is not in torchvision's Inception-v3 layout")
-        if (
-            key in state
-            and tuple(state[key].shape) != tuple(wanted.shape)
-            and not key.startswith(("fc.", "AuxLogits.fc."))
-        ):
-            raise ValueError(f"{path}: {key} has shape {tuple(state[key].shape)}, not {tuple(wanted.shape)}")
-        if (
-            key in state
-            and wanted.is_floating_point()
-            and state[key].dtype not in (torch.float32, torch.float16)
-        ):
-            raise ValueError(f"{path}: {key} is {state[key].dtype}, not float32 or float16")
+        if found.shape != wanted.shape:
+            raise ValueError(f"{path}: {key} has shape {tuple(found.shape)}, not {tuple(wanted.shape)}")
+        if found.dtype not in (torch.float32, torch.float16):
+            raise ValueError(f"{path}: {key} is {found.dtype}, not float32 or float16")
     return [path], {"tensors": len(state)}

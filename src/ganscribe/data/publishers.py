@@ -102,26 +102,31 @@ def publications(name: str, *, archive: bool) -> tuple[Publication, ...]:
 def download(name: str, wanted: Sequence[Publication], folder: Path) -> None:
     """Download `wanted` and lay it out under `folder`.
 
-    All files are had and checked before the first is laid out; until then they wait in the project's
-    .checkpoints, so that a download that was cut off goes on where it was. `GANSCRIBE_MIRROR`, an address,
-    is asked for each file before the publishers are.
+    The files as published stay in the project's .checkpoints/downloads: neither a download that was cut off
+    nor a stage that runs again for a changed line of code begins anew. `GANSCRIBE_MIRROR`, an address, is
+    asked for each file before the publishers are.
     """
-    waiting = project_root() / ".checkpoints" / "downloads" / name
+    kept = project_root() / ".checkpoints" / "downloads" / name
     mirror = os.environ.get("GANSCRIBE_MIRROR")
     for each in wanted:
         own = (f"{mirror.rstrip('/')}/{each.urls[0].rsplit('/', 1)[-1]}",) if mirror else ()
         fetch(
             (*own, *each.urls),
-            waiting / each.path,
+            kept / each.path,
             max_bytes=each.max_bytes,
             md5=each.md5,
             sha256=each.sha256,
         )
     for each in wanted:
         if each.members:
-            unpack(waiting / each.path, folder, max_bytes=each.max_unpacked_bytes, members=each.members)
-    for each in wanted:
-        if not each.members:
-            (folder / each.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(waiting / each.path, folder / each.path)
-    shutil.rmtree(waiting)
+            unpack(kept / each.path, folder, max_bytes=each.max_unpacked_bytes, members=each.members)
+        else:
+            _link(kept / each.path, folder / each.path)
+
+
+def _link(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, target)

@@ -18,18 +18,18 @@ from ganscribe.runtime import stream_seed
 
 ICON_CLASSES = list(SHAPES)
 ICON_SIZE = 32
-SIZES = {"small": 0.075, "medium": 0.14, "large": 0.25}  # radius as a share of the picture's shorter side
+SIZES = {"small": 0.075, "medium": 0.14, "large": 0.22}  # radius as a share of the picture's shorter side
 PICTURE_SIZES = [(320, 240), (320, 240), (300, 300), (240, 320), (320, 214), (280, 210)]
 PLACES = {  # share of width, share of height
     "centre": (0.5, 0.5),
-    "left": (0.24, 0.5),
-    "right": (0.76, 0.5),
+    "left": (0.25, 0.5),
+    "right": (0.75, 0.5),
     "top": (0.5, 0.25),
     "bottom": (0.5, 0.75),
-    "top left": (0.22, 0.25),
-    "top right": (0.78, 0.25),
-    "bottom left": (0.22, 0.75),
-    "bottom right": (0.78, 0.75),
+    "top left": (0.25, 0.25),
+    "top right": (0.75, 0.25),
+    "bottom left": (0.25, 0.75),
+    "bottom right": (0.75, 0.75),
 }
 COLOURS: dict[str, Colour] = {
     "red": (214, 40, 40),
@@ -124,10 +124,9 @@ def compose(rng: np.random.Generator) -> Scene:
         groups = [Group(shapes[0], colours[0], sizes[0])]
     elif layout in ("row", "column", "scattered"):
         size = pick(rng, ["small", "medium"])
-        most = {"row": 5, "column": 4, "scattered": 6}[layout] - (size == "medium")
-        groups = [
-            Group(shapes[0], colours[0], size, int(rng.integers(2 if layout != "scattered" else 3, most + 1)))
-        ]
+        most = 3 if size == "medium" else {"row": 5, "column": 4, "scattered": 6}[layout]
+        count = int(rng.integers(3 if layout == "scattered" else 2, most + 1))
+        groups = [Group(shapes[0], colours[0], size, count)]
     elif layout == "inside":
         outer = pick(rng, [name for name in ("circle", "square", "diamond", "heart") if name != shapes[1]])
         inner = pick(
@@ -183,7 +182,7 @@ def render(scene: Scene, rng: np.random.Generator) -> Image.Image:
     picture = paint_ground(
         scene.texture, tones, width=scene.width, height=scene.height, period=rng.uniform(26, 44), rng=rng
     )
-    loose = 0.05 if scene.layout == "scattered" else 0.015
+    loose = 0.05 if scene.layout == "scattered" and scene.groups[0].size == "small" else 0.015
     for group, centres in zip(scene.groups, positions(scene, rng), strict=True):
         colour = _shift(COLOURS[group.colour], rng.integers(-8, 9, 3).tolist())
         radius = SIZES[group.size] * shorter * rng.uniform(0.92, 1.08)

@@ -148,7 +148,7 @@ def paint_ground(
     }
     mixture = mixtures[kind]()[..., None]
     flat = np.asarray(colours[0], np.float32) * (1 - mixture) + np.asarray(colours[1], np.float32) * mixture
-    grain = rng.normal(0.0, 2.0, (height, width, 1))
+    grain = 2 * rng.standard_normal((height, width, 1), np.float32)
     return Image.fromarray(np.clip(flat + grain + 0.5, 0, 255).astype(np.uint8))
 
 
