@@ -67,7 +67,7 @@ def evaluate_classifier(model: nn.Module, images: torch.Tensor, labels: torch.Te
     num_errors = int((predicted != labels).sum())
     confusion = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return Evaluation(
-        accuracy=1 - num_errors / len(labels),
+        accuracy=(len(labels) - num_errors) / len(labels),
         error=num_errors / len(labels),
         nll=F.cross_entropy(scores.double(), labels).item(),
         calibration_error=calibration_error(scores.softmax(1), labels),
