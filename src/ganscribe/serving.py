@@ -1,12 +1,16 @@
 """MLflow pyfunc models: a generator, a classifier and a captioner that `mlflow models serve` can run.
 
-Images travel as base64 text of PNG (any format that pillow reads is taken in).
+Images travel as base64 text of PNG (any format that pillow reads is taken in). The data of a served model is
+a folder: `model.pt` as training saved it, and for a captioner `inception.pt`, the network that made its
+features.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +23,7 @@ import pandas as pd
 import torch
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
 from PIL import Image
 
 from ganscribe.runtime import load_torch
@@ -26,10 +31,12 @@ from ganscribe.runtime import load_torch
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+MODEL, INCEPTION = "model.pt", "inception.pt"
+
 Rows = list[dict[str, Any]]
 
 # What loading and predicting imports; given to MLflow, since finding it out takes seconds a model.
-REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
+_REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
 
 
 def encode_png(image: np.ndarray) -> str:
@@ -40,20 +47,27 @@ def encode_png(image: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"the input is no base64 text: {error}") from error
+
+
 def decode_image(text: str, num_channels: int) -> np.ndarray:
     """Base64 text of an image file -> uint8 pixels (C, H, W). Raises ValueError for anything else."""
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
+        image = Image.open(io.BytesIO(_decode_base64(text)))
         pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
     except (ValueError, OSError) as error:
-        raise ValueError(f"the input is no base64 text of an image file: {error}") from error
+        raise ValueError(f"the input is no image file: {error}") from error
     return pixels[None] if num_channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _load_generator(path: Path) -> Callable[[Rows], Rows]:
+def _load_generator(folder: Path) -> Callable[[Rows], Rows]:
     from ganscribe.gan.sampling import load_generator, sample_images
 
-    saved = load_generator(path)
+    saved = load_generator(folder / MODEL)
 
     def predict(rows: Rows) -> Rows:
         answers = []
@@ -73,11 +87,11 @@ def _load_generator(path: Path) -> Callable[[Rows], Rows]:
     return predict
 
 
-def _load_classifier(path: Path) -> Callable[[Rows], Rows]:
+def _load_classifier(folder: Path) -> Callable[[Rows], Rows]:
     from ganscribe.convnets import load_classifier
     from ganscribe.convnets.evaluation import predict_probabilities
 
-    saved, model = load_torch(path), load_classifier(path)
+    saved, model = load_torch(folder / MODEL), load_classifier(folder / MODEL)
     shape, classes = tuple(saved["image_shape"]), saved["classes"]
 
     def predict(rows: Rows) -> Rows:
@@ -91,6 +105,41 @@ def _load_classifier(path: Path) -> Callable[[Rows], Rows]:
             best = classes[max(range(len(classes)), key=probabilities.__getitem__)]
             answers.append({"label": best} | dict(zip(classes, probabilities, strict=True)))
         return answers
+
+    return predict
+
+
+def _load_captioner(folder: Path) -> Callable[[Rows], Rows]:
+    from ganscribe.captioning.inference import decode, load_captioner
+    from ganscribe.metrics.inception import PREPROCESSING, load_image, read_inception
+
+    saved = load_captioner(folder / MODEL)
+    inception = read_inception(folder / INCEPTION, device=torch.device("cpu"))
+    crop = next(name for name, text in PREPROCESSING.items() if text == saved.features["preprocessing"])
+    words = saved.vocabulary.words
+
+    def predict(rows: Rows) -> Rows:
+        images = torch.stack([load_image(_decode_base64(row["image"]), crop=crop) for row in rows])
+        with torch.inference_mode():
+            features = inception.network(images).half().float()  # as stored: float16
+        found = decode(
+            saved.model,
+            features,
+            vocabulary=saved.vocabulary,
+            image_ids=range(len(rows)),
+            method="beam",
+            width=5,
+            length_penalty=0.7,
+            max_length=40,
+        )
+        return [
+            {
+                "caption": saved.vocabulary.decode(caption.tokens),
+                "words": [words[token] for token in caption.tokens],
+                "attention": caption.traces.tolist(),
+            }
+            for caption in found
+        ]
 
     return predict
 
@@ -109,6 +158,7 @@ class Kind:
     """How one kind of model file is known, loaded (path -> rows to rows), and what goes in and comes out."""
 
     mark: str  # a key that only this kind's file has
+    requirements: tuple[str, ...]
     load: Callable[[Path], Callable[[Rows], Rows]]
     inputs: list[ColSpec]
     outputs: Callable[[Path], list[ColSpec]]
@@ -118,6 +168,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "generator": Kind(
         mark="noise_dim",
+        requirements=_REQUIREMENTS,
         load=_load_generator,
         inputs=[ColSpec(DataType.long, "seed"), ColSpec(DataType.long, "count")],
         outputs=lambda path: [
@@ -129,10 +180,23 @@ KINDS: dict[str, Kind] = {
     ),
     "classifier": Kind(
         mark="num_classes",
+        requirements=_REQUIREMENTS,
         load=_load_classifier,
         inputs=[ColSpec(DataType.string, "image")],
         outputs=_classifier_outputs,
         example=_classifier_example,
+    ),
+    "captioner": Kind(
+        mark="vocabulary",
+        requirements=(*_REQUIREMENTS, "pyarrow", "torchvision"),
+        load=_load_captioner,
+        inputs=[ColSpec(DataType.string, "image")],
+        outputs=lambda path: [
+            ColSpec(DataType.string, "caption"),
+            ColSpec(Array(DataType.string), "words"),
+            ColSpec(Array(Array(DataType.double)), "attention"),  # a word: 64 positions, 8 x 8 row by row
+        ],
+        example=lambda path: {"image": encode_png(np.zeros((3, 32, 32), dtype=np.uint8))},
     ),
 }
 
@@ -140,8 +204,8 @@ KINDS: dict[str, Kind] = {
 class Served:
     """What MLflow holds of a loaded model: rows of a data frame in, rows of a data frame out."""
 
-    def __init__(self, path: Path) -> None:
-        self.predict_rows = KINDS[kind_of(path)].load(path)
+    def __init__(self, folder: Path) -> None:
+        self.predict_rows = KINDS[kind_of(folder / MODEL)].load(folder)
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer the rows of `model_input`."""
@@ -152,7 +216,7 @@ class Served:
 
 
 def _load_pyfunc(path: str) -> Served:
-    """MLflow's entry: the model whose file lies at `path`."""
+    """MLflow's entry: the model whose files lie in the folder `path`."""
     return Served(Path(path))
 
 
@@ -166,29 +230,44 @@ def kind_of(path: Path) -> str:
 
 
 def log_model(
-    client: MlflowClient, kind: str, path: Path, *, experiment_id: str, run_id: str, registered_name: str
+    client: MlflowClient,
+    kind: str,
+    path: Path,
+    *,
+    inception: Path | None = None,
+    experiment_id: str,
+    run_id: str,
+    registered_name: str,
 ) -> str:
     """Add the model file at `path` to the run as a pyfunc, registered; returns its version.
 
-    The package's own code travels with the model, so that it can be served where ganscribe is not installed.
-    Raises ValueError where the file is not of the `kind`, FileNotFoundError where there is none.
+    A captioner needs `inception`, which extract_features leaves. The package's code travels with the model,
+    so that it can be served where ganscribe is not installed. Raises ValueError where the file is not of the
+    `kind`, FileNotFoundError where there is none.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} cannot be logged as a model: there is no such file")
+    parts = {MODEL: path} | ({INCEPTION: inception} if inception else {})
+    for part in parts.values():
+        if not part.is_file():
+            raise FileNotFoundError(f"{part} cannot be logged as a model: there is no such file")
     if kind_of(path) != kind:
         raise ValueError(f"{path} holds a {kind_of(path)}, it cannot be logged as a {kind}")
+    if (kind == "captioner") != (inception is not None):
+        raise ValueError("a captioner, and nothing else, is logged with its `inception` network")
     entry = client.create_logged_model(experiment_id, name=kind, source_run_id=run_id)
-    info = Model.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        model_id=entry.model_id,
-        registered_model_name=registered_name,
-        loader_module="ganscribe.serving",
-        data_path=str(path),
-        code_paths=[str(Path(__file__).parent)],
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-        signature=ModelSignature(Schema(KINDS[kind].inputs), Schema(KINDS[kind].outputs(path))),
-        input_example=pd.DataFrame([KINDS[kind].example(path)]),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part in parts.items():
+            shutil.copyfile(part, Path(folder, name))
+        info = Model.log(
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            model_id=entry.model_id,
+            registered_model_name=registered_name,
+            loader_module="ganscribe.serving",
+            data_path=folder,
+            code_paths=[str(Path(__file__).parent)],
+            pip_requirements=[f"{name}=={version(name)}" for name in KINDS[kind].requirements],
+            signature=ModelSignature(Schema(KINDS[kind].inputs), Schema(KINDS[kind].outputs(path))),
+            input_example=pd.DataFrame([KINDS[kind].example(path)]),
+        )
     return str(info.registered_model_version)

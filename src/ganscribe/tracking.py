@@ -145,8 +145,11 @@ class TrackedRun:
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
 
-    def log_model(self, kind: str, path: str | Path) -> None:
-        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`."""
+    def log_model(self, kind: str, path: str | Path, *, inception: str | Path | None = None) -> None:
+        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`.
+
+        A captioner is given with the `inception` network that its features were made with.
+        """
         from ganscribe import serving
 
         self.flush()
@@ -155,6 +158,7 @@ class TrackedRun:
                 self.client,
                 kind,
                 Path(path),
+                inception=Path(inception) if inception else None,
                 experiment_id=self.experiment_id,
                 run_id=self.run_id,
                 registered_name=self.registered_name,
