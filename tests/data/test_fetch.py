@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +67,43 @@ def test_a_later_call_goes_on_where_one_failed(server: Any, tmp_path: Path, proj
     get(server, tmp_path / "a", "/a")
     assert (tmp_path / "a").read_bytes() == BODY
     assert served.sent_bytes == len(BODY) - 524_288
+
+
+def test_a_killed_process_is_continued(server: Any, tmp_path: Path, project_folder: Path) -> None:
+    server.add("/a", body=BODY, stall_after=600_000)
+    code = f"""
+from ganscribe.data.fetch import fetch
+fetch(["{server.url("/a")}"], "{tmp_path / "a"}", max_bytes={len(BODY)}, sha256="{SHA256}")
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while sum(each.stat().st_size for each in project_folder.rglob("*.part")) < 524_288:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "a").exists()
+    served = server.add("/a", body=BODY)
+    assert get(server, tmp_path / "a", "/a").read_bytes() == BODY
+    assert served.sent_bytes <= len(BODY) - 524_288
+
+
+def test_two_downloads_of_one_file_at_once_are_refused(server: Any, tmp_path: Path) -> None:
+    server.add("/a", body=BODY, stall_after=100)
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            get(server, tmp_path / "a", "/a")
+        except ValueError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=attempt) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted("another process is downloading" in str(failure) for failure in failures) == [False, True]
 
 
 def test_a_stall_and_a_cut_go_on_at_the_mirror(server: Any, tmp_path: Path) -> None:
