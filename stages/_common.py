@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-# The package beside this script, not the one that is installed: in `dvc exp run --temp` and in queue runs the
-# two differ, and the artifact must come from the code that the experiment names. Stages import this module first.
+# The package beside this script, not the one that is installed: in `dvc exp run --temp` and in queue runs
+# the two differ, and the artifact must come from the code that the experiment names. So stages import this
+# module first.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from ganscribe.checkpoint import Interrupted  # noqa: E402
+from ganscribe.checkpoint import Interrupted
 
 
 def stage(function: Callable[..., None]) -> click.Command:
