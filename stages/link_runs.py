@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import tracking
+from ganscribe import origin, tracking
 from ganscribe.runtime import file_sha256
 
 METRICS = {
@@ -26,25 +26,33 @@ def read_scores(family: str, name: str) -> dict[str, Any]:
     return files if "*" in pattern else files.get(name, {})
 
 
+def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: str) -> str:
+    """Tie the run of one model to this pipeline; returns `trained`, `linked` or `restored`.
+
+    A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
+    `linked.<pipeline>`; where the store has no run with the key, a light one is made of the scores.
+    """
+    run, pipeline = tracking.find_run(client, run_key), origin.pipeline()
+    is_restored = run is None or "restored" in run.data.tags
+    if run is not None and not is_restored and run.data.tags["pipeline"] == pipeline:
+        return "trained"
+    with tracking.reopened_run(run_key, family=family, name=name) as tracked:
+        client.set_tag(tracked.run_id, f"linked.{pipeline}", lock_sha256)
+        if is_restored:
+            tracked.score(read_scores(family, name))
+    return "restored" if is_restored else "linked"
+
+
 @stage
 def main() -> None:
-    """Find the MLflow run of every model, by the key that training left beside it.
-
-    A model that DVC took from its cache was trained in another pipeline: its run is tagged with this one.
-    """
+    """Find the MLflow run of every model, by the key that training left beside it."""
     lock = Path("dvc.lock")
     lock_sha256 = file_sha256(lock) if lock.exists() else "none"
+    client = tracking.open_client()
     for path in sorted(Path("models").rglob("run_key.json")):
-        found = json.loads(path.read_text())
-        family, name = found["family"], found["name"]
-        link = tracking.link_run(
-            found["run_key"],
-            family=family,
-            name=name,
-            scores=read_scores(family, name),
-            lock_sha256=lock_sha256,
-        )
-        click.echo(f"{family}/{name}: {link}")
+        model = json.loads(path.read_text())
+        link = link_run(client, **model, lock_sha256=lock_sha256)
+        click.echo(f"{model['family']}/{model['name']}: {link}")
 
 
 if __name__ == "__main__":

@@ -196,13 +196,15 @@ def _system_metrics(run_id: str, resume: bool) -> Iterator[None]:
         monitor.mlflow_logger.flush()
 
 
-def _describe(client: MlflowClient, run: Run, *, params: dict[str, Any], inputs: list[str]) -> None:
-    """Add parameters, input data sets and the uncommitted changes; a reopened run gets what it lacks."""
+def _describe(
+    client: MlflowClient, run: Run, *, tags: dict[str, str], params: dict[str, Any], inputs: list[str]
+) -> None:
+    """Add tags, parameters, input data sets and uncommitted changes; a reopened run gets what it lacks."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
     run_id = run.info.run_id
     hashes, changes = origin.input_hashes(inputs), origin.git_changes()
-    tags = {f"input.{path}": md5 for path, md5 in hashes.items()}
+    tags = tags | {f"input.{path}": md5 for path, md5 in hashes.items()}
     tags |= {"params.sha256": origin.params_sha256(params), "git.dirty": str(bool(changes)).lower()}
     new = [Param(key, str(value)) for key, value in _flatten(params).items() if key not in run.data.params]
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
@@ -264,7 +266,7 @@ def training_run(
     run, is_reopened = _open_run(client, family=family, name=name, run_key=run_key, tags=tags)
     tracked = TrackedRun(client, run, registered_name=f"ganscribe-{family}-{name}", is_reopened=is_reopened)
     with _closing(tracked):
-        _describe(client, run, params=params, inputs=inputs)
+        _describe(client, run, tags=tags, params=params, inputs=inputs)
         with _system_metrics(tracked.run_id, is_reopened):
             yield tracked
 
@@ -292,23 +294,3 @@ def reopened_run(run_key: str, *, family: str, name: str) -> Iterator[TrackedRun
         yield tracked
     finally:
         tracked.flush()
-
-
-def link_run(run_key: str, *, family: str, name: str, scores: dict[str, Any], lock_sha256: str) -> str:
-    """Tie the run of a model to the current pipeline; returns `trained`, `linked` or `restored`.
-
-    A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
-    `linked.<pipeline>`; where the store has no run with the key, a light one is made from `scores`.
-    """
-    client = open_client()
-    run = find_run(client, run_key)
-    pipeline = origin.pipeline()
-    if run is not None and "restored" not in run.data.tags:
-        if run.data.tags.get("pipeline") == pipeline:
-            return "trained"
-        client.set_tag(run.info.run_id, f"linked.{pipeline}", lock_sha256)
-        return "linked"
-    with reopened_run(run_key, family=family, name=name) as tracked:
-        tracked.score(scores)
-        client.set_tag(tracked.run_id, f"linked.{pipeline}", lock_sha256)
-    return "restored"
