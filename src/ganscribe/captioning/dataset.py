@@ -1,0 +1,81 @@
+"""Tokenised captions for training and scoring, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+# Features of images by id: (B,) -> (B, 64, 2048), any floating type (`Shards.gather_images`).
+FeatureReader = Callable[[Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class CaptionSet:
+    """Captions of one split: tokens (N, T) of `<start> ... <end>` then zeros, and each one's image."""
+
+    image_ids: list[int]
+    tokens: Tensor  # int64
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest caption, `<start>` and `<end>` counted."""
+        return self.tokens.shape[1]
+
+    def batch(self, rows: Tensor) -> tuple[list[int], Tensor]:
+        """Image ids and tokens (B, T') of `rows`, longest caption first, trimmed to it.
+
+        The order within a batch changes no sum over it, and no other caption comes into it.
+        """
+        tokens = self.tokens[rows]
+        lengths = (tokens != 0).sum(1)
+        order = lengths.argsort(descending=True, stable=True)
+        return [self.image_ids[row] for row in rows[order].tolist()], tokens[order, : int(lengths.max())]
+
+
+def read_captions(
+    path: str | Path, *, split: str, only_kept: bool, image_ids: Collection[int] | None = None
+) -> CaptionSet:
+    """Captions of `split` from tokens.parquet; `image_ids` (those with features) drops the others by name.
+
+    `only_kept` leaves out the further references of images. Raises ValueError for a malformed table.
+    """
+    import pyarrow.parquet as pq
+
+    names = ["image_id", "split", "kept", "tokens"]
+    columns = pq.read_table(path, columns=names).to_pydict()
+    rows = [
+        (image_id, tokens)
+        for image_id, part, kept, tokens in zip(*(columns[name] for name in names), strict=True)
+        if part == split and (kept or not only_kept) and (image_ids is None or image_id in image_ids)
+    ]
+    if any(len(tokens) < 2 or 0 in tokens for _, tokens in rows):
+        raise ValueError(
+            f"{path}: a caption lacks <start> or <end>, or holds <pad>: run `dvc repro -f tokenize_captions`"
+        )
+    return CaptionSet([image_id for image_id, _ in rows], pad([tokens for _, tokens in rows]))
+
+
+def longest_caption(path: str | Path) -> int:
+    """Tokens of the longest selected caption of all splits: the tutorial pads every caption to it."""
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path, columns=["kept", "tokens"]).to_pydict()
+    return max(
+        (len(tokens) for kept, tokens in zip(columns["kept"], columns["tokens"], strict=True) if kept),
+        default=0,
+    )
+
+
+def pad(captions: Sequence[Sequence[int]]) -> Tensor:
+    """Captions of different lengths as rows (N, T) int64, filled up with zeros."""
+    padded = torch.zeros(len(captions), max(map(len, captions), default=0), dtype=torch.long)
+    for row, tokens in zip(padded, captions, strict=True):
+        row[: len(tokens)] = torch.tensor(tokens)
+    return padded

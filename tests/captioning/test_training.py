@@ -1,0 +1,194 @@
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganscribe.captioning.dataset import CaptionSet, longest_caption, pad, read_captions
+from ganscribe.captioning.loss import mean_loss, staged
+from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.training import TrainedCaptioner, train_captioner
+from ganscribe.checkpoint import Checkpoint, Interrupted
+from ganscribe.data.tokens import write_tokens
+
+START, END = 2, 3
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These networks are far too small for two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tiny_captions(count: int = 22) -> CaptionSet:
+    """Captions that name their image: `<start> (4 + image) ... <end>`, of lengths 3 to 6."""
+    rows = [[START, *[4 + image % 5] * (1 + image % 4), END] for image in range(count)]
+    return CaptionSet([100 + image for image in range(count)], pad(rows))
+
+
+def tiny_features(image_ids: Sequence[int]) -> Tensor:
+    """(B, 64, 12) float16 that show which of the five words an image's caption has."""
+    images = torch.tensor([image_id - 100 for image_id in image_ids])
+    return F.one_hot(images % 5, 12).half()[:, None].expand(-1, 64, -1).contiguous()
+
+
+def train(**changes: object) -> TrainedCaptioner:
+    options = {
+        "vocabulary_size": 9,
+        "embedding_dim": 8,
+        "units": 16,
+        "feature_dim": 12,
+        "encoder_dim": 8,
+        "longest": 6,
+        "optimiser": "adam",
+        "learning_rate": 1e-2,
+        "batch_size": 5,
+        "epochs": 3,
+        "log_every": 2,
+        "seed": 0,
+        "precision": "fp32",
+        "device": CPU,
+    } | changes
+    captions = tiny_captions()
+    return train_captioner(captions, tiny_captions(7), tiny_features, **options)
+
+
+def test_history_has_the_losses_of_the_formulas() -> None:
+    rows: list[tuple[int, dict[str, float]]] = []
+    trained = train(epochs=1, learning_rate=1e-12, log=lambda step, row: rows.append((step, row)))
+    assert [step for step, _ in rows] == [2, 4, 5] and [row for _, row in rows] == trained.history
+    assert [row["epoch"] for row in trained.history] == [0.4, 0.8, 1.0]
+    # With weights that stand still, every loss follows from the model and the whole set.
+    captions, model = tiny_captions(), trained.model
+    order = (captions.tokens != 0).sum(1).argsort(descending=True)
+    scores, following = model(
+        tiny_features([captions.image_ids[row] for row in order.tolist()]), captions.tokens[order]
+    )
+    words = F.cross_entropy(scores, following, reduction="none")
+    (epoch,) = trained.epochs()
+    assert epoch["train_loss"] == pytest.approx(float(words.mean().detach()), rel=1e-5)
+    last = trained.history[-1]  # of the last batch, which has two captions
+    means = [row["tutorial_loss"] for row in trained.history]
+    assert epoch["tutorial_loss"] == pytest.approx((2 * means[0] + 2 * means[1] + means[2]) / 5)
+    # tutorial_loss = sum over steps of the batch's mean, pads counted, over the longest of the set
+    sums = [row["tutorial_loss"] * 6 * batch for row, batch in zip(trained.history, (10, 10, 2), strict=True)]
+    assert sum(sums) == pytest.approx(float(words.sum().detach()), rel=1e-5)
+    val = mean_loss(model, tiny_captions(7), tiny_features, batch_size=3, precision="fp32", device=CPU)
+    assert last["val_loss"] == pytest.approx(val) and "val_loss" not in trained.history[0]
+
+
+def test_it_learns_what_the_images_show() -> None:
+    trained = train(epochs=40)
+    epochs = trained.epochs()
+    assert epochs[0]["train_loss"] > 1.2 and epochs[-1]["train_loss"] < 0.5
+    shuffled = mean_loss(
+        trained.model,
+        tiny_captions(),
+        lambda ids: tiny_features([image_id + 1 for image_id in ids]),
+        batch_size=5,
+        precision="fp32",
+        device=CPU,
+    )
+    assert shuffled > 2 * epochs[-1]["train_loss"]  # the wrong images' features do not help
+
+
+def test_both_precisions_reach_the_same_loss() -> None:
+    losses = [train(epochs=12, precision=precision).epochs()[-1] for precision in ("fp32", "bf16")]
+    assert losses[0]["val_loss"] == pytest.approx(losses[1]["val_loss"], rel=0.1)
+
+
+class EveryStep(Checkpoint):
+    """Saves after every step and stops after step `stop`."""
+
+    def __init__(self, folder: Path, stop: int) -> None:
+        super().__init__(folder, every_seconds=0)
+        self.steps_left = stop
+
+    def due(self) -> bool:
+        self.steps_left -= 1
+        self.stop_signal = 15 if self.steps_left == 0 else None
+        return self.steps_left >= 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_resumed_training_ends_bit_for_bit_where_an_unbroken_one_does(
+    tmp_path: Path, precision: str
+) -> None:
+    whole = train(precision=precision)
+    for stop in (3, 4):  # within an epoch; then again after four more steps, within another
+        with pytest.raises(Interrupted):
+            train(precision=precision, checkpoint=EveryStep(tmp_path, stop))
+    rows: list[int] = []
+    resumed = train(
+        precision=precision,
+        checkpoint=EveryStep(tmp_path, 0),
+        log=lambda step, row: rows.append(step),
+    )
+    assert resumed.history == whole.history and rows == [int(row["step"]) for row in whole.history]
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+
+
+def test_the_cap_ends_within_an_epoch_and_the_order_of_epochs_differs() -> None:
+    trained = train(max_updates=7)
+    assert trained.step == 7 and trained.epochs()[-1]["epoch"] == pytest.approx(1.4)
+    captions = tiny_captions()
+    from ganscribe.captioning.training import batches
+
+    stream = batches(captions, batch_size=5, seed=0, first=0)
+    epochs = [[image for _ in range(5) for image in next(stream)[0]] for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == captions.image_ids and epochs[0] != epochs[1]
+    later = batches(captions, batch_size=5, seed=0, first=7)
+    third = [next(batches(captions, batch_size=5, seed=0, first=7))[0], next(later)[0]]
+    assert third[0] == third[1] == epochs[1][10:15]
+
+
+def test_captions_are_read_by_split_and_dropped_with_their_image(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.parquet"
+    write_tokens(
+        path,
+        image_ids=[1, 1, 2, 3, 4],
+        caption_ids=[1, 2, 3, 4, 5],
+        splits=["train", "train", "train", "val", "val"],
+        kept=[True, True, True, True, False],
+        tokens=[[2, 5, 3], [2, 5, 6, 7, 3], [2, 8, 3], [2, 5, 5, 3], [2, 5, 6, 7, 8, 9, 3]],
+    )
+    train_set = read_captions(path, split="train", only_kept=True, image_ids={1, 3, 4})
+    assert train_set.image_ids == [1, 1] and train_set.longest == 5
+    assert len(read_captions(path, split="val", only_kept=True)) == 1
+    assert len(read_captions(path, split="val", only_kept=False)) == 2
+    assert longest_caption(path) == 5  # of the selected ones
+    image_ids, tokens = read_captions(path, split="train", only_kept=True).batch(torch.tensor([0, 2]))
+    assert image_ids == [1, 2] and tokens.tolist() == [[2, 5, 3], [2, 8, 3]]
+
+
+def test_nothing_to_train_on_is_named() -> None:
+    empty = CaptionSet([], pad([]))
+    with pytest.raises(ValueError, match="no training captions"):
+        train_captioner(
+            empty, empty, tiny_features, vocabulary_size=9, embedding_dim=8, units=16, feature_dim=12,
+            encoder_dim=8, longest=6, optimiser="adam", learning_rate=1e-2, batch_size=5, epochs=1,
+            log_every=1, seed=0, precision="fp32", device=CPU,
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="optimiser 'sgd'"):
+        train(optimiser="sgd")
+
+
+def test_staged_features_are_the_features() -> None:
+    wide = staged(tiny_features, precision="fp32", device=CPU)
+    narrow = staged(tiny_features, precision="bf16", device=CPU)
+    for image_ids in ([100, 101, 102], [103], [104, 100, 101, 102]):
+        assert torch.equal(wide(image_ids), tiny_features(image_ids).float())
+        assert torch.equal(narrow(image_ids), tiny_features(image_ids).bfloat16())
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
+    one, same, other = train(epochs=1), train(epochs=1), train(epochs=1, seed=1)
+    assert one.history == same.history != other.history
+    assert isinstance(one.model, Captioner)
