@@ -27,6 +27,7 @@ class TrainedCaptioner:
     tutorial loss, batches.
     """
 
+    options: dict[str, int]  # the arguments of `Captioner`
     model: Captioner
     optimiser: torch.optim.Adam
     precision: str
@@ -90,7 +91,7 @@ def _start(
     # An epsilon of 1e-8 on a loss a word is Keras's 1e-7 on the tutorial's loss, about 11 times that.
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     sums = torch.zeros(2, 4, dtype=torch.float64, device=device)
-    return TrainedCaptioner(model, optimiser, resolve_precision(precision, device), sums)
+    return TrainedCaptioner(options, model, optimiser, resolve_precision(precision, device), sums)
 
 
 def _record(trained: TrainedCaptioner, *, epoch: float, ends_epoch: bool) -> dict[str, float]:

@@ -1,0 +1,84 @@
+"""Train the attention captioner."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from _common import stage
+from ganscribe import config, tracking
+from ganscribe.captioning.dataset import longest_caption, read_captions
+from ganscribe.captioning.inference import save_captioner
+from ganscribe.captioning.training import train_captioner
+from ganscribe.checkpoint import open_checkpoint
+from ganscribe.data.shards import open_shards
+from ganscribe.data.tokens import read_vocabulary
+from ganscribe.provenance import run_key
+from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
+
+TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
+
+
+@stage
+def main() -> None:
+    """Train the captioner of params.yaml."""
+    run = config.load("captioner")
+    models, curve = Path("models/captioner"), Path("curves/captioner.csv")
+    key = run_key(Path(__file__), asdict(run), [TOKENS, FEATURES])
+    table = TOKENS / "tokens.parquet"
+    vocabulary, shards = read_vocabulary(TOKENS / "vocabulary.json"), open_shards(FEATURES)
+    # Captions of rejected images are dropped by their image's id.
+    splits = {
+        split: read_captions(table, split=split, only_kept=True, image_ids=shards.row_of)
+        for split in ("train", "val")
+    }
+    longest = longest_caption(table)
+    with (
+        open_checkpoint(key) as checkpoint,
+        tracking.training_run(
+            family="captioner",
+            name="captioner",
+            run_key=key,
+            params=asdict(run) | shards.metadata,
+            inputs=[str(table), str(FEATURES)],
+        ) as tracked,
+    ):
+        trained = train_captioner(
+            splits["train"],
+            splits["val"],
+            shards.gather_images,
+            vocabulary_size=len(vocabulary),
+            feature_dim=shards.shape[-1],
+            longest=longest,
+            device=choose_device(),
+            checkpoint=checkpoint,
+            log=tracked.log,
+            **asdict(run),
+        )
+        facts = {
+            "precision": trained.precision,
+            "updates": trained.step,
+            "train_captions": len(splits["train"]),
+            "train_images": len(set(splits["train"].image_ids)),
+            "val_captions": len(splits["val"]),
+            "vocabulary_size": len(vocabulary),
+            "longest_caption": longest,
+        }
+        with atomic_folder(models) as temporary:
+            save_captioner(
+                temporary / "model.pt",
+                options=trained.options,
+                vocabulary=vocabulary,
+                features=shards.metadata,
+                state_dict=trained.model.state_dict(),
+            )
+            write_json(temporary / "training.json", facts)
+            identity = {"family": "captioner", "name": "captioner", "run_key": key}
+            write_json(temporary / "run_key.json", identity)
+        write_csv(curve, trained.epochs())
+        tracked.log_files(curve, folder="curves")
+        tracked.log_model("captioner", models / "model.pt", inception=FEATURES / "inception.pt")
+
+
+if __name__ == "__main__":
+    main()
