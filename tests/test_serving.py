@@ -140,13 +140,13 @@ def test_captioner_captions_a_picture(tmp_path: Path) -> None:
     from ganscribe.data.tokens import Vocabulary
     from ganscribe.metrics.inception import PREPROCESSING, load_inception, prepare, write_inception
 
-    options = {"vocabulary_size": 7, "embedding_dim": 8, "units": 8}
+    options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
     network = Captioner(**options)
     network.output.bias.data[3] = -50
     save_captioner(
         tmp_path / "model.pt",
         options=options,
-        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", "a", "red", "square")),
+        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
         features={"preprocessing": PREPROCESSING["none"]},
         state_dict=network.state_dict(),  # it never chooses `<end>`
     )
