@@ -80,7 +80,7 @@ def load_images(
 
 
 def calibration_images(
-    files: Sequence[ImageFile], folder: Path, *, crop: str, count: int = 64
+    files: Sequence[ImageFile], folder: Path, *, crop: str, count: int = 32
 ) -> torch.Tensor:
     """The first `count` whole images, (N, 3, 299, 299) uint8."""
     whole: list[torch.Tensor] = []
