@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 
-import captioner
 import features
-import gan
 import reader
 import torch
 
+import captioner
+import gan
 from ganscribe.runtime import choose_device, resolve_precision
 
 
@@ -23,10 +23,8 @@ def main() -> None:
     print("| work | unit | the tutorial's way | ours | ratio |\n|---|---|---|---|---|")
     for module in (gan, captioner, features, reader):
         for row in module.rows():
-            print(
-                f"| {row['work']} | {row['unit']} | {row['tutorial']:,.1f} | {row['ours']:,.1f} | {row['ratio']:.1f}x |",
-                flush=True,
-            )
+            numbers = f"{row['tutorial']:,.1f} | {row['ours']:,.1f} | {row['ratio']:.1f}x"
+            print(f"| {row['work']} | {row['unit']} | {numbers} |", flush=True)
 
 
 if __name__ == "__main__":

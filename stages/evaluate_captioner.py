@@ -81,7 +81,7 @@ def draw(
     count: int,
 ) -> None:
     """Attention figures of `count` test images, the same ones whatever the captions are."""
-    source = config.load("source", "coco")
+    source = config.load("place", "coco")
     images = coco.image_folder(source.source, source.folder, archive=source.archive)
     crop = next(name for name, text in PREPROCESSING.items() if text == shards.metadata["preprocessing"])
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]

@@ -42,7 +42,7 @@ def draw(folder: Path, test: Images, evaluation: Evaluation) -> None:
 @click.argument("name")
 def main(name: str) -> None:
     """Score the classifier NAME of params.yaml on its test images."""
-    run = config.load("classifier", name)
+    run = config.load("classifier_evaluation", name)
     folder, plots = Path("models/classifiers", run.dataset, run.network), Path("plots/classifiers", name)
     test = read_images(f"data/{run.dataset}/test.parquet")
     model = load_classifier(folder / "model.pt")

@@ -18,26 +18,26 @@ from ganscribe.provenance import run_key
 from ganscribe.runtime import choose_device, resolve_precision, seed_everything
 
 
-def open_network(files: list[ImageFile], folder: Path, *, crop: str) -> Inception:
+def open_network(files: list[ImageFile], folder: Path, *, crop: str, seed: int) -> Inception:
     """The network with the weights of data/raw/inception, or a random one calibrated on the images."""
-    source = config.load("source", "inception")
+    source = config.load("place", "inception")
     raw = open_raw("inception", "data/raw/inception", folder=source.folder)
     if raw.files:
         return load_inception(raw.path(next(iter(raw.files))))
     images = calibration_images(files, folder, crop=crop)
-    return load_inception(None, calibration_images=images, seed=source.seed)
+    return load_inception(None, calibration_images=images, seed=seed)
 
 
 @stage
 def main() -> None:
     """Extract the features of every image that fetch_images lists."""
-    features, source = config.load("features"), config.load("source", "coco")
+    features, source = config.load("features"), config.load("place", "coco")
     device = choose_device()
     precision = resolve_precision(features.precision, device)
-    params = asdict(features) | {"precision": precision, "seed": source.seed, "device": device.type}
+    params = asdict(features) | {"precision": precision, "device": device.type}
     inputs = ["data/raw/inception/manifest.json", "data/coco/images.parquet"]
     key = run_key(Path(__file__), params, [Path(path) for path in inputs])
-    seed_everything(source.seed)
+    seed_everything(features.seed)
     files = read_image_files("data/coco/images.parquet")
     folder = image_folder(source.source, source.folder, archive=source.archive)
     with (
@@ -47,7 +47,7 @@ def main() -> None:
         ) as tracked,
     ):
         start = time.monotonic()
-        inception = open_network(files, folder, crop=features.crop)
+        inception = open_network(files, folder, crop=features.crop, seed=features.seed)
         inception = prepare(inception, precision=precision, device=device)
         rejected = extract_features(
             files,

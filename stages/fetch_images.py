@@ -14,7 +14,7 @@ from ganscribe.data.sources import open_raw
 @stage
 def main() -> None:
     """Get the images of the chosen captions."""
-    source, features = config.load("source", "coco"), config.load("features")
+    source = config.load("place", "coco")
     raw = open_raw("coco", "data/raw/coco", folder=source.folder)
     fetched = "urls" if source.source == "download" else "in place"
     if source.archive and source.source != "sample":
@@ -26,7 +26,7 @@ def main() -> None:
         fetched=fetched,
         out=Path("data/coco"),
         listed={PurePosixPath(name).name: file.sha256 for name, file in raw.files.items()},
-        max_bad_images=features.max_bad_images,
+        max_bad_images=config.load("max_bad_images"),
     )
 
 

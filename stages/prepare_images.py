@@ -16,7 +16,7 @@ from ganscribe.runtime import atomic_folder
 @stage
 @click.argument("name", type=click.Choice(["mnist", "cifar10"]))
 def main(name: str) -> None:
-    source = config.load("source", name)
+    source = config.load("place", name)
     raw = open_raw(name, Path("data/raw") / name, folder=source.folder)
     check_files(raw)
     with atomic_folder(Path("data") / name) as folder:

@@ -12,7 +12,7 @@ from ganscribe.runtime import atomic_folder
 @stage
 def main() -> None:
     """Choose the captions of params.yaml and split them."""
-    source, captions = config.load("source", "coco"), config.load("captions")
+    source, captions = config.load("place", "coco"), config.load("captions")
     raw = open_raw("coco", "data/raw/coco", folder=source.folder)
     selected = select_captions(
         read_annotations(raw.path(ANNOTATIONS.as_posix())),

@@ -14,7 +14,7 @@ def main() -> None:
     """Build the vocabulary on the training captions; write every caption as word ids."""
     captions = read_captions("data/captions/captions.parquet")
     training = [caption.caption for caption in captions if caption.split == "train"]
-    vocabulary = build_vocabulary(training, size=config.load("captions").vocabulary_size)
+    vocabulary = build_vocabulary(training, size=config.load("vocabulary_size"))
     with atomic_folder("data/tokens") as folder:
         write_vocabulary(folder / "vocabulary.json", vocabulary)
         write_tokens(

@@ -30,8 +30,12 @@ def test_every_section_of_the_projects_own_files_loads(folder: Path, scale: str)
     edit(folder / "params.yaml", "scale: sample ", f"scale: {scale} ")
     for section, name in [
         ("source", "mnist"),
+        ("place", "coco"),
         ("captions", None),
+        ("vocabulary_size", None),
         ("features", None),
+        ("max_bad_images", None),
+        ("classifier_evaluation", "lenet5"),
         ("classifier", "lenet5"),
         ("gan", "dcgan"),
         ("gan_evaluation", "dcgan"),

@@ -6,7 +6,7 @@ import ast
 import copy
 import io
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ Keys = tuple[str, ...]
 # Any of these may stand in for a string of params.yaml; the first that the checks accept is taken.
 WORDS = (
     "fp32",
+    "greedy",
     "local",
     "image",
     "caption",
@@ -34,6 +35,8 @@ WORDS = (
     "beam",
     "other",
 )
+
+NO_OTHER_VALUE = {("scale",), ("captioner", "optimiser")}  # the first chooses the file itself
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +127,15 @@ def dump(tree: dict[str, Any], path: Path) -> None:
 
 
 def as_plain(value: Any) -> Any:
-    return value if isinstance(value, str) else asdict(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def loaded(stages: list[Any], project: Path, folder: Path) -> dict[str, Any]:
+    params, scale = config.read(folder)
     return {
         stage.addressing: [
-            as_plain(config.load(section, name, folder)) for section, name in sections(stage, project)
+            as_plain(config.select(params, scale, section, name))
+            for section, name in sections(stage, project)
         ]
         for stage in stages
     }
@@ -148,14 +153,25 @@ def test_every_parameter_that_a_stage_reads_is_tracked(
     }
     for entry in trees["params.yaml"]["sources"].values():
         entry["folder"] = "somewhere"  # so that `local` is a value that loads
+    whole = copy.deepcopy(trees)
+    # Further classifiers, so that a run's data set and the judge have another value that loads.
+    lenet5 = trees["params.yaml"]["classifier"]["runs"]["lenet5"]
+    for dataset in ("mnist", "cifar10"):
+        for network in ("lenet5", "other"):
+            run = f"{network}_{dataset}"
+            trees["params.yaml"]["classifier"]["runs"][run] = lenet5 | {
+                "dataset": dataset,
+                "network": network,
+            }
+            trees["sample.yaml"]["max_updates"]["classifier"][run] = 10
     for name, path in paths.items():
         dump(trees[name], path)
     before = loaded(stages, project, tmp_path)
 
     problems = []
-    for leaf in leaves(trees[file]):
-        if leaf == ("scale",):
-            continue  # chooses the file itself
+    for leaf in leaves(whole[file]):
+        if leaf in NO_OTHER_VALUE:
+            continue
         value = trees[file]
         for key in leaf:
             value = value[key]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -110,33 +111,21 @@ def read(folder: Path = Path()) -> tuple[schema.Params, schema.Scale]:
     return params, scale
 
 
-def _source(params: schema.Params, scale: schema.Scale, name: str) -> schema.Source:
+def _place(params: schema.Params, scale: schema.Scale, name: str) -> schema.Place:
     entry: schema.SourceEntry = getattr(params.sources, name)
     kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
     if kind == "local" and entry.folder is None:
         raise ValueError(
             f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
         )
-    folder = None
-    if kind == "local" and entry.folder is not None:
-        folder = str((project_root() / Path(entry.folder).expanduser()).resolve())
-    return schema.Source(
-        name=name,
-        source=kind,
-        folder=folder,
-        archive=entry.archive,
-        scenes=scale.amounts.scenes,
-        seed=params.data.seed,
-    )
+    folder = entry.folder and str((project_root() / Path(entry.folder).expanduser()).resolve())
+    return schema.Place(source=kind, folder=folder, archive=entry.archive)
 
 
 def _captions(params: schema.Params, scale: schema.Scale) -> schema.Captions:
-    size, cap = params.captions.vocabulary_size, scale.amounts.vocabulary
-    return replace(
-        params.captions,
-        count=scale.amounts.captions,
-        seed=params.data.seed,
-        vocabulary_size=size if cap is None else min(size, cap),
+    recipe = params.captions
+    return schema.Captions(
+        count=scale.amounts.captions, split=recipe.split, split_by=recipe.split_by, seed=params.data.seed
     )
 
 
@@ -149,22 +138,37 @@ def _run(runs: dict[str, Any], name: str | None, family: str) -> Any:
 
 
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
-    """The parameters of one stage, from the checked files in `folder`.
+    """The parameters of one stage, from the checked files in `folder`; sections as in `select`."""
+    return select(*read(folder), section, name)
 
-    `section` is one of scale (its name), source (name: a data set), captions, features, classifier (name: a run), gan (name: a
-    run), gan_evaluation (name: a run), captioner, captioner_evaluation. Raises ValueError for a bad file or
-    an unknown name.
+
+def select(params: schema.Params, scale: schema.Scale, section: str, name: str | None = None) -> Any:
+    """The part of the parameters that one stage works with.
+
+    `section` is scale (its name), source or place (name: a data set), captions, vocabulary_size, features,
+    max_bad_images, classifier or classifier_evaluation (name: a run), gan or gan_evaluation (name: a run),
+    captioner, captioner_evaluation. A stage asks for what it uses, and DVC tracks what it asks for (tests).
+    Raises ValueError for a bad file or an unknown name.
     """
-    params, scale = read(folder)
     caps = scale.max_updates
     if section == "scale":
         return params.scale
+    if section == "place":
+        return _place(params, scale, str(name))
     if section == "source":
-        return _source(params, scale, str(name))
+        place = asdict(_place(params, scale, str(name)))
+        return schema.Source(**place, scenes=scale.amounts.scenes, seed=params.data.seed)
     if section == "captions":
         return _captions(params, scale)
+    if section == "vocabulary_size":
+        return min(params.captions.vocabulary_size, scale.amounts.vocabulary or sys.maxsize)
     if section == "features":
-        return params.features
+        return schema.Features(**asdict(params.features), seed=params.data.seed)
+    if section == "max_bad_images":
+        return params.features.max_bad_images
+    if section == "classifier_evaluation":
+        run = _run(params.classifier.runs, name, "classifier")
+        return schema.ClassifierEvaluation(network=run.network, dataset=run.dataset)
     if section == "classifier":
         family = params.classifier
         recipe = asdict(_run(family.runs, name, section))

@@ -23,37 +23,57 @@ Betas = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Source:
-    """Where one data set comes from. `folder` is absolute or relative to the main repository."""
+class Place:
+    """Where one data set lies. `folder` (of a `local` source) is absolute."""
 
-    name: str
     source: Kind
     folder: str | None
     archive: bool
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Source(Place):
+    """Where one data set comes from; `scenes` pictures are drawn from `seed` for a `sample`."""
+
     scenes: Count
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Captions:
-    """Which captions are kept, how they are split and how large the vocabulary is."""
+class CaptionsRecipe:
+    """`captions` of params.yaml."""
 
     split: tuple[Share, Share, Share]
     split_by: Literal["image", "caption"]
-    vocabulary_size: Annotated[int, Field(ge=5)]
-    count: int = 0
-    seed: int = 0
+    vocabulary_size: Annotated[int, Field(ge=3)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Features:
-    """How Inception-v3 features are extracted and stored."""
+class Captions:
+    """How many captions are kept, and how they are split."""
+
+    count: Count
+    split: tuple[Share, Share, Share]
+    split_by: Literal["image", "caption"]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class FeaturesRecipe:
+    """`features` of params.yaml."""
 
     crop: Literal["none", "center"]
     precision: Precision
     batch_size: Count
     images_per_shard: Count
     max_bad_images: Share
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Features(FeaturesRecipe):
+    """How Inception-v3 features are extracted and stored; `seed` is of the random network."""
+
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -81,6 +101,14 @@ class ClassifierRun(ClassifierRecipe):
     seed: int
     precision: Precision
     max_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ClassifierEvaluation:
+    """Which classifier is scored, and on what."""
+
+    network: str
+    dataset: Dataset
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -236,8 +264,8 @@ class Params:
     scale: str
     sources: Sources
     data: Data
-    captions: Captions
-    features: Features
+    captions: CaptionsRecipe
+    features: FeaturesRecipe
     classifier: ClassifierFamily
     judge: str
     gan: GanFamily

