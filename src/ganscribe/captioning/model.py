@@ -92,11 +92,11 @@ class Captioner(nn.Module):
         inputs = F.linear(self.embedding(words), from_word, self.gru.bias_ih)
         hidden = AttentionGRU.apply(
             inputs,
-            memory.keys,
+            2 * memory.keys,
             memory.values,
-            torch.cat([self.attention_query.weight, self.gru.weight_hh]),
-            torch.cat([self.attention_query.bias, self.gru.bias_hh]),
-            self.attention_score.weight[0],
+            torch.cat([2 * self.attention_query.weight, self.gru.weight_hh]),
+            torch.cat([2 * self.attention_query.bias, self.gru.bias_hh]),
+            2 * self.attention_score.weight[0],
             from_context,
             rows_at,
         )
