@@ -32,7 +32,8 @@ class Clone:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, folder / name)
         params = folder / "params.yaml"
-        params.write_text(params.read_text().replace("scale: sample ", "scale: tiny ", 1))
+        text = params.read_text().replace("scale: sample ", "scale: tiny ", 1)
+        params.write_text(text.replace("images_per_shard: 512", "images_per_shard: 16"))  # three shards
         self.run("git", "init", "--quiet")
         self.commit("start")
 
