@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganscribe.captioning.dataset import CaptionSet, longest_caption, pad, read_captions
-from ganscribe.captioning.loss import mean_loss, staged
+from ganscribe.captioning.loss import _SummedCrossEntropy, mean_loss, staged
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.training import TrainedCaptioner, train_captioner
 from ganscribe.checkpoint import Checkpoint, Interrupted
@@ -178,6 +178,19 @@ def test_nothing_to_train_on_is_named() -> None:
         )  # fmt: skip
     with pytest.raises(ValueError, match="optimiser 'sgd'"):
         train(optimiser="sgd")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_summed_cross_entropy_is_torchs(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
+    words = torch.randint(0, 70, (300,), generator=generator)
+    expected = F.cross_entropy(scores.float(), words, reduction="sum")
+    found = _SummedCrossEntropy.apply(scores, words)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)]
+    assert gradients[0].dtype == dtype
+    torch.testing.assert_close(*gradients)
 
 
 def test_staged_features_are_the_features() -> None:

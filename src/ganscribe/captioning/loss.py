@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.model import Captioner
 from ganscribe.runtime import autocast
+
+_ROWS_A_BLOCK = 128
 
 
 def staged(features: FeatureReader, *, precision: str, device: torch.device) -> FeatureReader:
@@ -35,11 +37,37 @@ def staged(features: FeatureReader, *, precision: str, device: torch.device) -> 
     return read
 
 
+class _SummedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy summed over the rows of scores (M, V), with its gradient, a block of rows at a time.
+
+    The float32 copies that `F.cross_entropy` makes of all scores would take longer than the arithmetic.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, following: Tensor) -> Tensor:
+        gradient = torch.empty_like(scores) if ctx.needs_input_grad[0] else scores[:0]
+        total = torch.zeros((), device=scores.device)
+        for start in range(0, len(scores), _ROWS_A_BLOCK):
+            words = following[start : start + _ROWS_A_BLOCK, None]
+            log_probs = scores[start : start + _ROWS_A_BLOCK].float().log_softmax(1)
+            total -= log_probs.gather(1, words).sum()
+            if ctx.needs_input_grad[0]:  # softmax minus one-hot
+                minus_one = torch.full_like(words, -1, dtype=log_probs.dtype)
+                gradient[start : start + _ROWS_A_BLOCK] = log_probs.exp_().scatter_add_(1, words, minus_one)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0].to(gradient.dtype), None
+
+
 def token_loss(model: Captioner, features: Tensor, tokens: Tensor, *, precision: str) -> tuple[Tensor, int]:
     """Cross-entropy summed over the words of a batch, `<end>` counted, and their number."""
     with autocast(precision, features.device):
         scores, following = model(features, tokens)
-    return F.cross_entropy(scores.float(), following, reduction="sum"), len(following)
+    return _SummedCrossEntropy.apply(scores, following), len(following)
 
 
 @torch.no_grad()
