@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("gan/good", "gan/poor", "classifiers/lenet5", "captioner"):
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("step,critic_loss,generator_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+        path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
     picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
     picture.parent.mkdir(parents=True)
     Image.new("L", (4, 4)).save(picture)

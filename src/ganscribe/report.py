@@ -83,7 +83,13 @@ def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
         figure, axes = pyplot.subplots(figsize=(5, 2.2), layout="constrained")
         for column in chosen:
             points = table[[step, column]].dropna()
-            axes.plot(points[step], points[column], label=column.replace("_", " "), linewidth=1)
+            axes.plot(
+                points[step],
+                points[column],
+                label=column.replace("_", " "),
+                linewidth=1,
+                marker="." if len(points) < 30 else "",
+            )
         axes.set_xlabel(step)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, labelcolor=grey)
@@ -123,12 +129,16 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         classifiers=[
             {
                 "name": name,
-                "chart": curve_chart(root / "curves" / "classifiers" / f"{name}.csv"),
+                "chart": curve_chart(
+                    root / "curves" / "classifiers" / f"{name}.csv", ("train_loss", "val_loss")
+                ),
                 "pictures": _pictures(root / "plots" / "classifiers" / name, ["*.png"]),
             }
             for name in classifiers
         ],
         caption_table=score_table(root / "metrics" / "captioner"),
-        caption_chart=curve_chart(root / "curves" / "captioner.csv"),
+        caption_chart=curve_chart(
+            root / "curves" / "captioner.csv", ("train_loss", "val_loss", "tutorial_loss")
+        ),
         attention=_pictures(root / "plots" / "captioner", ["*.png"]),
     )
