@@ -141,8 +141,18 @@ def test_an_override_reruns_what_it_touches_and_temp_runs_are_recorded(built: Cl
     assert "lsgan-tiny" in new["name"].tolist()
     assert set(new["status"]) == {"FINISHED"}
     assert len(runs) > len(before)
-    restored = built.run("dvc", "exp", "run", "--temp", "-f", "-S", "gan.runs.lsgan.steps=9", "-n", "again")
-    assert "link_runs" in restored
+
+
+def test_a_stage_restored_from_dvcs_cache_is_tied_to_its_run(built: Clone) -> None:
+    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.gan.steps=7", "-n", "first")
+    assert "Running stage 'train_gan@gan'" in output
+    before = len(built.runs())
+    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.gan.steps=7", "-n", "again")
+    assert "Stage 'train_gan@gan' is cached" in output
+    runs = built.runs()
+    assert len(runs) == before
+    linked = runs[runs["linked.again"].notna() & (runs["pipeline"] == "first")]
+    assert linked["name"].tolist() == ["gan-tiny"]
 
 
 def test_a_build_killed_in_every_stage_ends_with_the_bytes_of_an_unbroken_one(
