@@ -32,6 +32,19 @@ from ganscribe.runtime import (
 
 MODEL, FEATURES, TOKENS = Path("models/captioner"), Path("data/features"), Path("data/tokens/tokens.parquet")
 BATCH_SIZE = 64
+# The numbers of `dvc metrics show`; data/captioned/<decoding>.json has all, with what they were made of.
+HEADLINE = (
+    "BLEU-1",
+    "BLEU-2",
+    "BLEU-3",
+    "BLEU-4",
+    "METEOR",
+    "ROUGE-L",
+    "CIDEr",
+    "loss",
+    "perplexity",
+    "copied",
+)
 
 
 def read_references(shards: Shards) -> dict[int, list[str]]:
@@ -144,7 +157,8 @@ def main() -> None:
                 **caption_statistics([text.split() for text in texts], training),
                 **facts,
             }
-            write_json(metrics / f"{name}.json", scores[name])
+            write_json(captioned / f"{name}.json", scores[name])
+            write_json(metrics / f"{name}.json", {key: scores[name][key] for key in HEADLINE})
             if name == next(iter(run.decodings)):
                 draw(plots, found, image_ids, saved, shards, run.figures)
 

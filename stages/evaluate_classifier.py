@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,8 +18,10 @@ from ganscribe.runtime import atomic_folder, write_csv, write_json
 
 COLUMNS = 5  # of the square of worst mistakes
 
+HEADLINE = ("accuracy", "error", "calibration_error")  # of `dvc metrics show`; scores.json has all
 
-def draw(folder: Path, test: Images, evaluation: Evaluation) -> None:
+
+def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
     """Write the confusion table and the images that got the least probability for their own class."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
@@ -33,6 +36,7 @@ def draw(folder: Path, test: Images, evaluation: Evaluation) -> None:
         for index in worst
     ]
     with atomic_folder(folder) as temporary:
+        write_json(temporary / "scores.json", scores)
         write_csv(temporary / "confusion.csv", pairs)
         write_csv(temporary / "mistakes.csv", mistakes)
         save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
@@ -57,8 +61,8 @@ def main(name: str) -> None:
         "num_images": len(test.images),
         "source": test.source,
     }
-    write_json(f"metrics/classifiers/{name}.json", scores)
-    draw(plots, test, evaluation)
+    write_json(f"metrics/classifiers/{name}.json", {key: scores[key] for key in HEADLINE})
+    draw(plots, test, evaluation, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
     with tracking.reopened_run(key, family="classifier", name=name) as tracked:
         tracked.score(scores)

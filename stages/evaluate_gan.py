@@ -38,6 +38,8 @@ from ganscribe.runtime import (
 )
 from ganscribe.schema import GanEvaluation
 
+# The numbers of `dvc metrics show`; scores.json beside the pictures has all, with judge, checksum and counts.
+HEADLINE = ("fid", "kid", "is", "precision", "recall", "modes", "kl", "swd", "floor_fid", "num_samples")
 SHOWN, COLUMNS = 100, 10
 WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
 # torch-fidelity's own weights, where an earlier download (or a person) has put them.
@@ -77,11 +79,17 @@ def inception_scores(run: GanEvaluation, reference: Images, samples: Tensor) -> 
 
 
 def draw(
-    folder: Path, samples: Tensor, training: Tensor, coverage: Coverage | None, class_names: list[str]
+    folder: Path,
+    samples: Tensor,
+    training: Tensor,
+    coverage: Coverage | None,
+    class_names: list[str],
+    scores: dict[str, Any],
 ) -> None:
     shown = samples[:WITH_NEIGHBOURS]
     rows, _ = nearest_neighbours(shown, training, count=NEIGHBOURS)
     with atomic_folder(folder) as temporary:
+        write_json(temporary / "scores.json", scores)
         save_grid(samples[:SHOWN], temporary / "samples.png", columns=COLUMNS)
         save_image_rows(shown, training[rows], temporary / "neighbours.png")
         if coverage is not None:
@@ -121,8 +129,8 @@ def main(name: str) -> None:
     scores, coverage = judge_scores(run, reference, other_real[chosen[: run.num_samples]], samples)
     scores |= inception_scores(run, reference, samples)
 
-    write_json(f"metrics/gan/{name}.json", scores)
-    draw(plots, samples, training, coverage, test.class_names)
+    write_json(f"metrics/gan/{name}.json", {key: scores[key] for key in HEADLINE if key in scores})
+    draw(plots, samples, training, coverage, test.class_names, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
     with tracking.reopened_run(key, family="gan", name=name) as tracked:
         tracked.score(scores)

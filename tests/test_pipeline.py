@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -100,6 +101,9 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         assert scores["kl"] >= 0
         assert scores["num_samples"] == 200
         assert scores["fid"] > scores["floor_fid"]
+        whole = json.loads((built.folder / f"plots/gan_scores/{run}/scores.json").read_text())
+        judge = (built.folder / "models/classifiers/mnist/lenet5/model.pt").read_bytes()
+        assert whole["judge_sha256"] == hashlib.sha256(judge).hexdigest()
     judge = json.loads((built.folder / "metrics/classifiers/lenet5.json").read_text())
     assert judge["accuracy"] > 0.2
     assert judge["accuracy"] + judge["error"] == pytest.approx(1)
@@ -107,6 +111,9 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         scores = json.loads((built.folder / f"metrics/captioner/{decoding}.json").read_text())
         assert 1 >= scores["BLEU-1"] >= scores["BLEU-4"] >= 0
         assert {"METEOR", "ROUGE-L", "CIDEr"} <= set(scores)
+        whole = json.loads((built.folder / f"data/captioned/{decoding}.json").read_text())
+        assert scores.items() <= whole.items()
+        assert whole["weights"] == "random-init"
 
 
 def test_one_finished_mlflow_run_a_model_with_curves_scores_and_tags(built: Clone) -> None:

@@ -38,11 +38,11 @@ class Page(HTMLParser):
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     scores = {
-        "metrics/gan/good.json": {"fid": 3.25, "modes": 10, "judge": "lenet5"},
-        "metrics/gan/poor.json": {"fid": 114.0, "modes": 7, "judge": "lenet5"},
-        "metrics/classifiers/lenet5.json": {"accuracy": 0.991},
-        "metrics/captioner/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
-        "metrics/captioner/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
+        "plots/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, "judge": "lenet5"},
+        "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, "judge": "lenet5"},
+        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
+        "data/captioned/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
+        "data/captioned/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
     }
     for name, record in scores.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,6 @@ def root(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
     picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
-    picture.parent.mkdir(parents=True)
     Image.new("L", (4, 4)).save(picture)
     return tmp_path
 

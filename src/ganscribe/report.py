@@ -35,16 +35,16 @@ def format_number(value: object) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
-def score_table(folder: Path) -> dict[str, Any]:
-    """The JSON files of `folder` as one table: a row a file; text that all share goes to the notes."""
-    records = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+def score_table(files: dict[str, Path]) -> dict[str, Any]:
+    """JSON files of scores as one table, a row a file by its name; what all share goes to the notes."""
+    records = {name: json.loads(path.read_text()) for name, path in files.items()}
     columns = list(dict.fromkeys(key for record in records.values() for key in record))
     plain = [key for key in columns if not any(isinstance(r.get(key), list | dict) for r in records.values())]
     notes = [
         key
         for key in plain
-        if all(isinstance(r.get(key), str) for r in records.values())
-        and len({r[key] for r in records.values()}) == 1
+        if len({r.get(key) for r in records.values()}) == 1
+        and (key.startswith("num_") or all(isinstance(r.get(key), str) for r in records.values()))
     ]
     shown = [key for key in plain if key not in notes]
     rows = []
@@ -119,13 +119,22 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    runs = sorted(path.stem for path in (root / "metrics" / "gan").glob("*.json"))
-    classifiers = sorted(path.stem for path in (root / "metrics" / "classifiers").glob("*.json"))
+    gans, classifiers, captioned = (
+        {
+            path.parent.name if path.name == "scores.json" else path.stem: path
+            for path in sorted(root.glob(pattern))
+        }
+        for pattern in (
+            "plots/gan_scores/*/scores.json",
+            "plots/classifiers/*/scores.json",
+            "data/captioned/*.json",
+        )
+    )
     return environment.get_template("report.html").render(
         params=params,
-        gan_table=score_table(root / "metrics" / "gan"),
-        gans=[gan_entry(root, run) for run in runs],
-        classifier_table=score_table(root / "metrics" / "classifiers"),
+        gan_table=score_table(gans),
+        gans=[gan_entry(root, run) for run in gans],
+        classifier_table=score_table(classifiers),
         classifiers=[
             {
                 "name": name,
@@ -136,7 +145,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             }
             for name in classifiers
         ],
-        caption_table=score_table(root / "metrics" / "captioner"),
+        caption_table=score_table(captioned),
         caption_chart=curve_chart(
             root / "curves" / "captioner.csv", ("train_loss", "val_loss", "tutorial_loss")
         ),
