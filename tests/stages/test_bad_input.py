@@ -1,0 +1,149 @@
+"""A user's mistakes, through the real stage scripts: one clear message, exit code 1, nothing half-written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def run(project: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
+    environment = {**kept, "DVC_ROOT": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    script, *arguments = command
+    return subprocess.run(
+        [sys.executable, project / "stages" / script, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def refused(project: Path, folder: Path, *command: str, out: str) -> str:
+    """Run the stage, hold it to the house's rules for a mistake, return its message."""
+    done = run(project, folder, *command)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / out).exists()
+    parent = (folder / out).parent
+    assert not parent.exists() or [path.name for path in parent.iterdir() if path.name.startswith(".")] == []
+    assert "Error: " in done.stderr
+    return done.stderr
+
+
+def edit(folder: Path, old: str, new: str, file: str = "params.yaml") -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path) -> Path:
+    shutil.copy(project / "params.yaml", tmp_path)
+    shutil.copytree(project / "params", tmp_path / "params")
+    edit(tmp_path, "scale: sample ", "scale: tiny ")
+    return tmp_path
+
+
+@pytest.fixture
+def photographs(folder: Path) -> Path:
+    """A small local COCO folder: 20 pictures, five captions each."""
+    coco = folder / "mine"
+    (coco / "train2014").mkdir(parents=True)
+    (coco / "annotations").mkdir()
+    images, annotations = [], []
+    for number in range(20):
+        name = f"COCO_train2014_{number:012d}.jpg"
+        Image.new("RGB", (64, 48), (number * 12, 80, 160)).save(coco / "train2014" / name)
+        images.append({"id": number, "file_name": name, "height": 48, "width": 64})
+        annotations += [
+            {"id": number * 5 + k, "image_id": number, "caption": f"a plain colour number {k}"}
+            for k in range(5)
+        ]
+    document = {"images": images, "annotations": annotations}
+    (coco / "annotations" / "captions_train2014.json").write_text(json.dumps(document))
+    edit(folder, "coco: {source: scale, folder: null", "coco: {source: local, folder: mine")
+    return coco
+
+
+def done(project: Path, folder: Path, *commands: str) -> None:
+    for command in commands:
+        ended = run(project, folder, *command.split())
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_a_missing_local_folder(project: Path, folder: Path) -> None:
+    edit(folder, "mnist: {source: scale, folder: null", "mnist: {source: local, folder: nowhere")
+    message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
+    assert str(folder / "nowhere") in message
+
+
+def test_a_truncated_archive(project: Path, folder: Path) -> None:
+    done(project, folder, "download.py mnist")
+    shutil.move(folder / "data" / "raw" / "mnist", folder / "mine")
+    (archive,) = (folder / "mine").rglob("train-images-idx3-ubyte*")
+    raw = archive.read_bytes() if archive.suffix == ".gz" else gzip.compress(archive.read_bytes())
+    archive.unlink()
+    archive.with_suffix("").with_name("train-images-idx3-ubyte.gz").write_bytes(raw[: len(raw) // 2])
+    edit(folder, "mnist: {source: scale, folder: null", "mnist: {source: local, folder: mine")
+    message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
+    assert "train-images-idx3-ubyte.gz" in message
+
+
+def test_a_file_that_is_not_what_was_downloaded(project: Path, folder: Path) -> None:
+    done(project, folder, "download.py mnist")
+    path = next(path for path in sorted((folder / "data/raw/mnist").rglob("*ubyte*")) if path.is_file())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    message = refused(project, folder, "prepare_images.py", "mnist", out="data/mnist")
+    assert path.name in message
+    assert "download@mnist" in message
+
+
+def test_an_empty_caption(project: Path, folder: Path, photographs: Path) -> None:
+    path = photographs / "annotations" / "captions_train2014.json"
+    path.write_text(path.read_text().replace('"a plain colour number 3"', '"  "', 1))
+    message = refused(project, folder, "download.py", "coco", out="data/raw/coco")
+    assert "caption 3 of image 0 (COCO_train2014_000000000000.jpg) is empty" in message
+
+
+def test_a_corrupt_image(project: Path, folder: Path, photographs: Path) -> None:
+    path = photographs / "train2014" / "COCO_train2014_000000000007.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    done(
+        project, folder, "download.py coco", "download.py inception", "select_captions.py", "fetch_images.py"
+    )
+    message = refused(project, folder, "extract_features.py", out="data/features")
+    assert path.name in message
+    assert "max_bad_images" in message
+
+
+def test_a_vocabulary_larger_than_the_text(project: Path, folder: Path, photographs: Path) -> None:
+    done(project, folder, "download.py coco", "select_captions.py")
+    message = refused(project, folder, "tokenize_captions.py", out="data/tokens")
+    assert "the vocabulary is larger than the text" in message
+
+
+def wrong_type(folder: Path) -> None:
+    edit(folder, "batch_size: 32\n", "batch_size: many\n")
+
+
+def unknown_key(folder: Path) -> None:
+    edit(folder, "  crop: none", "  crop: none\n  crops: 3")
+
+
+@pytest.mark.parametrize("mistake", [wrong_type, unknown_key])
+def test_a_mistyped_parameter(project: Path, folder: Path, mistake: Callable[[Path], None]) -> None:
+    mistake(folder)
+    message = refused(project, folder, "download.py", "coco", out="data/raw/coco")
+    assert "params.yaml: features." in message
