@@ -104,7 +104,7 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         whole = json.loads((built.folder / f"plots/gan_scores/{run}/scores.json").read_text())
         judge = (built.folder / "models/classifiers/mnist/lenet5/model.pt").read_bytes()
         assert whole["judge_sha256"] == hashlib.sha256(judge).hexdigest()
-    judge = json.loads((built.folder / "metrics/classifiers/lenet5.json").read_text())
+    judge = json.loads((built.folder / "plots/classifiers/lenet5/scores.json").read_text())
     assert judge["accuracy"] > 0.2
     assert judge["accuracy"] + judge["error"] == pytest.approx(1)
     for decoding in ("greedy", "beam", "sample"):
@@ -114,6 +114,12 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         whole = json.loads((built.folder / f"data/captioned/{decoding}.json").read_text())
         assert scores.items() <= whole.items()
         assert whole["weights"] == "random-init"
+
+
+def test_the_scores_are_one_table_without_a_complaint(built: Clone) -> None:
+    output = built.run("dvc", "metrics", "show")
+    assert "failed" not in output
+    assert len([line for line in output.splitlines() if line.startswith("metrics/")]) == 7
 
 
 def test_one_finished_mlflow_run_a_model_with_curves_scores_and_tags(built: Clone) -> None:
