@@ -10,7 +10,7 @@ repro: .venv/.installed
 	dvc repro
 
 test: .venv/.installed
-	ruff check .
+	ruff check --no-cache .
 	ruff format --check .
 	mypy
 	pytest -n 2 --dist loadfile

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 
-import features
-import reader
 import torch
 
 import captioner
+import features
 import gan
+import reader
 from ganscribe.runtime import choose_device, resolve_precision
 
 
