@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ganscribe import schema
+from ganscribe import paramsfile, schema
 from ganscribe.runtime import project_root
 
 
@@ -66,7 +66,7 @@ def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
         return None, _problems(path, shape, error)
 
 
-def _cross_check(params: schema.Params, scale: schema.Scale, path: Path) -> list[str]:
+def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path) -> list[str]:
     """What no single key shows: splits that do not add up, runs without a cap, an untrained judge."""
     problems = []
     if abs(sum(params.captions.split) - 1) > 1e-9:
@@ -89,20 +89,20 @@ def _cross_check(params: schema.Params, scale: schema.Scale, path: Path) -> list
     return problems
 
 
-def read(folder: Path = Path()) -> tuple[schema.Params, schema.Scale]:
+def read(folder: Path = Path()) -> tuple[paramsfile.Params, paramsfile.Scale]:
     """Read and check params.yaml and the file of its scale in `folder`.
 
     Raises ValueError with every problem of both files, FileNotFoundError where one is missing.
     """
     params_path = folder / "params.yaml"
-    params, problems = _parse(params_path, schema.Params)
+    params, problems = _parse(params_path, paramsfile.Params)
     name = params.scale if params else (read_yaml(params_path) or {}).get("scale")
     scale_path = folder / "params" / f"{name}.yaml"
     if not scale_path.exists():
         scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))
         problems.append(f"{params_path}: scale: {name!r} is unknown, choose one of {', '.join(scales)}")
         raise ValueError("\n".join(problems))
-    scale, more = _parse(scale_path, schema.Scale)
+    scale, more = _parse(scale_path, paramsfile.Scale)
     problems += more
     if params and scale:
         problems += _cross_check(params, scale, scale_path)
@@ -111,8 +111,8 @@ def read(folder: Path = Path()) -> tuple[schema.Params, schema.Scale]:
     return params, scale
 
 
-def _place(params: schema.Params, scale: schema.Scale, name: str) -> schema.Place:
-    entry: schema.SourceEntry = getattr(params.sources, name)
+def _place(params: paramsfile.Params, scale: paramsfile.Scale, name: str) -> schema.Place:
+    entry: paramsfile.SourceEntry = getattr(params.sources, name)
     kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
     if kind == "local" and entry.folder is None:
         raise ValueError(
@@ -122,7 +122,7 @@ def _place(params: schema.Params, scale: schema.Scale, name: str) -> schema.Plac
     return schema.Place(source=kind, folder=folder, archive=entry.archive)
 
 
-def _captions(params: schema.Params, scale: schema.Scale) -> schema.Captions:
+def _captions(params: paramsfile.Params, scale: paramsfile.Scale) -> schema.Captions:
     recipe = params.captions
     return schema.Captions(
         count=scale.amounts.captions, split=recipe.split, split_by=recipe.split_by, seed=params.data.seed
@@ -142,7 +142,7 @@ def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
     return select(*read(folder), section, name)
 
 
-def select(params: schema.Params, scale: schema.Scale, section: str, name: str | None = None) -> Any:
+def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, name: str | None = None) -> Any:
     """The part of the parameters that one stage works with.
 
     `section` is scale (its name), source or place (name: a data set), captions, vocabulary_size, features,

@@ -21,6 +21,7 @@ NEUTRAL = frozenset(
         "ganscribe/checkpoint.py",
         "ganscribe/config.py",
         "ganscribe/origin.py",
+        "ganscribe/paramsfile.py",
         "ganscribe/plots.py",
         "ganscribe/provenance.py",
         "ganscribe/schema.py",

@@ -1,4 +1,4 @@
-"""The shapes of params.yaml and params/<scale>.yaml, and of what each stage gets from them.
+"""What each stage gets from params.yaml and params/<scale>.yaml (whose own shapes: paramsfile.py).
 
 DVC tracks the values in the two files, not this module: a default below is never changed, or artifacts made
 with the old one would pass for current.
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
 
 Kind = Literal["sample", "download", "local"]
 Dataset = Literal["mnist", "cifar10"]
@@ -22,7 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Betas = tuple[float, float]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Place:
     """Where one data set lies. `folder` (of a `local` source) is absolute."""
 
@@ -31,7 +31,7 @@ class Place:
     archive: bool
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Source(Place):
     """Where one data set comes from; `scenes` pictures are drawn from `seed` for a `sample`."""
 
@@ -39,7 +39,7 @@ class Source(Place):
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionsRecipe:
     """`captions` of params.yaml."""
 
@@ -48,7 +48,7 @@ class CaptionsRecipe:
     vocabulary_size: Annotated[int, Field(ge=3)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Captions:
     """How many captions are kept, and how they are split."""
 
@@ -58,7 +58,7 @@ class Captions:
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class FeaturesRecipe:
     """`features` of params.yaml."""
 
@@ -69,14 +69,14 @@ class FeaturesRecipe:
     max_bad_images: Share
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Features(FeaturesRecipe):
     """How Inception-v3 features are extracted and stored; `seed` is of the random network."""
 
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClassifierRecipe:
     """One entry of `classifier.runs`."""
 
@@ -94,7 +94,7 @@ class ClassifierRecipe:
     shift: Annotated[int, Field(ge=0)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClassifierRun(ClassifierRecipe):
     """One classifier's training: its recipe, the family's seed and precision, the scale's cap."""
 
@@ -103,7 +103,7 @@ class ClassifierRun(ClassifierRecipe):
     max_updates: Count | None
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClassifierEvaluation:
     """Which classifier is scored, and on what."""
 
@@ -111,7 +111,7 @@ class ClassifierEvaluation:
     dataset: Dataset
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GanRecipe:
     """One entry of `gan.runs`."""
 
@@ -133,7 +133,7 @@ class GanRecipe:
     label_smoothing: Share = 0.0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GanRun(GanRecipe):
     """One GAN's training: its recipe, the family's settings, the scale's cap."""
 
@@ -144,7 +144,7 @@ class GanRun(GanRecipe):
     max_updates: Count | None
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class GanEvaluation:
     """What a GAN is scored against, and by whom."""
 
@@ -156,7 +156,7 @@ class GanEvaluation:
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Decoding:
     """One way to turn probabilities into a caption."""
 
@@ -168,7 +168,7 @@ class Decoding:
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerEvaluation:
     """How captions are decoded and how many attention figures are drawn."""
 
@@ -179,7 +179,7 @@ class CaptionerEvaluation:
     precision: Precision = "auto"
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerRecipe:
     """The captioner's network and training."""
 
@@ -193,118 +193,10 @@ class CaptionerRecipe:
     log_every: Count
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerTraining(CaptionerRecipe):
     """The captioner's training: its recipe, the family's seed and precision, the scale's cap."""
 
     seed: int
     precision: Precision
     max_updates: Count | None
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class SourceEntry:
-    """One entry of `sources`: `scale` leaves the choice to params/<scale>.yaml."""
-
-    source: Literal["scale", "sample", "download", "local"]
-    folder: str | None
-    archive: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Sources:
-    """`sources` of params.yaml."""
-
-    mnist: SourceEntry
-    cifar10: SourceEntry
-    coco: SourceEntry
-    inception: SourceEntry
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Data:
-    """`data` of params.yaml."""
-
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class ClassifierFamily:
-    """`classifier` of params.yaml."""
-
-    seed: int
-    precision: Precision
-    runs: dict[str, ClassifierRecipe]
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class GanFamily:
-    """`gan` of params.yaml."""
-
-    seed: int
-    precision: Precision
-    log_every: Count
-    snapshots: Count
-    runs: dict[str, GanRecipe]
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class CaptionerFamily(CaptionerRecipe):
-    """`captioner` of params.yaml."""
-
-    seed: int
-    precision: Precision
-    evaluation: CaptionerEvaluation
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Params:
-    """params.yaml as a whole."""
-
-    scale: str
-    sources: Sources
-    data: Data
-    captions: CaptionsRecipe
-    features: FeaturesRecipe
-    classifier: ClassifierFamily
-    judge: str
-    gan: GanFamily
-    captioner: CaptionerFamily
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class ScaleSources:
-    """`sources` of a scale."""
-
-    mnist: Kind
-    cifar10: Kind
-    coco: Kind
-    inception: Kind
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Amounts:
-    """How much of the data a scale takes."""
-
-    scenes: Count
-    captions: Count
-    vocabulary: Count | None
-    gan_samples: Annotated[int, Field(ge=2)]
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class MaxUpdates:
-    """At most this many updates of any network; None: the recipe's own budget."""
-
-    classifier: dict[str, Count | None]
-    gan: dict[str, Count | None]
-    captioner: Count | None
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Scale:
-    """params/<scale>.yaml as a whole."""
-
-    sources: ScaleSources
-    amounts: Amounts
-    max_updates: MaxUpdates
