@@ -17,10 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -271,3 +273,20 @@ def log_model(
             input_example=pd.DataFrame([KINDS[kind].example(path)]),
         )
     return str(info.registered_model_version)
+
+
+def fetch_model(kind: str, uri: str, folder: Path) -> Path:
+    """Download the model that `log_model` has registered as `uri` into `folder`; returns its model file.
+
+    `uri`: models:/name/version or models:/name@alias, in MLflow's global store (see tracking.global_uri).
+    Raises FileNotFoundError where there is none, ValueError where it is not of the `kind`.
+    """
+    try:
+        found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    except MlflowException as error:
+        reason = error.message.strip().splitlines()[0]
+        raise FileNotFoundError(f"{uri} cannot be had from the model registry: {reason}") from error
+    path = next(found.glob(f"data/*/{MODEL}"), None)
+    if path is None or kind_of(path) != kind:
+        raise ValueError(f"{uri} is no {kind} of this project")
+    return path

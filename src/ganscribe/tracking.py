@@ -153,7 +153,7 @@ class TrackedRun:
         from ganscribe import serving
 
         self.flush()
-        with _global_uri():
+        with global_uri():
             version = serving.log_model(
                 self.client,
                 kind,
@@ -167,7 +167,7 @@ class TrackedRun:
 
 
 @contextlib.contextmanager
-def _global_uri() -> Iterator[None]:
+def global_uri() -> Iterator[None]:
     """The tracking store as MLflow's global one, which logging a model goes by."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()

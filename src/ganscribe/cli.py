@@ -1,0 +1,203 @@
+"""The command line `ganscribe`: what a person asks of the trained models.
+
+A command imports what it needs when it runs, so that `ganscribe --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganscribe import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganscribe.gan.sampling import SavedGenerator
+
+# How Pillow writes a grid, by the suffix of its name; all are deterministic.
+PICTURES: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG", "optimize": True},
+    ".webp": {"format": "WEBP", "lossless": True},
+    ".jpg": {"format": "JPEG", "quality": 95},
+    ".jpeg": {"format": "JPEG", "quality": 95},
+}
+MAX_GRID = 4096  # images in one picture: 64 x 64; more would exceed what the formats and viewers take
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ganscribe")
+def main() -> None:
+    """Use what the pipeline has trained. Run it in the project's top folder."""
+
+
+def _tells(function: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake ends in one message and exit code 1, never a traceback."""
+
+    @functools.wraps(function)
+    def run(**arguments: Any) -> None:
+        try:
+            function(**arguments)
+        except (ValueError, OSError) as error:
+            if os.environ.get("GANSCRIBE_TRACEBACK"):
+                raise
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def _fetch_registered(uri: str, scratch: Path) -> Path:
+    """The generator's file of a `models:/` URI, downloaded into `scratch`."""
+    from ganscribe import tracking
+
+    store = tracking.tracking_uri()
+    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
+        raise FileNotFoundError(f"{uri} cannot be had: there is no MLflow store yet at {store}")
+    tracking.open_client()
+    from ganscribe.serving import fetch_model
+
+    with tracking.global_uri():
+        return fetch_model("generator", uri, scratch)
+
+
+def _find_generator(run: str, scratch: Path) -> Path:
+    """The generator's file of a run's name, a path or a `models:/` URI."""
+    from ganscribe import config
+    from ganscribe.runtime import project_root
+
+    if run.startswith("models:"):
+        return _fetch_registered(run, scratch)
+    path = Path(run)
+    if path.suffix == ".pt" or len(path.parts) > 1:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {run}: give a run's name or a generator.pt")
+        return path
+    path = project_root() / "models" / "gan" / run / "generator.pt"
+    if path.is_file():
+        return path
+    runs = config.read(project_root())[0].gan.runs
+    if run not in runs:
+        raise ValueError(f"there is no GAN run {run!r}: choose one of {', '.join(sorted(runs))}")
+    raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro train_gan@{run}`")
+
+
+def _load(path: Path) -> SavedGenerator:
+    from ganscribe.gan.sampling import load_generator
+
+    problem = f"{path} is no saved generator, or a damaged one"
+    if not zipfile.is_zipfile(path):  # torch would take it for a bare pickle, whose errors are of any kind
+        raise ValueError(problem)
+    try:
+        return load_generator(path)
+    except (pickle.UnpicklingError, RuntimeError, TypeError, LookupError) as error:
+        raise ValueError(problem) from error
+
+
+def _is_picture(out: Path) -> bool:
+    """Whether `out` is to be one picture, not a folder of them. Raises ValueError for the wrong kind."""
+    suffix, known = out.suffix.lower(), ", ".join(PICTURES)
+    if suffix in PICTURES and out.is_dir():
+        raise ValueError(f"--out {out} is a folder: a name that ends in {suffix} stands for a picture")
+    if suffix in PICTURES or out.is_dir():
+        return suffix in PICTURES
+    if out.exists():
+        raise ValueError(f"--out {out} is a file: give a folder, or a picture that ends in one of {known}")
+    if suffix:
+        raise ValueError(
+            f"--out {out}: unknown suffix {suffix}: a picture ends in one of {known}; a folder has none"
+        )
+    return False
+
+
+def _check_folder(folder: Path, count: int) -> None:
+    """Refuse a folder in which the images of another draw would pass for this one's."""
+    others = [path for path in folder.glob("*.png") if path.stem.isdecimal() and int(path.stem) >= count]
+    if others:
+        raise ValueError(
+            f"--out {folder} holds images of a larger draw ({min(others).name}): remove them first"
+        )
+
+
+def _save_grid(images: Tensor, out: Path, scratch: Path) -> None:
+    from PIL import Image
+
+    from ganscribe.plots import save_grid
+    from ganscribe.runtime import atomic_write
+
+    save_grid(images, scratch / "grid.png", columns=math.ceil(math.sqrt(len(images))))
+    with Image.open(scratch / "grid.png") as grid, atomic_write(out) as handle:
+        grid.save(handle, **PICTURES[out.suffix.lower()])
+
+
+def _save_singles(images: Tensor, folder: Path) -> None:
+    """Write 0000.png ... into `folder`, all or none of them; what else lies there stays."""
+    from PIL import Image
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder if folder.is_dir() else folder.parent) as name:
+        staged = Path(name, "images")
+        staged.mkdir()
+        for index, image in enumerate(images.numpy()):
+            pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)  # (H, W) or (H, W, 3)
+            Image.fromarray(pixels).save(staged / f"{index:04d}.png")
+        if folder.is_dir():
+            for path in sorted(staged.iterdir()):
+                path.replace(folder / path.name)
+        else:
+            staged.replace(folder)
+
+
+@main.command()
+@click.argument("run")
+@click.option("--count", default=64, show_default=True, help="How many images.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help=f"A picture ({', '.join(PICTURES)}) for one grid, or a folder for single PNGs.",
+)
+@_tells
+def sample(run: str, count: int, seed: int, out: Path) -> None:
+    """Draw images from a trained generator.
+
+    RUN is a run of params.yaml (such as dcgan), a path to a generator.pt, or a model of MLflow's registry
+    (models:/ganscribe-gan-dcgan@candidate, models:/ganscribe-gan-dcgan/1).
+    """
+    if count < 1:
+        raise ValueError(f"--count {count}: ask for at least one image")
+    is_picture = _is_picture(out)
+    if is_picture and count > MAX_GRID:
+        raise ValueError(f"--count {count}: a picture holds at most {MAX_GRID} images, a folder any number")
+    if not is_picture:
+        _check_folder(out, count)
+
+    from ganscribe.gan.sampling import SAMPLE_BATCH, sample_images
+    from ganscribe.runtime import choose_device
+
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = _load(_find_generator(run, Path(scratch)))
+        # Whole batches: torch redraws the last 16 values of normal noise whose size is no multiple of 16, so
+        # that an image would depend on `count`. It costs nothing: `generate` pads to whole batches anyway.
+        images = sample_images(
+            saved.network,
+            -(-count // SAMPLE_BATCH) * SAMPLE_BATCH,
+            noise_dim=saved.noise_dim,
+            noise=saved.noise,
+            seed=seed,
+            device=choose_device(),
+        )[:count]
+        if is_picture:
+            _save_grid(images, out, Path(scratch))
+        else:
+            _save_singles(images, out)
+    click.echo(f"{count} images of {run}, seed {seed}: {out}")
