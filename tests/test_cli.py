@@ -158,7 +158,7 @@ def refused(folder: Path, *words: str | Path) -> str:
 
 def test_an_unknown_run(folder: Path) -> None:
     message = refused(folder, "dcgam", "--out", "grid.png")
-    assert "'dcgam'" in message and "dcgan, gan" in message
+    assert "'dcgam'" in message and "choose one of dcgan, " in message
 
 
 def test_a_run_without_a_model(folder: Path) -> None:
@@ -257,7 +257,8 @@ def test_a_model_of_the_registry(folder: Path) -> None:
     # Further models, registered by hand: another kind of ours, and one that something else has logged.
     save_torch("kind/data/model/model.pt", {"num_classes": 10})
     Path("foreign").mkdir()
-    Path("foreign/MLmodel").write_text("flavors: {}\n")
+    for name in ("kind", "foreign"):
+        Path(name, "MLmodel").write_text("flavors: {}\n")
     client = tracking.open_client()
     for name in ("kind", "foreign"):
         client.create_registered_model(name)
@@ -271,3 +272,12 @@ def test_a_model_of_the_registry(folder: Path) -> None:
         "models:x",
     ):
         assert f"{uri} cannot be had" in refused(folder, uri, "--out", "grid.png")
+    Path("kind/MLmodel").unlink()
+    assert "files are gone" in refused(folder, "models:/kind/1", "--out", "grid.png")
+
+
+def test_a_server_that_does_not_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    Path("mlflow.db.lock").touch()
+    assert "cannot be opened" in refused(folder, "models:/ganscribe-gan-gan/1", "--out", "grid.png")

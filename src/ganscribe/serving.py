@@ -286,6 +286,8 @@ def fetch_model(kind: str, uri: str, folder: Path) -> Path:
     except MlflowException as error:
         reason = error.message.strip().splitlines()[0]
         raise FileNotFoundError(f"{uri} cannot be had from the model registry: {reason}") from error
+    if not Path(found, "MLmodel").is_file():  # MLflow takes a missing folder for an empty one
+        raise FileNotFoundError(f"{uri} is in the model registry, but its files are gone from the store")
     path = next(found.glob(f"data/*/{MODEL}"), None)
     if path is None or kind_of(path) != kind:
         raise ValueError(f"{uri} is no {kind} of this project")

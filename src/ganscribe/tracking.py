@@ -35,18 +35,22 @@ def tracking_uri() -> str:
 
 
 def open_client() -> MlflowClient:
-    """A client of the tracking store; creates the store on first use, under a lock."""
+    """A client of the tracking store; creates it on first use, under a lock. OSError where it cannot."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     uri = tracking_uri()
     # Two processes that both find a fresh sqlite file empty would both create its tables.
     with filelock.FileLock(project_root() / "mlflow.db.lock"):
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
+        try:
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise OSError(f"the MLflow store at {uri} cannot be opened: {error.message}") from error
     return client
 
 
