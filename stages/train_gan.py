@@ -20,7 +20,6 @@ from ganscribe.provenance import run_key
 from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
 from ganscribe.schema import GanRun
 
-GRID_COLUMNS = 4
 INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
 
 
@@ -35,7 +34,7 @@ def save_models(
         "critic_updates": gan.critic_updates,
     }
     weights = {
-        "generator.pt": gan.generator.state_dict(),
+        "generator.pt": gan.kept_generator.state_dict(),
         "discriminator.pt": gan.discriminator.state_dict(),
         **{f"snapshots/step-{step:06d}.pt": state_dict for step, state_dict in gan.snapshots},
     }
@@ -55,17 +54,18 @@ def save_models(
 
 def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
     strips = interpolate_images(
-        gan.generator,
+        gan.kept_generator,
         rows=INTERPOLATION_ROWS,
         columns=INTERPOLATION_COLUMNS,
         noise_dim=run.noise_dim,
         noise=run.noise,
         seed=run.seed,
     )
+    columns = 4 if run.grid_images % 5 else 5
     with atomic_folder(folder) as temporary:
         for step, grid in gan.grids:
-            save_grid(grid, temporary / f"grid-{step:06d}.png", columns=GRID_COLUMNS)
-        save_animation([grid for _, grid in gan.grids], temporary / "animation.webp", columns=GRID_COLUMNS)
+            save_grid(grid, temporary / f"grid-{step:06d}.png", columns=columns)
+        save_animation([grid for _, grid in gan.grids], temporary / "animation.webp", columns=columns)
         save_grid(strips, temporary / "interpolation.png", columns=INTERPOLATION_COLUMNS)
         losses = ["critic_loss", "generator_loss"]
         save_curves(gan.history, temporary / "losses.png", x="step", columns=losses, title=name)
@@ -79,15 +79,24 @@ def main(name: str) -> None:
     inputs = [f"data/{run.dataset}/{split}.parquet" for split in run.splits]
     models, plots, curve = Path("models/gan", name), Path("plots/gan", name), Path(f"curves/gan/{name}.csv")
     recipe = {key: value for key, value in asdict(run).items() if key not in ("dataset", "splits", "classes")}
-    key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])
+    unseen = f"data/{run.dataset}/{'test' if 'val' in run.splits else 'val'}.parquet"
+    key = run_key(Path(__file__), asdict(run), [Path(path) for path in (*inputs, unseen)])
     images = torch.cat([read_images(path, run.classes).images for path in inputs])
+    held_out = read_images(unseen, run.classes).images
     with (
         open_checkpoint(key) as checkpoint,
         tracking.training_run(
             family="gan", name=name, run_key=key, params=asdict(run), inputs=inputs
         ) as tracked,
     ):
-        gan = train_gan(images, device=choose_device(), checkpoint=checkpoint, log=tracked.log, **recipe)
+        gan = train_gan(
+            images,
+            held_out=held_out,
+            device=choose_device(),
+            checkpoint=checkpoint,
+            log=tracked.log,
+            **recipe,
+        )
         save_models(models, name, key, run, images, gan)
         save_plots(plots, name, run, gan)
         write_csv(curve, gan.history)

@@ -278,7 +278,9 @@ def test_processes_that_race_for_a_fresh_store(folder: Path) -> None:
     assert names == ["racer0-unknown", "racer1-unknown"]
 
 
-def test_no_network_telemetry(folder: Path) -> None:
+def test_no_network_telemetry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    switches = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    for switch in switches:
+        monkeypatch.delenv(switch, raising=False)
     tracking.open_client()
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    assert os.environ["DO_NOT_TRACK"] == "true"
+    assert [os.environ[switch] for switch in switches] == ["true", "true"]

@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-import pickle
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from ganscribe import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganscribe.gan.sampling import SavedGenerator
 
 # How Pillow writes a grid, by the suffix of its name; all are deterministic.
 PICTURES: dict[str, dict[str, Any]] = {
@@ -88,18 +85,6 @@ def _find_generator(run: str, scratch: Path) -> Path:
     if run not in runs:
         raise ValueError(f"there is no GAN run {run!r}: choose one of {', '.join(sorted(runs))}")
     raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro train_gan@{run}`")
-
-
-def _load(path: Path) -> SavedGenerator:
-    from ganscribe.gan.sampling import load_generator
-
-    problem = f"{path} is no saved generator, or a damaged one"
-    if not zipfile.is_zipfile(path):  # torch would take it for a bare pickle, whose errors are of any kind
-        raise ValueError(problem)
-    try:
-        return load_generator(path)
-    except (pickle.UnpicklingError, RuntimeError, TypeError, LookupError) as error:
-        raise ValueError(problem) from error
 
 
 def _is_picture(out: Path) -> bool:
@@ -181,21 +166,19 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
     if not is_picture:
         _check_folder(out, count)
 
-    from ganscribe.gan.sampling import SAMPLE_BATCH, sample_images
+    from ganscribe.gan.sampling import load_generator, sample_images
     from ganscribe.runtime import choose_device
 
     with tempfile.TemporaryDirectory() as scratch:
-        saved = _load(_find_generator(run, Path(scratch)))
-        # Whole batches: torch redraws the last 16 values of normal noise whose size is no multiple of 16, so
-        # that an image would depend on `count`. It costs nothing: `generate` pads to whole batches anyway.
+        saved = load_generator(_find_generator(run, Path(scratch)))
         images = sample_images(
             saved.network,
-            -(-count // SAMPLE_BATCH) * SAMPLE_BATCH,
+            count,
             noise_dim=saved.noise_dim,
             noise=saved.noise,
             seed=seed,
             device=choose_device(),
-        )[:count]
+        )
         if is_picture:
             _save_grid(images, out, Path(scratch))
         else:

@@ -137,6 +137,29 @@ def _run(runs: dict[str, Any], name: str | None, family: str) -> Any:
     return runs[name]
 
 
+def _diagnostic(params: paramsfile.Params, scale: paramsfile.Scale, section: str) -> Any:
+    settings, caps = params.diagnostics, scale.max_updates.diagnostics
+    recipe = _run(params.gan.runs, "dcgan", "gan")
+    if section == "gradients":
+        return schema.Gradients(
+            **asdict(settings.gradients),
+            recipe=recipe,
+            seed=settings.seed,
+            precision=params.gan.precision,
+            max_gan_updates=caps.gan,
+            max_critic_updates=caps.critic,
+        )
+    if section == "parallel_lines":
+        lines = asdict(settings.parallel_lines)
+        return schema.ParallelLines(**lines, seed=settings.seed, max_updates=caps.lines)
+    return schema.SnapshotScoring(
+        dataset=recipe.dataset,
+        judge=params.judge,
+        num_samples=scale.amounts.snapshot_samples,
+        seed=settings.seed,
+    )
+
+
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
     """The parameters of one stage, from the checked files in `folder`; sections as in `select`."""
     return select(*read(folder), section, name)
@@ -177,7 +200,8 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
         )
     if section == "gan":
         recipe = asdict(_run(params.gan.runs, name, section))
-        shared = {key: getattr(params.gan, key) for key in ("seed", "precision", "log_every", "snapshots")}
+        recipe["snapshots"] = recipe["snapshots"] or params.gan.snapshots
+        shared = {key: getattr(params.gan, key) for key in ("seed", "precision", "log_every")}
         return schema.GanRun(**recipe, **shared, max_updates=caps.gan[str(name)])
     if section == "gan_evaluation":
         run = _run(params.gan.runs, name, "gan")
@@ -189,6 +213,8 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
             num_samples=scale.amounts.gan_samples,
             seed=params.gan.seed,
         )
+    if section in ("gradients", "parallel_lines", "snapshot_scoring"):
+        return _diagnostic(params, scale, section)
     if section == "captioner":
         shared = {
             field.name: getattr(params.captioner, field.name) for field in fields(schema.CaptionerRecipe)

@@ -16,7 +16,9 @@ from ganscribe.schema import (
     Count,
     FeaturesRecipe,
     GanRecipe,
+    GradientsRecipe,
     Kind,
+    ParallelLinesRecipe,
     Precision,
 )
 
@@ -68,6 +70,15 @@ class GanFamily:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Diagnostics:
+    """`diagnostics` of params.yaml."""
+
+    seed: int
+    gradients: GradientsRecipe
+    parallel_lines: ParallelLinesRecipe
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerFamily(CaptionerRecipe):
     """`captioner` of params.yaml."""
 
@@ -88,6 +99,7 @@ class Params:
     classifier: ClassifierFamily
     judge: str
     gan: GanFamily
+    diagnostics: Diagnostics
     captioner: CaptionerFamily
 
 
@@ -109,6 +121,16 @@ class Amounts:
     captions: Count
     vocabulary: Count | None
     gan_samples: Annotated[int, Field(ge=2)]
+    snapshot_samples: Annotated[int, Field(ge=4)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaxDiagnosticUpdates:
+    """Caps of the diagnostics' own trainings: GAN and critics of `gradients`, the lines' critics."""
+
+    gan: Count | None
+    critic: Count | None
+    lines: Count | None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -117,6 +139,7 @@ class MaxUpdates:
 
     classifier: dict[str, Count | None]
     gan: dict[str, Count | None]
+    diagnostics: MaxDiagnosticUpdates
     captioner: Count | None
 
 

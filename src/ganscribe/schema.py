@@ -88,7 +88,7 @@ class ClassifierRecipe:
     betas: Betas
     momentum: Share
     weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["constant", "cosine", "step"]
+    schedule: Literal["constant", "linear", "cosine", "step"]
     batch_size: Count
     epochs: Count
     shift: Annotated[int, Field(ge=0)]
@@ -121,16 +121,25 @@ class GanRecipe:
     splits: list[Literal["train", "val"]]
     optimiser: Literal["adam", "rmsprop", "sgd"]
     learning_rate: Rate
-    betas: Betas
     batch_size: Count
     noise_dim: Count
     noise: Literal["uniform", "normal"]
     steps: Count
     sample_every: Count
+    betas: Betas | None = None  # Adam's
     classes: list[int] | None = None  # None: all
     critic_steps: Count = 1
     shuffle: bool = True  # False: the file's own order
-    label_smoothing: Share = 0.0
+    label_smoothing: Share = 0.0  # the critic's real target is 1 less this
+    generator_smoothing: Share = 0.0  # the generator's target, likewise
+    instance_noise: Annotated[float, Field(ge=0)] = 0.0  # std at the start, falls linearly to 0
+    clip: Rate | None = None  # wgan; None: 0.01
+    gradient_penalty: Rate | None = None  # wgan_gp; None: 10
+    generator_first: bool = False  # the generator's update comes first, on the same noise
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the generator's moving average; 0: none
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"  # of the learning rate
+    grid_images: Count = 16
+    snapshots: Count | None = None  # None: the family's
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -140,7 +149,6 @@ class GanRun(GanRecipe):
     seed: int
     precision: Precision
     log_every: Count
-    snapshots: Count
     max_updates: Count | None
 
 
@@ -153,6 +161,53 @@ class GanEvaluation:
     splits: list[str]
     judge: str
     num_samples: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GradientsRecipe:
+    """The measurement behind gradient_vanishing and gradient_instability, on the recipe of `dcgan`."""
+
+    epochs: Annotated[list[Count], Field(min_length=1)]
+    critic_steps: Count
+    measure_every: Count
+    num_batches: Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gradients(GradientsRecipe):
+    """The measurement with the GAN's recipe, the seed and the scale's caps."""
+
+    recipe: GanRecipe
+    seed: int
+    precision: Precision
+    max_gan_updates: Count | None
+    max_critic_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ParallelLinesRecipe:
+    """The distances between two parallel segments, `thetas` apart, and the critics that estimate them."""
+
+    thetas: Annotated[list[float], Field(min_length=2)]
+    critic_steps: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ParallelLines(ParallelLinesRecipe):
+    """The distances, with the seed and the scale's cap."""
+
+    seed: int
+    max_updates: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SnapshotScoring:
+    """How the generators kept along the runs are scored."""
+
+    dataset: Dataset
+    judge: str
+    num_samples: Annotated[int, Field(ge=4)]
     seed: int
 
 

@@ -13,7 +13,7 @@ import torch
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.evaluation import evaluate_classifier
-from ganscribe.convnets.training import SCHEDULES, TrainedClassifier, shift_images, train_classifier
+from ganscribe.convnets.training import TrainedClassifier, shift_images, train_classifier
 from ganscribe.runtime import save_torch
 
 RECIPE: dict[str, Any] = {
@@ -146,15 +146,6 @@ def test_shift_moves_each_image_by_its_own_offset() -> None:
                 inside = 0 <= y0 < 6 and 0 <= x0 < 5
                 expected = image[:, y0, x0] if inside else torch.zeros(2, dtype=torch.uint8)
                 assert torch.equal(moved[:, y, x], expected)
-
-
-def test_schedules() -> None:
-    assert SCHEDULES["cosine"](0) == 1
-    assert SCHEDULES["cosine"](0.5) == pytest.approx(0.5)
-    assert SCHEDULES["cosine"](1) == pytest.approx(0)
-    factors = [SCHEDULES["step"](done) for done in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert {SCHEDULES["constant"](done) for done in (0, 0.5, 1)} == {1}
 
 
 def test_saved_classifier_is_read_back(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +20,7 @@ from ganscribe.runtime import (
     resolve_precision,
     seed_everything,
 )
-
-# progress of training in [0, 1) -> factor on the learning rate
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
-    "step": lambda done: 0.1 ** ((done >= 0.5) + (done >= 0.75)),
-}
+from ganscribe.schedules import find_schedule
 
 
 @dataclass(frozen=True)
@@ -162,8 +155,7 @@ def train_classifier(
     """
     _check_data(train_images, train_labels, num_classes, "training")
     _check_data(val_images, val_labels, num_classes, "validation")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule {schedule!r} is unknown: use {', '.join(SCHEDULES)}")
+    factor = find_schedule(schedule)
     seed_everything(seed)
     precision = resolve_precision(precision, device)
     shape = tuple(train_images.shape[1:])
@@ -201,7 +193,7 @@ def train_classifier(
         if shift:
             batch = shift_images(batch, offsets[part], shift)
 
-        rate = learning_rate * SCHEDULES[schedule](now.step / total)
+        rate = learning_rate * factor(now.step / total)
         for group in stepper.param_groups:
             group["lr"] = rate
         with autocast(precision, device):

@@ -2,7 +2,8 @@
 
 `mlp` and `dcgan` are the networks of Stanford's CS231n, assignment 3. `mlp`: D 784-256-256-1 with
 LeakyReLU(0.01), G z-1024-1024-784 with ReLU and tanh. `dcgan`: G after InfoGAN (Chen et al. 2016,
-1606.03657), appendix C.1; layers in the functions below.
+1606.03657), appendix C.1. `dcgan_nobn`: the same without batch norm (its D never had one). `dcgan_deep`:
+after Radford et al. 2015 (1511.06434), with dropout. Layers in the functions below.
 """
 
 from __future__ import annotations
@@ -58,24 +59,32 @@ def _xavier(network: nn.Module) -> nn.Module:
     return network
 
 
-def _dcgan_generator(noise_dim: int, image_shape: ImageShape) -> nn.Module:
+def _dcgan_layers(noise_dim: int, image_shape: ImageShape, norms: bool) -> nn.Sequential:
     channels, height, width = image_shape
     rows, columns = height // 4, width // 4  # 7 x 7 for 28 x 28
-    network = nn.Sequential(
+    norm_1d, norm_2d = ([nn.BatchNorm1d], [nn.BatchNorm2d]) if norms else ([], [])
+    return nn.Sequential(
         nn.Linear(noise_dim, 1024),
         nn.ReLU(inplace=True),
-        nn.BatchNorm1d(1024),
+        *(norm(1024) for norm in norm_1d),
         nn.Linear(1024, rows * columns * 128),
         nn.ReLU(inplace=True),
-        nn.BatchNorm1d(rows * columns * 128),
+        *(norm(rows * columns * 128) for norm in norm_1d),
         nn.Unflatten(1, (128, rows, columns)),
         nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1),
         nn.ReLU(inplace=True),
-        nn.BatchNorm2d(64),
+        *(norm(64) for norm in norm_2d),
         nn.ConvTranspose2d(64, channels, 4, stride=2, padding=1),
         nn.Tanh(),
     )
-    return _xavier(network)
+
+
+def _dcgan_generator(noise_dim: int, image_shape: ImageShape) -> nn.Module:
+    return _xavier(_dcgan_layers(noise_dim, image_shape, norms=True))
+
+
+def _dcgan_nobn_generator(noise_dim: int, image_shape: ImageShape) -> nn.Module:
+    return _xavier(_dcgan_layers(noise_dim, image_shape, norms=False))
 
 
 def _dcgan_discriminator(image_shape: ImageShape) -> nn.Module:
@@ -97,9 +106,72 @@ def _dcgan_discriminator(image_shape: ImageShape) -> nn.Module:
     return _xavier(network)
 
 
+class _CropEnd(nn.Module):
+    """Drops the last row and column: TensorFlow's "same" transposed 3x3 convolution of stride 2."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, :, :-1, :-1]
+
+
+def _same_padding(side: int) -> nn.ZeroPad2d:
+    """TensorFlow's "same" padding of a 3x3 convolution of stride 2: all of an odd pixel at the end."""
+    return nn.ZeroPad2d((0, 1, 0, 1) if side % 2 == 0 else (1, 1, 1, 1))
+
+
+def _glorot(network: nn.Module) -> nn.Module:
+    """Keras's start: Glorot-uniform weights and no biases on all linear and convolution layers."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return network
+
+
+def _dcgan_deep_generator(noise_dim: int, image_shape: ImageShape) -> nn.Module:
+    channels, height, width = image_shape
+    sides = {28: (4, 1, 0), 32: (4, 2, 1)}  # 4 -> 7 valid, 4 -> 8 same: kernel, stride, padding
+    if height != width or height not in sides:
+        raise ValueError(f"dcgan_deep makes images of 28 or 32 pixels a side, not {height} x {width}")
+    kernel, stride, padding = sides[height]
+    network = nn.Sequential(
+        nn.Linear(noise_dim, 4 * 4 * 512),
+        nn.BatchNorm1d(4 * 4 * 512),
+        nn.LeakyReLU(0.01),
+        nn.Dropout(0.2),
+        nn.Unflatten(1, (512, 4, 4)),
+        nn.ConvTranspose2d(512, 256, kernel, stride=stride, padding=padding),
+        nn.BatchNorm2d(256),
+        nn.LeakyReLU(0.01),
+        nn.Dropout(0.2),
+        nn.ConvTranspose2d(256, 128, 3, stride=2),
+        _CropEnd(),
+        nn.BatchNorm2d(128),
+        nn.LeakyReLU(0.01),
+        nn.Dropout(0.2),
+        nn.ConvTranspose2d(128, channels, 3, stride=2),
+        _CropEnd(),
+        nn.Tanh(),
+    )
+    return _glorot(network)
+
+
+def _dcgan_deep_discriminator(image_shape: ImageShape) -> nn.Module:
+    channels, height, width = image_shape
+    layers: list[nn.Module] = []
+    for inputs, filters in ((channels, 128), (128, 256), (256, 512)):
+        layers += [_same_padding(height), nn.Conv2d(inputs, filters, 3, stride=2)]
+        layers += [nn.BatchNorm2d(filters)] if inputs != channels else []
+        layers += [nn.LeakyReLU(0.01), nn.Dropout(0.2)]
+        height, width = -(-height // 2), -(-width // 2)  # 28, 14, 7, 4 or 32, 16, 8, 4
+    layers += [nn.Flatten(), nn.Linear(512 * height * width, 1), nn.Flatten(0)]
+    return _glorot(nn.Sequential(*layers))
+
+
 NETWORKS = {
     "mlp": Networks(_mlp_generator, _mlp_discriminator),
     "dcgan": Networks(_dcgan_generator, _dcgan_discriminator),
+    "dcgan_nobn": Networks(_dcgan_nobn_generator, _dcgan_discriminator),
+    "dcgan_deep": Networks(_dcgan_deep_generator, _dcgan_deep_discriminator),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +62,16 @@ def generate(generator: nn.Module, noise: Tensor) -> Tensor:
 def sample_images(
     generator: nn.Module, count: int, *, noise_dim: int, noise: str, seed: int, device: torch.device
 ) -> Tensor:
-    """`count` images (N, C, H, W) uint8 of `generator`, rounded, on the CPU; the same for the same seed."""
+    """`count` images (N, C, H, W) uint8 of `generator`, rounded, on the CPU; the same for the same seed.
+
+    Image i is the same for every count and device: noise is drawn on the CPU, in whole batches (torch draws
+    the last few of an odd number of normal values in another way).
+    """
     if count < 1:
         raise ValueError(f"count {count}: ask for at least one image")
-    rng = random_stream(seed, "gan", "samples")  # on the CPU: the same noise on every device
-    return generate(generator.to(device), noise_source(noise)((count, noise_dim), rng))
+    rows = -(-count // SAMPLE_BATCH) * SAMPLE_BATCH
+    latent = noise_source(noise)((rows, noise_dim), random_stream(seed, "gan", "samples"))
+    return generate(generator.to(device), latent[:count])
 
 
 def interpolate_images(
@@ -109,12 +116,15 @@ def save_network(
 
 def load_generator(path: str | Path) -> SavedGenerator:
     """Read a generator that `save_network` wrote. Raises ValueError for any other file."""
-    saved = load_torch(path)
-    missing = {"networks", "noise_dim", "noise", "image_shape", "state_dict"} - set(saved)
-    if missing:
-        raise ValueError(f"{path} is no saved generator: it lacks {', '.join(sorted(missing))}")
-    channels, height, width = saved["image_shape"]
-    image_shape = (channels, height, width)
-    network = build_generator(saved["networks"], noise_dim=saved["noise_dim"], image_shape=image_shape)
-    network.load_state_dict(saved["state_dict"])
-    return SavedGenerator(network.eval(), saved["networks"], saved["noise_dim"], saved["noise"], image_shape)
+    problem = f"{path} is no saved generator, or a damaged one"
+    if Path(path).is_file() and not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
+        raise ValueError(problem)
+    try:
+        saved = load_torch(path)
+        channels, height, width = saved["image_shape"]
+        settings = (saved["networks"], saved["noise_dim"], saved["noise"])
+        network = build_generator(settings[0], noise_dim=settings[1], image_shape=(channels, height, width))
+        network.load_state_dict(saved["state_dict"])
+    except (pickle.UnpicklingError, RuntimeError, TypeError, LookupError) as error:
+        raise ValueError(problem) from error
+    return SavedGenerator(network.eval(), *settings, (channels, height, width))

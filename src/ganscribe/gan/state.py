@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ganscribe.gan.networks import ImageShape, build_discriminator, build_generator
 from ganscribe.runtime import random_stream, seed_everything
@@ -20,15 +21,17 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 _RECORDS = ("step", "critic_updates", "history", "grids", "snapshots")
+_PARTS = ("generator", "discriminator", "generator_optimiser", "critic_optimiser")
 
 
 @dataclass
 class TrainedGan:
     """A GAN in training, and at its end the result.
 
-    `history`: rows of step, epoch, critic_loss, generator_loss and the objective's estimates, each the mean
-    since the row before. `grids`: (step, (16, C, H, W) uint8), all from the same noise. `snapshots`: (step,
-    the generator's state_dict). `sums`: (2,) losses of critic and generator since the last row.
+    `history`: rows as in `train_gan`. `grids`: (step, (16, C, H, W) uint8), all from the same noise.
+    `snapshots`: (step, the kept generator's state_dict). `sums`: (2,) losses of critic and generator since
+    the last row. `average`: the exponential moving average of the generator, where one is made. `cosine`:
+    between the last watched step of the critic's optimiser and the negative gradient.
     """
 
     generator: nn.Module
@@ -38,16 +41,29 @@ class TrainedGan:
     noise_rng: torch.Generator
     sums: Tensor
     precision: str
+    average: AveragedModel | None = None
+    cosine: Tensor | None = None
     step: int = 0
     critic_updates: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     grids: list[tuple[int, Tensor]] = field(default_factory=list)
     snapshots: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
 
+    @property
+    def kept_generator(self) -> nn.Module:
+        """The generator that is drawn from and saved: the average, where there is one."""
+        return self.average.module if self.average is not None else self.generator
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the rate of both optimisers."""
+        for optimiser in (self.generator_optimiser, self.critic_optimiser):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, as tensors, numbers and containers of them."""
         state: dict[str, Any] = {name: getattr(self, name) for name in (*_RECORDS, "sums")}
-        for name in ("generator", "discriminator", "generator_optimiser", "critic_optimiser"):
+        for name in _PARTS + (("average",) if self.average is not None else ()):
             state[name] = getattr(self, name).state_dict()
         state["random"] = {"noise": self.noise_rng.get_state(), "cpu": torch.get_rng_state()}
         if self.noise_rng.device.type == "cuda":
@@ -59,7 +75,7 @@ class TrainedGan:
         for name in _RECORDS:
             setattr(self, name, state[name])
         self.sums.copy_(state["sums"])
-        for name in ("generator", "discriminator", "generator_optimiser", "critic_optimiser"):
+        for name in _PARTS + (("average",) if self.average is not None else ()):
             getattr(self, name).load_state_dict(state[name])
         self.noise_rng.set_state(state["random"]["noise"])
         torch.set_rng_state(state["random"]["cpu"])
@@ -74,20 +90,33 @@ def start_training(
     image_shape: ImageShape,
     optimiser: str,
     learning_rate: float,
-    betas: tuple[float, float],
+    betas: tuple[float, float] | None,
+    ema_decay: float,
     seed: int,
     precision: str,
     device: torch.device,
 ) -> TrainedGan:
-    """Fresh networks and optimisers, seeded (torch's global generator included). ValueError: unknown name."""
+    """Fresh networks and optimisers, seeded (torch's global generator included).
+
+    `ema_decay` 0: no average. ValueError: unknown name, Adam without betas, a decay outside [0, 1).
+    """
     if optimiser not in OPTIMISERS:
         raise ValueError(f"optimiser {optimiser!r} is unknown: choose one of {', '.join(sorted(OPTIMISERS))}")
+    if optimiser == "adam" and betas is None:
+        raise ValueError("optimiser 'adam' needs betas: add them, such as [0.5, 0.999]")
+    if not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay {ema_decay} must be at least 0 (no average) and less than 1")
     seed_everything(seed)
     generator = build_generator(networks, noise_dim=noise_dim, image_shape=image_shape)
     critic = build_discriminator(networks, image_shape=image_shape)
     for network in (generator, critic):
         network.to(device)
         network.to(memory_format=torch.channels_last)  # convolutions on the CPU are a fifth faster
+    average = None
+    if ema_decay:
+        average = AveragedModel(
+            generator.train(), multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True
+        )
     return TrainedGan(
         generator.train(),
         critic.train(),
@@ -96,4 +125,5 @@ def start_training(
         noise_rng=random_stream(seed, "gan", "noise", device=device),
         sums=torch.zeros(2, device=device),
         precision=precision,
+        average=average,
     )

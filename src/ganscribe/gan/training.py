@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from ganscribe.checkpoint import Checkpoint
-from ganscribe.gan.networks import mixes_batch, to_signed
-from ganscribe.gan.objectives import Objective, build_objective, plan_updates
+from ganscribe.gan.networks import to_signed
+from ganscribe.gan.objectives import (
+    Objective,
+    build_objective,
+    check_combination,
+    plan_updates,
+)
 from ganscribe.gan.sampling import generate, noise_source
 from ganscribe.gan.state import TrainedGan, start_training
+from ganscribe.gan.updates import held_out_loss, update_critic, update_generator
 from ganscribe.runtime import autocast, progress, random_stream, resolve_precision
+from ganscribe.schedules import find_schedule
 
-GRID_IMAGES = 16
-
-Cast = Callable[[], AbstractContextManager[Any]]
+HELD_OUT_IMAGES = 512  # at most so many for an estimate on held-out images
+MEDIAN_ROWS = 5  # rows of the table under the median filter of the estimates
 
 
 def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first: int) -> Iterator[Tensor]:
@@ -42,44 +47,14 @@ def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first:
         epoch, start = epoch + 1, 0
 
 
-def update_critic(gan: TrainedGan, objective: Objective, real: Tensor, noise: Tensor, cast: Cast) -> Tensor:
-    """Update the critic once on `real` (N, C, H, W) and as many generated images; its loss, detached.
-
-    The images come without gradient from the generator in training mode. The loss that is returned is without
-    the penalty.
-    """
-    critic = gan.discriminator
-    with cast():
-        with torch.no_grad():
-            fake = gan.generator(noise).to(real.dtype)
-        if mixes_batch(critic):
-            real_scores, fake_scores = critic(real).float(), critic(fake).float()
-        else:  # one pass is faster, and the same
-            real_scores, fake_scores = critic(torch.cat([real, fake])).float().chunk(2)
-    loss = objective.critic_loss(real_scores, fake_scores)
-    total = loss + objective.penalty(critic, real, fake, gan.noise_rng)
-    gan.critic_optimiser.zero_grad()
-    total.backward()
-    gan.critic_optimiser.step()
-    objective.constrain(critic)
-    return loss.detach()
-
-
-def update_generator(gan: TrainedGan, objective: Objective, noise: Tensor, cast: Cast) -> Tensor:
-    """Update the generator once from `noise` (N, noise_dim); its loss, detached."""
-    gan.discriminator.requires_grad_(False)  # its own gradients would be thrown away
-    with cast():
-        scores = gan.discriminator(gan.generator(noise)).float()
-    loss = objective.generator_loss(scores)
-    gan.generator_optimiser.zero_grad()
-    loss.backward()
-    gan.generator_optimiser.step()
-    gan.discriminator.requires_grad_(True)
-    return loss.detach()
-
-
 def _record(
-    gan: TrainedGan, objective: Objective, *, critic_updates: int, updates: int, epoch: float
+    gan: TrainedGan,
+    objective: Objective,
+    *,
+    critic_updates: int,
+    updates: int,
+    epoch: float,
+    held_out: float | None,
 ) -> None:
     """Append the losses' means since the last row: the one place where the host waits for the device."""
     critic_sum, generator_sum = gan.sums.tolist()
@@ -90,9 +65,17 @@ def _record(
             f"the losses are not finite at step {gan.step} (critic {critic_loss}, "
             f"generator {generator_loss}): lower learning_rate"
         )
-    estimates = {name: estimate(critic_loss) for name, estimate in objective.estimates.items()}
-    losses = {"critic_loss": critic_loss, "generator_loss": generator_loss}
-    gan.history.append({"step": gan.step, "epoch": epoch, **losses, **estimates})
+    row: dict[str, float] = {"step": gan.step, "epoch": epoch}
+    row |= {"critic_loss": critic_loss, "generator_loss": generator_loss}
+    row |= {"critic_cosine": float(gan.cosine)} if gan.cosine is not None else {}
+    for name, estimate in objective.estimates.items():
+        row[name] = estimate(critic_loss)
+        if held_out is not None:
+            row[f"{name}_held_out"] = estimate(held_out)
+    for name in [key for key in row if key.startswith(tuple(objective.estimates))]:
+        window = [past[name] for past in gan.history[1 - MEDIAN_ROWS :]]
+        row[f"{name}_median"] = median([*window, row[name]])
+    gan.history.append(row)
 
 
 def train_gan(
@@ -102,38 +85,68 @@ def train_gan(
     networks: str,
     optimiser: str,
     learning_rate: float,
-    betas: tuple[float, float],
+    betas: tuple[float, float] | None,
     batch_size: int,
     noise_dim: int,
     noise: str,
     steps: int,
     critic_steps: int = 1,
     label_smoothing: float = 0.0,
+    generator_smoothing: float = 0.0,
+    instance_noise: float = 0.0,
+    clip: float | None = None,
+    gradient_penalty: float | None = None,
+    generator_first: bool = False,
+    ema_decay: float = 0.0,
+    schedule: str = "constant",
     shuffle: bool = True,
     sample_every: int,
+    grid_images: int = 16,
     log_every: int,
     snapshots: int,
+    snapshot_steps: Sequence[int] | None = None,
     seed: int,
     precision: str,
     device: torch.device,
+    held_out: Tensor | None = None,
     max_updates: int | None = None,
     checkpoint: Checkpoint | None = None,
     log: Callable[[int, dict[str, float]], None] | None = None,
 ) -> TrainedGan:
     """Train a generator against a critic on `images` (N, C, H, W) uint8: Goodfellow et al. 2014, algorithm 1.
 
-    A step is `critic_steps` updates of the critic, then one of the generator, each with fresh noise, both
-    networks in training mode. `steps`, `sample_every` and `log_every` count generator updates; `max_updates`
-    caps the updates of either network. Steps 0 and last have a grid, the last has a row and a snapshot.
-    `log(step, row)` is called for every row, the restored ones of a resumed training first; that training
-    ends bit for bit where an unbroken one does. ValueError: unknown name, fewer images than a batch.
+    A step is `critic_steps` updates of the critic (Wasserstein: `warm_up_steps`), then one of the generator,
+    each with fresh noise, both networks in training mode; `generator_first` turns the order and gives both
+    the same noise. `steps`, `sample_every` and `log_every` count generator updates; `max_updates` caps the
+    updates of either network, and the schedules, `snapshot_steps` and `instance_noise` shrink with it. Steps
+    0 and last have a grid, the last has a row; `snapshots` generators are kept, evenly spaced up to the last,
+    or those at `snapshot_steps`.
+
+    A row of the history: step, epoch (of the critic's real images), the losses' means since the row before,
+    critic_cosine (see TrainedGan), and for each estimate of the objective: on the training images, on up to
+    512 `held_out` images, and the median of both over the last five rows. `log(step, row)` is called for
+    every row, the restored ones of a resumed training first; that training ends bit for bit where an unbroken
+    one does. ValueError: unknown name, a combination that cannot work, fewer images than a batch.
     """
     if len(images) < batch_size:
         raise ValueError(f"{len(images)} images are less than one batch of {batch_size}: lower batch_size")
-    rules = build_objective(objective, label_smoothing=label_smoothing)
-    draw = noise_source(noise)
+    rules = build_objective(
+        objective,
+        label_smoothing=label_smoothing,
+        generator_smoothing=generator_smoothing,
+        instance_noise=instance_noise,
+        clip=clip,
+        gradient_penalty=gradient_penalty,
+    )
+    draw, factor = noise_source(noise), find_schedule(schedule)
     plan = plan_updates(rules, steps=steps, critic_steps=critic_steps, max_updates=max_updates)
+    if generator_first and max(plan) > 1:
+        raise ValueError(
+            "generator_first needs one critic update a step: set critic_steps to 1, or remove it"
+        )
     kept = {round(len(plan) * part / snapshots) for part in range(1, snapshots + 1)}
+    if snapshot_steps is not None:
+        kept = {max(1, round(len(plan) * step / steps)) for step in snapshot_steps}
 
     channels, height, width = images.shape[1:]
     gan = start_training(
@@ -143,19 +156,24 @@ def train_gan(
         optimiser=optimiser,
         learning_rate=learning_rate,
         betas=betas,
+        ema_decay=ema_decay,
         seed=seed,
         precision=resolve_precision(precision, device),
         device=device,
     )
-    grid_noise = draw((GRID_IMAGES, noise_dim), random_stream(seed, "gan", "grid"))
+    check_combination(rules, gan.discriminator)
+    grid_noise = draw((grid_images, noise_dim), random_stream(seed, "gan", "grid"))
     state = checkpoint.load() if checkpoint else None
     if state:
         gan.load_state_dict(state)
     else:
-        gan.grids.append((0, generate(gan.generator, grid_noise)))
+        gan.grids.append((0, generate(gan.kept_generator, grid_noise)))
     if log:
         for row in gan.history:
             log(int(row["step"]), row)
+    if held_out is not None and rules.estimates:
+        order = torch.randperm(len(held_out), generator=random_stream(seed, "gan", "held out"))
+        held_out = held_out[order[:HELD_OUT_IMAGES]]
 
     real = batches(
         images.to(device), batch_size=batch_size, shuffle=shuffle, seed=seed, first=gan.critic_updates
@@ -163,25 +181,46 @@ def train_gan(
     cast = partial(autocast, gan.precision, device)
     with progress(len(plan), f"{objective}, {networks}", "step", initial=gan.step) as bar:
         for step in range(gan.step + 1, len(plan) + 1):
-            for _ in range(plan[step - 1]):
-                latent = draw((batch_size, noise_dim), gan.noise_rng)
-                gan.sums[0] += update_critic(gan, rules, next(real), latent, cast)
+            last, done = step == len(plan), (step - 1) / len(plan)
+            has_row = step % log_every == 0 or last
+            gan.set_learning_rate(learning_rate * factor(done))
             latent = draw((batch_size, noise_dim), gan.noise_rng)
-            gan.sums[1] += update_generator(gan, rules, latent, cast)
+            if generator_first:
+                gan.sums[1] += update_generator(gan, rules, latent, cast, done=done)
+            for update in range(plan[step - 1]):
+                watch = has_row and update == plan[step - 1] - 1
+                gan.sums[0] += update_critic(gan, rules, next(real), latent, cast, done=done, watch=watch)
+                if not generator_first:
+                    latent = draw((batch_size, noise_dim), gan.noise_rng)
+            if not generator_first:
+                gan.sums[1] += update_generator(gan, rules, latent, cast, done=done)
             gan.step, gan.critic_updates = step, gan.critic_updates + plan[step - 1]
 
-            last = step == len(plan)
-            if step % log_every == 0 or last:
+            if has_row:
                 since = int(gan.history[-1]["step"]) if gan.history else 0
-                epoch = gan.critic_updates / (len(images) // batch_size)
-                _record(gan, rules, critic_updates=sum(plan[since:step]), updates=step - since, epoch=epoch)
+                unseen = None
+                if held_out is not None and rules.estimates:
+                    rng = random_stream(seed, "gan", "held out", step, device=device)
+                    latent = draw((len(held_out), noise_dim), rng)
+                    unseen = held_out_loss(
+                        gan, rules, held_out, latent, rng, batch_size=batch_size, done=done
+                    )
+                _record(
+                    gan,
+                    rules,
+                    critic_updates=sum(plan[since:step]),
+                    updates=step - since,
+                    epoch=gan.critic_updates / (len(images) // batch_size),
+                    held_out=unseen,
+                )
                 if log:
                     log(step, gan.history[-1])
             if step % sample_every == 0 or last:
-                gan.grids.append((step, generate(gan.generator, grid_noise)))
+                gan.grids.append((step, generate(gan.kept_generator, grid_noise)))
             if step in kept:
-                weights = {key: value.cpu().clone() for key, value in gan.generator.state_dict().items()}
-                gan.snapshots.append((step, weights))
+                weights = gan.kept_generator.state_dict()
+                copies = {key: value.cpu().clone() for key, value in weights.items()}
+                gan.snapshots.append((step, copies))
             bar.update()
             if checkpoint and checkpoint.due():
                 checkpoint.save(gan.state_dict())
