@@ -39,7 +39,7 @@ CRITICS = {
 
 
 def closed_forms(theta: float) -> dict[str, float]:
-    """KL, Jensen-Shannon (nats), total variation and Wasserstein-1 of P_0 and P_theta: 1701.07875, example 1."""
+    """KL, JS (nats), total variation and Wasserstein-1 of P_0 and P_theta: 1701.07875, example 1."""
     if theta == 0:
         return {"kl": 0.0, "js": 0.0, "tv": 0.0, "w": 0.0}
     return {"kl": math.inf, "js": math.log(2), "tv": 1.0, "w": abs(theta)}
@@ -71,7 +71,7 @@ def train_critic(
 
 
 def joining_slope(critic: nn.Module, theta: float) -> float:
-    """The largest |df/dx| of the critic f(x, z) between the segments: its Lipschitz constant on their joins."""
+    """The largest |df/dx| of the critic f(x, z) between the segments: its Lipschitz constant there."""
     across = torch.linspace(0, 1, 33) * theta
     points = torch.cartesian_prod(across, torch.linspace(0, 1, 33)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points)
@@ -102,10 +102,10 @@ def critic_distances(theta: float, *, critic_steps: int, seed: int) -> dict[str,
         if name == "js":
             found["js_estimate"] = jensen_shannon_estimate(loss)
         elif name == "gp":
-            found["gp_estimate"] = -loss
+            found["gp_estimate"] = 0.0 - loss  # no -0.0 in the table
         else:
             slope = joining_slope(critic, theta)
-            found |= {"clipped_raw": -loss, "clipped_estimate": -loss / slope if slope else 0.0}
+            found |= {"clipped_raw": 0.0 - loss, "clipped_estimate": (0.0 - loss) / slope if slope else 0.0}
     return found
 
 

@@ -113,11 +113,11 @@ def measure_gradients(
 ) -> list[dict[str, float]]:
     """Train a fresh critic against each frozen generator and measure the generator's gradients on the way.
 
-    1701.04862, figures 2 and 3. `generators` by the epochs they were trained for; `images` (N, C, H, W) uint8.
-    The critic minimises the cross-entropy loss; all in float32, the generator in training mode, unchanged.
-    Rows: epochs, critic_step, critic_loss (on one batch of images that stays the same), and norm and variance
-    of both generator losses over `num_batches` fresh noise batches. A resumed measurement ends bit for bit as
-    an unbroken one. ValueError: unknown name, fewer images than a batch.
+    1701.04862, figures 2 and 3. `generators` by the epochs that they were trained for; `images` (N, C, H, W)
+    uint8. The critic minimises the cross-entropy loss; all in float32, the generators in training mode, left
+    unchanged. Rows: epochs, critic_step, critic_loss (on one batch of images that stays the same), and norm
+    and variance of both generator losses over `num_batches` fresh noise batches. A resumed measurement ends
+    bit for bit as an unbroken one. ValueError: unknown name, fewer images than a batch.
     """
     if len(images) < batch_size:
         raise ValueError(f"{len(images)} images are less than one batch of {batch_size}: lower batch_size")
