@@ -92,8 +92,8 @@ def gradient_vanishing(rows: pd.DataFrame) -> Finding:
         f"{_setting(rows)} Shown is the norm of the gradient of log(1 - D(G(z))) with respect to the "
         "generator's parameters. Arjovsky and Bottou (1701.04862, theorem 2.4) expect it to fall by orders "
         "of magnitude as the critic nears its optimum. Orders of magnitude by which it fell from the first "
-        f"step to the last: {_listed(parts)} epochs; at least two for every generator is what counts as vanishing "
-        f"here, so it {'does' if vanishes else 'does not'}, {verdict(vanishes)}."
+        f"step to the last: {_listed(parts)} epochs; at least two for every generator is what counts "
+        f"as vanishing here, so it {'does' if vanishes else 'does not'}, {verdict(vanishes)}."
     )
     return Finding(
         rows[[*KEYS, "saturating_norm", "saturating_variance"]], metric | {"vanishes": vanishes}, caption
@@ -190,7 +190,8 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
         f"judge, of the generators kept along each run ({min(counts)} to {max(counts)} a run). Arjovsky et "
         "al. (1701.07875, figures 3 and 4) expect the Wasserstein estimate to fall as the samples get better "
         "and the Jensen-Shannon one not to. Spearman's rho: "
-        f"{_listed(said) if said else 'not defined'}; of the Wasserstein runs {len(high)} of {len(known)} reach {HIGH_CORRELATION}, "
+        f"{_listed(said) if said else 'not defined'};"
+        f" of the Wasserstein runs {len(high)} of {len(known)} reach {HIGH_CORRELATION}, "
         f"{verdict(len(high) == len(known) > 0)}. For {COMPARED_RUN} it is "
         + (f"{other:.2f}, {verdict(other < HIGH_CORRELATION)}" if math.isfinite(other) else "not defined")
         + ". So few points leave much to chance."
