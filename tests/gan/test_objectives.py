@@ -7,11 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from ganscribe.gan.networks import build_discriminator
 from ganscribe.gan.objectives import (
     OBJECTIVES,
-    Objective,
+    annealed_noise,
     build_objective,
+    check_combination,
+    clamp_parameters,
+    gradient_norm_penalty,
     jensen_shannon_estimate,
     plan_updates,
 )
@@ -50,6 +55,89 @@ def test_generator_losses() -> None:
     assert generator("nonsaturating") == pytest.approx(-np.log(sigmoid(FAKE)).mean(), rel=1e-9)
     assert generator("minimax") == pytest.approx(np.log1p(-sigmoid(FAKE)).mean(), rel=1e-9)
     assert generator("lsgan") == pytest.approx(0.5 * ((FAKE - 1) ** 2).mean(), rel=1e-9)
+    for name in ("wgan", "wgan_gp"):
+        assert generator(name) == pytest.approx(-FAKE.mean(), rel=1e-9)
+
+
+def test_generator_smoothing_lowers_the_generator_s_target() -> None:
+    log_other = -FAKE - np.log1p(np.exp(-FAKE))  # log(1 - sigmoid)
+    log_real = -np.log1p(np.exp(-FAKE))  # log sigmoid
+    expected = -(0.9 * log_real + 0.1 * log_other).mean()
+    smooth = build_objective("nonsaturating", generator_smoothing=0.1)
+    assert float(smooth.generator_loss(torch.from_numpy(FAKE))) == pytest.approx(expected, rel=1e-9)
+    assert float(smooth.critic_loss(torch.from_numpy(REAL), torch.from_numpy(FAKE))) == critic("minimax")
+
+
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
+def test_wasserstein_critic_is_equation_2_of_arjovsky(name: str) -> None:
+    assert critic(name) == pytest.approx(FAKE.mean() - REAL.mean(), rel=1e-9)
+    assert OBJECTIVES[name].estimates["wasserstein_estimate"](critic(name)) == pytest.approx(
+        REAL.mean() - FAKE.mean(), rel=1e-9
+    )
+
+
+def test_the_clamp_bounds_every_parameter_and_moves_no_other() -> None:
+    network = nn.Linear(3, 2)
+    values = torch.tensor([[0.5, -0.02, 0.009], [-0.009, 0.01, -7.0]])
+    with torch.no_grad():
+        network.weight.copy_(values)
+        network.bias.copy_(torch.tensor([0.02, 0.0]))
+    clamp_parameters(network)
+    assert torch.equal(network.weight, torch.tensor([[0.01, -0.01, 0.009], [-0.009, 0.01, -0.01]]))
+    assert torch.equal(network.bias, torch.tensor([0.01, 0.0]))
+    build_objective("wgan", clip=0.005).constrain(network)
+    assert network.weight.abs().max().item() == pytest.approx(0.005)
+
+
+def linear_critic(images: Tensor) -> Tensor:
+    """f(x) = 0.5 sum x: its gradient is 0.5 everywhere, of length 0.5 sqrt(pixels)."""
+    return 0.5 * images.flatten(1).sum(1)
+
+
+def half_square(images: Tensor) -> Tensor:
+    """f(x) = |x|^2 / 2: its gradient is x."""
+    return 0.5 * images.flatten(1).square().sum(1)
+
+
+def test_the_penalty_of_a_linear_critic_is_known() -> None:
+    real, fake = torch.randn(5, 1, 3, 3), torch.randn(5, 1, 3, 3)
+    penalty = gradient_norm_penalty(linear_critic, real, fake, torch.Generator())
+    assert penalty.item() == pytest.approx(10 * (0.5 * 3 - 1) ** 2, rel=1e-6)
+    lighter = build_objective("wgan_gp", gradient_penalty=2.0).penalty
+    assert float(lighter(linear_critic, real, fake, torch.Generator())) == pytest.approx(0.5, rel=1e-6)
+
+
+def test_the_penalty_is_taken_between_real_and_generated_one_mixture_an_image() -> None:
+    real, fake = torch.ones(4000, 1, 2, 2), torch.zeros(4000, 1, 2, 2)
+    seen: list[Tensor] = []
+
+    def watched(images: Tensor) -> Tensor:
+        seen.append(images.detach().flatten(1))
+        return half_square(images)
+
+    penalty = gradient_norm_penalty(watched, real, fake, torch.Generator().manual_seed(0))
+    mixtures = seen[0]
+    assert (mixtures == mixtures[:, :1]).all() and mixtures.min() >= 0 and mixtures.max() <= 1
+    # |x_hat| = 2 e with e uniform in [0, 1]: E (2e - 1)^2 = 1/3
+    assert penalty.item() == pytest.approx(10 / 3, rel=0.05)
+
+
+def test_the_penalty_s_gradient_reaches_the_critic() -> None:
+    weight = torch.tensor(3.0, requires_grad=True)
+    real = torch.randn(4, 1, 1, 1)
+    gradient_norm_penalty(lambda x: weight * x.flatten(1).sum(1), real, real, torch.Generator()).backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(2 * 10 * (3 - 1), rel=1e-6)  # d/dw 10 (w - 1)^2
+
+
+def test_the_instance_noise_falls_linearly_to_nothing() -> None:
+    images = torch.full((200, 1, 16, 16), 0.25)
+    for progress, std in ((0.0, 0.5), (0.5, 0.25), (0.9, 0.05)):
+        noise = annealed_noise(images, progress, torch.Generator().manual_seed(1), std=0.5) - images
+        assert noise.std().item() == pytest.approx(std, rel=0.02)
+        assert abs(noise.mean().item()) < 0.01
+    assert torch.equal(annealed_noise(images, 1.0, torch.Generator(), std=0.5), images)
+    assert build_objective("minimax").perturb(images, 0.0, torch.Generator()) is images
 
 
 def test_lsgan_critic_is_equation_9_of_mao() -> None:
@@ -100,15 +188,50 @@ def test_shapes_n_and_n_by_1_give_the_same_loss() -> None:
         assert flat.shape == () and torch.equal(flat, tall)
 
 
-def test_unknown_names_and_meaningless_smoothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="'hinge' is unknown: choose one of lsgan, minimax, nonsaturating"):
+def test_unknown_names_are_refused() -> None:
+    known = "lsgan, minimax, nonsaturating, wgan, wgan_gp"
+    with pytest.raises(ValueError, match=f"'hinge' is unknown: choose one of {known}"):
         build_objective("hinge")
-    with pytest.raises(ValueError, match=r"label_smoothing 0\.1 has no meaning for the objective 'lsgan'"):
-        build_objective("lsgan", label_smoothing=0.1)
 
 
-def warm_up(step: int, critic_steps: int, share: float) -> int:
-    return 100 if step < 25 * share or step % 500 == 0 else critic_steps
+@pytest.mark.parametrize(
+    ("name", "option", "remedy"),
+    [
+        ("lsgan", {"label_smoothing": 0.1}, "nonsaturating or minimax"),
+        ("wgan", {"instance_noise": 0.5}, "nonsaturating or minimax"),
+        ("minimax", {"generator_smoothing": 0.1}, "nonsaturating"),
+        ("wgan_gp", {"clip": 0.01}, "wgan"),
+        ("wgan", {"gradient_penalty": 10.0}, "wgan_gp"),
+    ],
+)
+def test_a_modifier_without_a_meaning_is_refused(name: str, option: dict[str, float], remedy: str) -> None:
+    ((key, value),) = option.items()
+    message = f"{key} {value} has no meaning for the objective '{name}': remove it or choose {remedy}"
+    with pytest.raises(ValueError, match=message):
+        build_objective(name, **option)
+
+
+def test_a_gradient_penalty_with_a_batch_normed_critic_is_refused() -> None:
+    for networks in ("mlp", "dcgan", "dcgan_nobn"):
+        check_combination(OBJECTIVES["wgan_gp"], build_discriminator(networks, image_shape=(1, 28, 28)))
+    deep = build_discriminator("dcgan_deep", image_shape=(1, 28, 28))
+    check_combination(OBJECTIVES["wgan"], deep)
+    with pytest.raises(ValueError, match="a gradient penalty needs a critic without batch norm"):
+        check_combination(OBJECTIVES["wgan_gp"], deep)
+
+
+def test_the_wasserstein_critic_is_trained_longer_at_first_and_at_each_500th_step() -> None:
+    plan = plan_updates(OBJECTIVES["wgan"], steps=3000, critic_steps=5, max_updates=None)
+    assert plan[:25] == [100] * 25
+    assert [step for step in range(25, 3000) if plan[step] == 100] == [500, 1000, 1500, 2000, 2500]
+    assert set(plan[25:]) == {5, 100} and len(plan) == 3000
+    assert plan_updates(OBJECTIVES["wgan_gp"], steps=9, critic_steps=5, max_updates=None) == [5] * 9
+
+
+def test_a_cap_shortens_the_wasserstein_warm_up() -> None:
+    plan = plan_updates(OBJECTIVES["wgan"], steps=3000, critic_steps=5, max_updates=1785)  # a tenth
+    assert 1700 < sum(plan) <= 1785
+    assert plan[:4] == [10, 10, 10, 5] and plan[50] == plan[100] == 10 and plan[51] == 5
 
 
 def test_plan_caps_the_updates_of_either_network() -> None:
@@ -118,11 +241,3 @@ def test_plan_caps_the_updates_of_either_network() -> None:
     assert plan_updates(game, steps=5, critic_steps=5, max_updates=13) == [5, 5]
     with pytest.raises(ValueError, match="max_updates 3 is less than the 5 critic updates"):
         plan_updates(game, steps=5, critic_steps=5, max_updates=3)
-
-
-def test_a_cap_shortens_a_warm_up() -> None:
-    game = Objective(torch.sub, torch.mean, critic_steps=warm_up)
-    full = plan_updates(game, steps=3000, critic_steps=5, max_updates=None)
-    assert full[:26] == [100] * 25 + [5] and full[500] == 100
-    capped = plan_updates(game, steps=3000, critic_steps=5, max_updates=1500)
-    assert sum(capped) <= 1500 and 1 <= capped.count(100) < 5

@@ -146,18 +146,19 @@ def test_the_cap_counts_updates_of_either_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("networks", "objective", "precision"), [("mlp", "lsgan", "fp32"), ("dcgan", "minimax", "bf16")]
+    "changes",
+    [
+        {"networks": "mlp", "objective": "lsgan", "critic_steps": 2},
+        {"networks": "dcgan", "objective": "minimax", "instance_noise": 0.5, "precision": "bf16"},
+        {"networks": "mlp", "objective": "wgan_gp", "schedule": "linear", "critic_steps": 2},
+        {"networks": "mlp", "objective": "wgan", "optimiser": "rmsprop", "ema_decay": 0.9, "max_updates": 60},
+        {"networks": "dcgan_deep", "generator_first": True, "label_smoothing": 0.1},
+    ],
 )
 def test_a_resumed_training_ends_bit_for_bit_as_an_unbroken_one(
-    tmp_path: Path, networks: str, objective: str, precision: str
+    tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    changes = {
-        "networks": networks,
-        "objective": objective,
-        "precision": precision,
-        "steps": 7,
-        "critic_steps": 2,
-    }
+    changes = {"steps": 7, "held_out": pictures(20), **changes}
     whole = train(**changes)
     with pytest.raises(KeyboardInterrupt):
         train(**changes, checkpoint=StopAfter(tmp_path, 5))  # step 5: between two rows of the table
@@ -168,6 +169,8 @@ def test_a_resumed_training_ends_bit_for_bit_as_an_unbroken_one(
         log=lambda step, row: steps.append(step),
     )
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
+    kept = [gan.kept_generator.state_dict().values() for gan in (whole, resumed)]
+    assert all(torch.equal(a, b) for a, b in zip(*kept, strict=True))
     assert resumed.history == whole.history and steps == [4, 7]
     assert [step for step, _ in resumed.grids] == [step for step, _ in whole.grids]
     assert all(torch.equal(a[1], b[1]) for a, b in zip(whole.grids, resumed.grids, strict=True))
@@ -211,6 +214,12 @@ def test_both_precisions_learn_alike() -> None:
         ({"optimiser": "adamw"}, "optimiser 'adamw' is unknown"),
         ({"noise": "gaussian"}, "noise 'gaussian' is unknown: choose one of normal, uniform"),
         ({"precision": "fp16"}, "precision 'fp16' is unknown"),
+        ({"schedule": "cosin"}, "schedule 'cosin' is unknown"),
+        ({"betas": None}, "optimiser 'adam' needs betas"),
+        ({"ema_decay": 1.0}, "ema_decay 1.0 must be"),
+        ({"generator_first": True, "critic_steps": 2}, "generator_first needs one critic update a step"),
+        ({"objective": "wgan_gp", "networks": "dcgan_deep"}, "needs a critic without batch norm"),
+        ({"objective": "wgan", "instance_noise": 0.5}, "instance_noise 0.5 has no meaning"),
         ({"objective": "lsgan", "optimiser": "sgd", "learning_rate": 1e9}, "losses are not finite at step"),
     ],
 )
@@ -268,5 +277,5 @@ def test_a_saved_generator_comes_back(tmp_path: Path) -> None:
     )
     assert difference.abs().max() <= 1  # another memory layout adds in another order
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="is no saved generator: it lacks image_shape"):
+    with pytest.raises(ValueError, match=r"other\.pt is no saved generator, or a damaged one"):
         load_generator(tmp_path / "other.pt")

@@ -120,11 +120,11 @@ def load_generator(path: str | Path) -> SavedGenerator:
     if Path(path).is_file() and not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
         raise ValueError(problem)
     try:
-        saved = load_torch(path)
+        saved = dict(load_torch(path))
         channels, height, width = saved["image_shape"]
         settings = (saved["networks"], saved["noise_dim"], saved["noise"])
         network = build_generator(settings[0], noise_dim=settings[1], image_shape=(channels, height, width))
         network.load_state_dict(saved["state_dict"])
-    except (pickle.UnpicklingError, RuntimeError, TypeError, LookupError) as error:
+    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, LookupError) as error:
         raise ValueError(problem) from error
     return SavedGenerator(network.eval(), *settings, (channels, height, width))

@@ -1,0 +1,208 @@
+"""Single updates and the loop's options against plain PyTorch, and against what they must leave alone."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganscribe.gan.networks import to_signed
+from ganscribe.gan.objectives import OBJECTIVES, build_objective
+from ganscribe.gan.state import TrainedGan, start_training
+from ganscribe.gan.training import batches, train_gan
+from ganscribe.gan.updates import held_out_loss, update_critic, update_generator
+from ganscribe.runtime import random_stream
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, Any] = {
+    "objective": "nonsaturating",
+    "networks": "mlp",
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "betas": (0.5, 0.999),
+    "batch_size": 16,
+    "noise_dim": 8,
+    "noise": "uniform",
+    "steps": 12,
+    "sample_every": 50,
+    "log_every": 2,
+    "snapshots": 2,
+    "seed": 3,
+    "precision": "fp32",
+    "device": CPU,
+}
+
+
+def pictures(count: int = 70, side: int = 28) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 1, side, side), generator=rng, dtype=torch.uint8)
+
+
+def train(**changes: Any) -> TrainedGan:
+    return train_gan(pictures(), **{**SETTINGS, **changes})
+
+
+def start(networks: str = "mlp", **changes: Any) -> TrainedGan:
+    settings: dict[str, Any] = {
+        "noise_dim": 8,
+        "image_shape": (1, 28, 28),
+        "optimiser": "sgd",
+        "learning_rate": 0.05,
+        "betas": None,
+        "ema_decay": 0.0,
+        "seed": 0,
+        "precision": "fp32",
+        "device": CPU,
+    }
+    return start_training(networks, **{**settings, **changes})
+
+
+def everything(gan: TrainedGan) -> list[Tensor]:
+    networks = (gan.generator, gan.discriminator)
+    return [value.clone() for network in networks for value in network.state_dict().values()]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def cosine_of(gan: TrainedGan, objective: str) -> float:
+    real = to_signed(pictures(16))
+    update_critic(gan, OBJECTIVES[objective], real, torch.randn(16, 8), contextlib.nullcontext, watch=True)
+    assert gan.cosine is not None
+    return gan.cosine.item()
+
+
+@pytest.mark.parametrize("objective", ["nonsaturating", "wgan", "wgan_gp"])
+def test_a_gradient_descent_step_has_cosine_one_also_before_a_clamp(objective: str) -> None:
+    assert cosine_of(start("dcgan"), objective) == pytest.approx(1, abs=1e-3)
+
+
+def test_adam_s_first_step_has_the_cosine_of_the_gradient_s_signs() -> None:
+    """Adam's first step is -rate * sign(gradient): its cosine is |g|_1 / (|g|_2 sqrt(n))."""
+    gan = start(optimiser="adam", betas=(0.9, 0.999), learning_rate=1e-4)
+    cosine = cosine_of(gan, "nonsaturating")
+    gradient = torch.cat([weight.grad.flatten() for weight in gan.discriminator.parameters()])
+    moved = gradient[gradient != 0]
+    assert cosine == pytest.approx((moved.norm(1) / (moved.norm() * len(moved) ** 0.5)).item(), rel=0.01)
+
+
+def test_the_clamp_holds_after_every_update() -> None:
+    gan = train(objective="wgan", optimiser="rmsprop", max_updates=30)
+    assert max(weight.abs().max().item() for weight in gan.discriminator.parameters()) <= 0.01 + 1e-9
+    assert max(weight.abs().max().item() for weight in gan.generator.parameters()) > 0.02
+
+
+def test_generator_first_updates_it_first_and_gives_both_the_same_noise() -> None:
+    """One step in plain PyTorch: G by stock Adam, then D on the images of the new G, on the same noise."""
+    gan = train(steps=1, generator_first=True, label_smoothing=0.1, generator_smoothing=0.1)
+    fresh = train(steps=1, learning_rate=1e-30, log_every=1)  # the same start, not moved
+    generator, critic = fresh.generator, fresh.discriminator
+    real = next(batches(pictures(), batch_size=16, shuffle=True, seed=3, first=0))
+    noise = torch.rand(16, 8, generator=random_stream(3, "gan", "noise")) * 2 - 1
+    bce = torch.nn.BCEWithLogitsLoss()
+    rates: dict[str, Any] = {"lr": 1e-3, "betas": (0.5, 0.999)}
+
+    optimiser = torch.optim.Adam(generator.parameters(), **rates)
+    loss = bce(critic(generator(noise)), torch.full((16,), 0.9))
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    optimiser = torch.optim.Adam(critic.parameters(), **rates)
+    with torch.no_grad():
+        fake = generator(noise)
+    critic_loss = bce(critic(real), torch.full((16,), 0.9)) + bce(critic(fake), torch.zeros(16))
+    assert gan.history[0]["generator_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert gan.history[0]["critic_loss"] == pytest.approx(critic_loss.item(), rel=1e-5)
+
+
+def test_the_average_is_exponential() -> None:
+    gan = start(ema_decay=0.9)
+    expected = [weight.detach().clone() for weight in gan.generator.parameters()]
+    for update in range(3):
+        update_generator(gan, OBJECTIVES["lsgan"], torch.randn(16, 8), contextlib.nullcontext)
+        now = [weight.detach() for weight in gan.generator.parameters()]
+        if update == 0:  # the average starts at the first trained weights
+            expected = [weight.clone() for weight in now]
+        else:
+            expected = [0.9 * old + 0.1 * new for old, new in zip(expected, now, strict=True)]
+    for ours, theirs in zip(gan.kept_generator.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert gan.kept_generator is not gan.generator and start().kept_generator is not None
+
+
+def test_the_average_does_not_change_the_training() -> None:
+    plain, averaged = train(steps=4), train(steps=4, ema_decay=0.5)
+    assert same(everything(plain), everything(averaged))
+    assert not torch.equal(plain.grids[-1][1], averaged.grids[-1][1])
+
+
+def test_the_learning_rate_follows_the_schedule() -> None:
+    gan = train(steps=4, schedule="linear", learning_rate=0.01)
+    for optimiser in (gan.generator_optimiser, gan.critic_optimiser):
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * 0.25)  # 1 - 3/4 at the last of four
+
+
+@pytest.mark.parametrize("networks", ["mlp", "dcgan"])
+@pytest.mark.parametrize("objective", ["wgan_gp", "minimax"])
+def test_the_held_out_images_change_nothing(networks: str, objective: str) -> None:
+    settings: dict[str, Any] = {"networks": networks, "objective": objective, "steps": 3}
+    assert same(everything(train(**settings)), everything(train(**settings, held_out=pictures(40))))
+
+
+def test_the_held_out_loss_is_that_of_the_critic_in_training_mode() -> None:
+    gan, objective = start("dcgan"), build_objective("wgan")
+    held_out, noise = pictures(40), torch.randn(40, 8)
+    before = everything(gan)
+    settings: dict[str, Any] = {"batch_size": 16, "done": 0.0}
+    loss = held_out_loss(gan, objective, held_out, noise, torch.Generator(), **settings)
+    assert same(before, everything(gan)) and gan.generator.training
+    with torch.no_grad():  # batch norm by batches, as in training
+        fake = torch.cat([gan.discriminator(gan.generator(part)) for part in noise.split(16)])
+        real = gan.discriminator(to_signed(held_out))
+    assert loss == pytest.approx((fake.mean() - real.mean()).item(), rel=1e-4)
+
+
+def test_rows_hold_the_estimates_and_their_medians_over_five_rows() -> None:
+    gan = train(objective="wgan_gp", steps=16, held_out=pictures(30))
+    assert [row["step"] for row in gan.history] == list(range(2, 17, 2))
+    for name in ("wasserstein_estimate", "wasserstein_estimate_held_out"):
+        values = [row[name] for row in gan.history]
+        medians = [row[f"{name}_median"] for row in gan.history]
+        assert medians[6] == statistics.median(values[2:7])
+        assert medians[1] == statistics.median(values[:2])
+    assert all(row["wasserstein_estimate"] == -row["critic_loss"] for row in gan.history)
+    assert "jsd_estimate_held_out_median" in train(steps=2, held_out=pictures(30)).history[0]
+    assert list(train(objective="lsgan", steps=2, held_out=pictures(30)).history[0]) == [
+        "step",
+        "epoch",
+        "critic_loss",
+        "generator_loss",
+        "critic_cosine",
+    ]
+
+
+def test_snapshots_at_given_steps_shrink_with_the_cap() -> None:
+    assert [step for step, _ in train(snapshot_steps=[1, 5, 12]).snapshots] == [1, 5, 12]
+    assert [step for step, _ in train(snapshot_steps=[1, 4, 12], max_updates=6).snapshots] == [1, 2, 6]
+
+
+def test_a_grid_has_as_many_images_as_asked() -> None:
+    assert train(steps=1, grid_images=25).grids[0][1].shape == (25, 1, 28, 28)
+
+
+def test_the_penalty_is_alike_in_both_precisions() -> None:
+    """On the same critic and images, bfloat16's penalty is within its rounding of float32's."""
+    gan = start("dcgan", optimiser="adam", betas=(0.5, 0.9), learning_rate=1e-3)
+    objective = OBJECTIVES["wgan_gp"]
+    real, fake = to_signed(pictures(32)), to_signed(pictures(64)[32:])
+    for _ in range(20):
+        update_critic(gan, objective, real, torch.randn(32, 8), contextlib.nullcontext)
+    exact = objective.penalty(gan.discriminator, real, fake, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = objective.penalty(gan.discriminator, real, fake, torch.Generator().manual_seed(0))
+    assert rounded.item() == pytest.approx(exact.item(), rel=0.05, abs=0.02)
