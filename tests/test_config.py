@@ -81,7 +81,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: uniform", "noise: unifrom", "'unifrom' is wrong"),
-        ("    lsgan: {", "    wgan: {", "max_updates.gan.wgan: missing"),
+        ("    lsgan: {", "    hinge: {", "max_updates.gan.hinge: missing"),
         ("sources: ", "sources: [", "is no valid YAML"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
     ],

@@ -8,6 +8,7 @@ that DVC uses, so that `1e-3` is the same number to both.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import sys
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -58,10 +59,15 @@ def _problems(path: Path, shape: type, error: ValidationError) -> list[str]:
     return lines
 
 
+@functools.cache
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
+
+
 def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
     try:
         # As JSON, whose strict mode takes a mapping for a dataclass and a list for a tuple, and nothing else.
-        return TypeAdapter(shape).validate_json(json.dumps(read_yaml(path), default=str)), []
+        return _adapter(shape).validate_json(json.dumps(read_yaml(path), default=str)), []
     except ValidationError as error:
         return None, _problems(path, shape, error)
 
