@@ -42,7 +42,8 @@ def without_batch_norm(scores: Mapping[str, Mapping[str, Any]]) -> Finding:
     caption = (
         "The same networks trained as a GAN (-log D, Adam) and as a WGAN (clipped, RMSProp): the DCGAN "
         "without batch norm, and the MLP. Arjovsky et al. (1701.07875, section 4.3) expect the WGAN to go on "
-        f"producing samples of every kind where the GAN fails or drops modes. Here {'; '.join(parts)}."
+        f"producing samples of every kind where the GAN fails or drops modes. Here, by the judge on "
+        f"{int(scores['gan']['num_samples']):,} samples each: {'; '.join(parts)}."
     )
     return Finding(pd.DataFrame(rows), finite(metric), caption)
 

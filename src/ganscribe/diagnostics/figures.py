@@ -75,6 +75,7 @@ def draw_tracking(table: pd.DataFrame, path: str | Path) -> None:
         twin.tick_params(axis="y", colors="C1")
         above.set_title(f"{run}: estimate (blue), FID (orange)", fontsize=9)
         above.set_xlabel("generator step")
+        below.locator_params(axis="x", nbins=4)
         below.scatter(part["estimate"], part["fid"], s=14, color="black")
         below.set_xlabel("critic's estimate")
         below.set_ylabel("FID")
@@ -108,7 +109,8 @@ def draw_optimisers(table: pd.DataFrame, path: str | Path) -> None:
     }
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
         for optimiser, part in table.groupby("optimiser"):
-            axes.plot(part["step"], part[column], label=str(optimiser), linewidth=1)
+            marker = "." if len(part) < 30 else ""
+            axes.plot(part["step"], part[column], label=str(optimiser), linewidth=1, marker=marker)
         axes.axhline(0, color="black", linewidth=0.5)
         axes.set_xlabel("generator step")
         axes.set_title(title)
