@@ -65,7 +65,7 @@ def judge_scores(
     scores["floor_fid"] = frechet_distance(real.features, floor.features)
     scores |= {"num_samples": len(samples), "num_real": len(reference.images), "num_floor": len(other_real)}
     scores |= {"judge": run.judge, "judge_sha256": file_sha256(path), "resize": "none"}
-    return scores | {"source": reference.source}, coverage
+    return scores | {"dataset": reference.dataset, "source": reference.source}, coverage
 
 
 def inception_scores(run: GanEvaluation, reference: Images, samples: Tensor) -> dict[str, Any]:

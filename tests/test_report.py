@@ -37,9 +37,12 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    digits = {"dataset": "mnist", "judge": "lenet5", "judge_sha256": "aa11"}
+    horses = {"dataset": "cifar10", "judge": "lenet5", "judge_sha256": "bb22"}
     scores = {
-        "plots/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, "judge": "lenet5"},
-        "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, "judge": "lenet5"},
+        "plots/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
+        "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
+        "plots/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
         "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
         "data/captioned/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
         "data/captioned/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
@@ -47,10 +50,14 @@ def root(tmp_path: Path) -> Path:
     for name, record in scores.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(record))
-    for name in ("gan/good", "gan/poor", "classifiers/lenet5", "captioner"):
+    for name in ("gan/good", "gan/poor", "gan/horse", "classifiers/lenet5", "captioner"):
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+    experiment = tmp_path / "plots" / "diagnostics" / "parallel_lines"
+    experiment.mkdir(parents=True)
+    (experiment / "caption.txt").write_text("The estimate <is> flat.\n")
+    Image.new("L", (4, 4)).save(experiment / "figure.png")
     picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
     Image.new("L", (4, 4)).save(picture)
     return tmp_path
@@ -59,14 +66,28 @@ def root(tmp_path: Path) -> Path:
 def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     text = report.render(root, params={"scale": "tiny"})
     page = Page(text)
-    assert len(page.fetched) == 1
-    assert page.fetched[0].startswith("data:image/png;base64,")
+    assert len(page.fetched) == 2
+    assert all(url.startswith("data:image/png;base64,") for url in page.fetched)
     assert ("3.25", True) in page.cells
     assert ("114", False) in page.cells
     assert ("10", True) in page.cells
     assert ("0.6", True) in page.cells
     assert text.count("SPICE: <code>not installed</code>") == 1
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
+
+
+def test_scores_by_different_judges_share_no_table(root: Path) -> None:
+    files = {path.parent.name: path for path in sorted(root.glob("plots/gan_scores/*/scores.json"))}
+    digits, horses = report.gan_tables(files)
+    assert [row["name"] for row in digits["table"]["rows"]] == ["good", "poor"]
+    assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
+    assert (digits["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
+    assert all(not best for row in horses["table"]["rows"] for _, best in row["cells"])
+
+
+def test_experiments_stand_with_their_captions(root: Path) -> None:
+    text = report.render(root, params={"scale": "tiny"})
+    assert "<h3>parallel lines</h3>" in text and "The estimate &lt;is&gt; flat." in text
 
 
 def test_the_same_files_give_the_same_bytes(root: Path) -> None:

@@ -114,6 +114,26 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
     return {"name": run, "pictures": pictures, "chart": chart}
 
 
+def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
+    """A table for each judge, in the order of the data sets: scores by different judges share no column."""
+    judges: dict[tuple[str, str, str], dict[str, Path]] = {}
+    for name, path in files.items():
+        scores = json.loads(path.read_text())
+        judges.setdefault((scores["dataset"], scores["judge"], scores["judge_sha256"]), {})[name] = path
+    ordered = sorted(judges.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    return [
+        {"dataset": dataset, "judge": judge, "table": score_table(group)}
+        for (dataset, judge, _), group in ordered
+    ]
+
+
+def diagnostic_entry(folder: Path) -> dict[str, str]:
+    """What the page shows of one experiment: its figure and its caption."""
+    caption = (folder / "caption.txt").read_text().strip()
+    name = folder.name.replace("_", " ")
+    return {"name": name, "url": data_url(folder / "figure.png"), "caption": caption}
+
+
 def render(root: Path, *, params: dict[str, Any]) -> str:
     """The page, made of the metrics, curves and plots under `root`; the same files give the same bytes."""
     environment = jinja2.Environment(
@@ -132,8 +152,11 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     )
     return environment.get_template("report.html").render(
         params=params,
-        gan_table=score_table(gans),
+        gan_tables=gan_tables(gans),
         gans=[gan_entry(root, run) for run in gans],
+        diagnostics=[
+            diagnostic_entry(path.parent) for path in sorted(root.glob("plots/diagnostics/*/caption.txt"))
+        ],
         classifier_table=score_table(classifiers),
         classifiers=[
             {
