@@ -10,7 +10,8 @@ from ganscribe import config, tracking
 from ganscribe.checkpoint import open_checkpoint
 from ganscribe.convnets import load_classifier
 from ganscribe.data.images import read_images
-from ganscribe.diagnostics.snapshots import COMPARED_RUN, WASSERSTEIN_RUNS, score_snapshots
+from ganscribe.diagnostics import COMPARED_RUN, WASSERSTEIN_RUNS
+from ganscribe.diagnostics.snapshots import score_snapshots
 from ganscribe.metrics.images import classifier_extractor
 from ganscribe.provenance import run_key
 from ganscribe.runtime import choose_device, write_csv

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ganscribe.diagnostics.snapshots import COMPARED_RUN, WASSERSTEIN_RUNS
+from ganscribe.diagnostics import COMPARED_RUN, WASSERSTEIN_RUNS
 
 Metric = dict[str, float | int | bool]
 

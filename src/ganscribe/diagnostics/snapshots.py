@@ -16,8 +16,6 @@ from ganscribe.metrics.images import Extractor, frechet_distance, judge_images
 if TYPE_CHECKING:
     import pandas as pd
 
-WASSERSTEIN_RUNS = ("wgan", "wgan_mlp", "wgan_nobn", "wgan_adam", "wgan_gp")
-COMPARED_RUN = "gan"  # whose loss stands for the Jensen-Shannon divergence
 # What a critic says of the distance, the same for both kinds: on held-out images, median-filtered.
 ESTIMATES = ("wasserstein_estimate_held_out_median", "jsd_estimate_held_out_median")
 
