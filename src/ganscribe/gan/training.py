@@ -119,8 +119,8 @@ def train_gan(
     each with fresh noise, both networks in training mode; `generator_first` turns the order and gives both
     the same noise. `steps`, `sample_every` and `log_every` count generator updates; `max_updates` caps the
     updates of either network, and the schedules, `snapshot_steps` and `instance_noise` shrink with it. Steps
-    0 and last have a grid, the last has a row; `snapshots` generators are kept, evenly spaced up to the last,
-    or those at `snapshot_steps`.
+    0 and last have a grid; `snapshots` generators are kept, evenly spaced up to the last, or those at
+    `snapshot_steps`, each with a row.
 
     A row of the history: step, epoch (of the critic's real images), the losses' means since the row before,
     critic_cosine (see TrainedGan), and for each estimate of the objective: on the training images, on up to
@@ -182,7 +182,7 @@ def train_gan(
     with progress(len(plan), f"{objective}, {networks}", "step", initial=gan.step) as bar:
         for step in range(gan.step + 1, len(plan) + 1):
             last, done = step == len(plan), (step - 1) / len(plan)
-            has_row = step % log_every == 0 or last
+            has_row = step % log_every == 0 or step in kept or last
             gan.set_learning_rate(learning_rate * factor(done))
             latent = draw((batch_size, noise_dim), gan.noise_rng)
             if generator_first:
