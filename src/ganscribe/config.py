@@ -186,7 +186,8 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
         return _place(params, scale, str(name))
     if section == "source":
         place = asdict(_place(params, scale, str(name)))
-        return schema.Source(**place, scenes=scale.amounts.scenes, seed=params.data.seed)
+        drawn = scale.amounts.pictures if name == "cifar10" else scale.amounts.scenes
+        return schema.Source(**place, scenes=drawn, seed=params.data.seed)
     if section == "captions":
         return _captions(params, scale)
     if section == "vocabulary_size":

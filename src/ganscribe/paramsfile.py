@@ -118,6 +118,7 @@ class Amounts:
     """How much of the data a scale takes."""
 
     scenes: Count
+    pictures: Count
     captions: Count
     vocabulary: Count | None
     gan_samples: Annotated[int, Field(ge=2)]

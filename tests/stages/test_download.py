@@ -47,7 +47,7 @@ def test_cifar10_to_parquet(project: Path, folder: Path) -> None:
     rows = {
         path.stem: pq.read_metadata(path).num_rows for path in (folder / "data" / "cifar10").glob("*.parquet")
     }
-    assert rows == {"train": 33, "val": 3, "test": 4}
+    assert rows == {"train": 810, "val": 90, "test": 100}
 
 
 def test_missing_folder_is_one_message(project: Path, folder: Path) -> None:
