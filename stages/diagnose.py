@@ -101,6 +101,17 @@ EXPERIMENTS: dict[str, tuple[Callable[[Path], Finding], list[str]]] = {
 }
 
 
+# What `dvc metrics show` has of each: few and short names; all numbers lie beside the figure.
+HEADLINES: dict[str, dict[str, str]] = {
+    "gradient_vanishing": {"orders": "orders_of_magnitude"},
+    "gradient_instability": {"growth": "norm_growth"},
+    "parallel_lines": {"js_error": "js_estimate_max_distance_from_log2", "gp_slope": "gp_slope"},
+    "critic_tracks_quality": {"rho": "rho_wasserstein", "rho_gan": "rho_gan"},
+    "without_batch_norm": {"wgan_lead": "wgan_fid_lead_without_batch_norm"},
+    "adam_on_wgan": {"uphill": "negative_cosine_share_adam"},
+}
+
+
 @stage
 @click.argument("name")
 def main(name: str) -> None:
@@ -113,10 +124,14 @@ def main(name: str) -> None:
     with tracking.stage_run(f"diagnose_{name}", params=params, inputs=inputs) as tracked:
         with atomic_folder(plots) as folder:
             finding = experiment(folder / "figure.png")
+            write_json(folder / "numbers.json", finding.metric)
             write_csv(folder / "table.csv", finding.table.to_dict("records"))
             with atomic_write(folder / "caption.txt") as handle:
                 handle.write((finding.caption + "\n").encode())
-        write_json(f"metrics/diagnostics/{name}.json", finding.metric)
+        headline = {
+            short: finding.metric[key] for short, key in HEADLINES[name].items() if key in finding.metric
+        }
+        write_json(f"metrics/diagnostics/{name}.json", headline)
         tracked.score(finding.metric)
         tracked.log_files(plots, folder="diagnostics")
 

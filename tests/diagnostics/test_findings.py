@@ -47,6 +47,7 @@ def test_vanishing_counts_orders_from_the_start_and_from_the_peak() -> None:
     check(finding)
     assert finding.metric["orders_of_magnitude_1_epochs"] == pytest.approx(5)
     assert finding.metric["orders_from_peak_25_epochs"] == pytest.approx(6)
+    assert finding.metric["orders_of_magnitude"] == pytest.approx(5)
     assert finding.metric["vanishes"] is True
     assert "as the papers expect" in finding.caption and "against" not in finding.caption.split("Orders")[1]
     assert "1 and 25 epochs (390 and 9,750 updates)" in finding.caption and "short" not in finding.caption
@@ -98,7 +99,7 @@ def test_parallel_lines_fit_slopes() -> None:
 def snapshots(estimates: dict[str, list[float]]) -> pd.DataFrame:
     fids = [100.0, 60.0, 40.0, 30.0, 20.0]
     return pd.DataFrame(
-        {"run": run, "step": step, "estimate": estimate, "critic_loss": -estimate, "fid": fid}
+        {"run": run, "step": 750 * step, "estimate": estimate, "critic_loss": -estimate, "fid": fid}
         for run, values in estimates.items()
         for step, (estimate, fid) in enumerate(zip(values, fids, strict=True))
     )
@@ -112,11 +113,20 @@ def test_tracking_is_rank_correlation() -> None:
     ranks, fid_ranks = [1, 3, 2, 5, 4], [5, 4, 3, 2, 1]
     expected = 1 - 6 * sum((a - b) ** 2 for a, b in zip(ranks, fid_ranks, strict=True)) / 120
     assert finding.metric["rho_wgan"] == pytest.approx(1)
+    assert finding.metric["rho_wasserstein"] == pytest.approx((1 + expected) / 2)
     assert finding.metric["rho_wgan_gp"] == pytest.approx(expected)
     assert finding.metric["rho_gan_raw_loss"] == pytest.approx(expected)
     assert finding.metric["high_wasserstein_runs"] == 1 and finding.metric["num_snapshots"] == 5
     assert "1 of 2 reach 0.7, against the papers" in finding.caption
     assert f"for gan it is {expected:.2f}, as the papers expect" in finding.caption
+
+
+def test_a_shortened_training_contradicts_nothing() -> None:
+    mixed = [1.0, 3.0, 2.0, 5.0, 4.0]
+    rows = snapshots({"wgan": mixed, "gan": mixed})
+    finding = findings.critic_tracks_quality(rows.assign(step=rows["step"] // 100))
+    assert "against the papers" not in finding.caption
+    assert "unlike in the papers' longer training" in finding.caption
 
 
 def test_a_correlation_that_is_not_defined_is_left_out() -> None:
@@ -130,7 +140,7 @@ def test_without_batch_norm_gives_leads() -> None:
     scores = {
         "gan_nobn": {"fid": 90.0, "modes": 4},
         "wgan_nobn": {"fid": 30.0, "modes": 10},
-        "gan": {"fid": 50.0, "modes": 10, "num_samples": 2000},
+        "gan": {"fid": 50.0, "modes": 10, "num_samples": 10000},
         "wgan_mlp": {"fid": 70.0, "modes": 9},
     }
     finding = comparisons.without_batch_norm(scores)
@@ -142,7 +152,7 @@ def test_without_batch_norm_gives_leads() -> None:
 
 
 def curve(cosines: list[float], losses: list[float]) -> pd.DataFrame:
-    steps = [25 * (index + 1) for index in range(len(losses))]
+    steps = [150 * (index + 1) for index in range(len(losses))]
     return pd.DataFrame({"step": steps, "critic_cosine": cosines, "critic_loss": losses})
 
 
@@ -157,7 +167,7 @@ def test_adam_counts_negative_cosines_and_sees_a_collapse() -> None:
     assert finding.metric["late_share_of_peak_rmsprop"] == pytest.approx(1)
     assert finding.metric["loss_collapsed_adam"] is True and finding.metric["adam_samples_worse"] is True
     assert (
-        finding.caption.count("as the papers expect") == 3 and "over 500 generator steps" in finding.caption
+        finding.caption.count("as the papers expect") == 3 and "over 3,000 generator steps" in finding.caption
     )
 
 

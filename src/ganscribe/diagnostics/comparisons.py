@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from ganscribe.diagnostics.findings import Finding, Metric, finite, verdict
+from ganscribe.diagnostics.findings import FULL_STEPS, Finding, Metric, finite, verdict
 
 BATCH_NORM_PAIRS = {"without batch norm": ("gan_nobn", "wgan_nobn"), "mlp": ("gan", "wgan_mlp")}
 OPTIMISER_RUNS = {"rmsprop": "wgan", "adam": "wgan_adam"}
+FULL_SAMPLES = 10_000  # a full scale's; with fewer, the trainings were shortened too
 MEDIAN_ROWS = 5  # of the filter over the critic's estimate
 COLLAPSED_SHARE = 0.1
 
@@ -23,6 +25,7 @@ def without_batch_norm(scores: Mapping[str, Mapping[str, Any]]) -> Finding:
     the GAN's, modes more; the paper expects them to be positive.
     """
     metric: Metric = {}
+    judged = partial(verdict, is_short=int(scores["gan"]["num_samples"]) < FULL_SAMPLES)
     parts, rows = [], []
     for kind, pair in BATCH_NORM_PAIRS.items():
         for run in pair:
@@ -36,8 +39,8 @@ def without_batch_norm(scores: Mapping[str, Mapping[str, Any]]) -> Finding:
         parts.append(
             f"{pair[0]} has FID {plain['fid']:.1f} and {plain['modes']} modes, {pair[1]} "
             f"{wasserstein['fid']:.1f} and {wasserstein['modes']}: the WGAN is "
-            f"{'ahead' if fid_lead > 0 else 'behind'} by FID, {verdict(fid_lead > 0)}, and covers "
-            f"{'fewer' if modes_lead < 0 else 'no fewer'} modes, {verdict(modes_lead >= 0)}"
+            f"{'ahead' if fid_lead > 0 else 'behind'} by FID, {judged(fid_lead > 0)}, and covers "
+            f"{'fewer' if modes_lead < 0 else 'no fewer'} modes, {judged(modes_lead >= 0)}"
         )
     caption = (
         "The same networks trained as a GAN (-log D, Adam) and as a WGAN (clipped, RMSProp): the DCGAN "
@@ -85,6 +88,7 @@ def adam_on_wgan(curves: Mapping[str, pd.DataFrame], scores: Mapping[str, Mappin
     fell = {name: shares[name]["late_share_of_peak"] < COLLAPSED_SHARE for name in shares}
     collapsed = fell["adam"] and not fell["rmsprop"]
     steps = int(curves[OPTIMISER_RUNS["adam"]]["step"].max())
+    judged = partial(verdict, is_short=steps < FULL_STEPS)
     turned, worse = adam["negative_cosine_share"] > 0, adam["fid"] > rmsprop["fid"]
     caption = (
         "The critic's loss, and the cosine between the step of its optimiser and the negative gradient, "
@@ -93,11 +97,11 @@ def adam_on_wgan(curves: Mapping[str, pd.DataFrame], scores: Mapping[str, Mappin
         "section 3) saw Adam's loss collapse, and the samples with it, when its cosine turned negative. Here "
         f"Adam's is negative in {adam['negative_cosine_share']:.1%} of the rows (mean "
         f"{adam['mean_cosine']:.2f}, RMSProp's "
-        f"{rmsprop['mean_cosine']:.2f}), {verdict(turned)}. At the end Adam's estimate is "
+        f"{rmsprop['mean_cosine']:.2f}), {judged(turned)}. At the end Adam's estimate is "
         f"{adam['late_share_of_peak']:.2f} of its peak and RMSProp's {rmsprop['late_share_of_peak']:.2f}, so "
         f"Adam's loss {'has' if collapsed else 'has not'} collapsed (below {COLLAPSED_SHARE} where "
-        f"RMSProp's is not), {verdict(collapsed)}; Adam's FID is {adam['fid']:.1f}, RMSProp's "
-        f"{rmsprop['fid']:.1f}: its samples are {'worse' if worse else 'not worse'}, {verdict(worse)}."
+        f"RMSProp's is not), {judged(collapsed)}; Adam's FID is {adam['fid']:.1f}, RMSProp's "
+        f"{rmsprop['fid']:.1f}: its samples are {'worse' if worse else 'not worse'}, {judged(worse)}."
     )
     metric = finite(metric) | {"loss_collapsed_adam": collapsed, "adam_samples_worse": worse}
     columns = ["optimiser", "step", "critic_cosine", "critic_loss"]

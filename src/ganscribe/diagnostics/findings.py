@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ Metric = dict[str, float | int | bool]
 KEYS = ["epochs", "generator_updates", "critic_step", "critic_loss"]
 LAST_MEASUREMENTS = 5  # whose median is "at the end": a single one jumps by factors
 PAPER_STEPS = 4000
+FULL_STEPS = 3000  # generator steps of the Wasserstein recipes
 VANISHED_ORDERS = 2.0  # "orders of magnitude": at least two
 HIGH_CORRELATION = 0.7
 
@@ -38,7 +40,7 @@ def finite(metric: Mapping[str, float]) -> Metric:
 
 
 def verdict(holds: bool, *, is_short: bool = False) -> str:
-    """How a result stands to the papers; a training shorter than theirs cannot contradict them."""
+    """How a result stands to the papers; a shortened training cannot contradict them."""
     if holds:
         return "as the papers expect"
     return "unlike in the papers' longer training" if is_short else "against the papers"
@@ -83,7 +85,7 @@ def gradient_vanishing(rows: pd.DataFrame) -> Finding:
 
     `rows` as of `measure_gradients`. The end is the median of the last five measurements; the start is step
     0, an untrained critic, whose gradient is small already, so the fall from the peak is given too.
-    `vanishes`: at least two orders from step 0 for every generator.
+    `orders_of_magnitude`: the smallest fall from step 0; `vanishes`: it is at least two.
     """
     metric: Metric = {}
     parts = []
@@ -94,7 +96,8 @@ def gradient_vanishing(rows: pd.DataFrame) -> Finding:
         metric[f"orders_of_magnitude_{epochs}_epochs"] = fall
         metric[f"orders_from_peak_{epochs}_epochs"] = fall_from_peak
         parts.append(f"{fall:.2g} for {epochs} (from the peak: {fall_from_peak:.2g})")
-    vanishes = min(value for key, value in metric.items() if key.startswith("orders_of")) >= VANISHED_ORDERS
+    smallest = min(value for key, value in metric.items() if key.startswith("orders_of"))
+    vanishes = smallest >= VANISHED_ORDERS
     caption = (
         f"{_setting(rows)} Shown is the norm of the gradient of log(1 - D(G(z))) with respect to the "
         "generator's parameters. Arjovsky and Bottou (1701.04862, theorem 2.4) expect it to fall by orders "
@@ -104,7 +107,9 @@ def gradient_vanishing(rows: pd.DataFrame) -> Finding:
         f"{verdict(vanishes, is_short=_is_short(rows))}."
     )
     return Finding(
-        rows[[*KEYS, "saturating_norm", "saturating_variance"]], metric | {"vanishes": vanishes}, caption
+        rows[[*KEYS, "saturating_norm", "saturating_variance"]],
+        {"orders_of_magnitude": smallest} | metric | {"vanishes": vanishes},
+        caption,
     )
 
 
@@ -112,8 +117,8 @@ def gradient_instability(rows: pd.DataFrame) -> Finding:
     """The factors by which norm and variance of -log D's gradient grow: 1701.04862, figure 3.
 
     `rows` as of `measure_gradients`; the end (median of the last five measurements) over step 0.
-    `early_models_grow`: both grow for every generator but the longest trained; `converged_grows_least`: that
-    one's norm grows less than any other's.
+    `norm_growth`: the smallest of the generators but the longest trained; `early_models_grow`: norm and
+    variance grow for all of those; `converged_grows_least`: that one's norm grows less than any other's.
     """
     metric: Metric = {}
     parts, growths = [], {}
@@ -128,6 +133,7 @@ def gradient_instability(rows: pd.DataFrame) -> Finding:
         parts.append(f"{growth['norm']:.3g} and {growth['variance']:.3g} for {epochs}")
     *early, longest = sorted(growths)
     is_short = _is_short(rows)
+    metric = {"norm_growth": min(growths[epochs]["norm"] for epochs in early or [longest])} | metric
     grows = all(min(growths[epochs].values()) > 1 for epochs in early or [longest])
     least = all(growths[longest]["norm"] < growths[epochs]["norm"] for epochs in early)
     caption = (
@@ -176,7 +182,8 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
 
     `rows` as of `score_snapshots`. Expected: high for Wasserstein runs, not for the Jensen-Shannon estimate
     of `gan` (its loss, turned so that more is worse); `rho_gan_raw_loss` takes that run's unfiltered training
-    loss, turned likewise. Numbers are left out where no correlation is defined.
+    loss, turned likewise; `rho_wasserstein` is the median of the Wasserstein runs. Numbers are left out where
+    no correlation is defined.
     """
     from scipy.stats import spearmanr
 
@@ -194,6 +201,9 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
     known = [run for run in WASSERSTEIN_RUNS if f"rho_{run}" in metric]
     high = [run for run in known if metric[f"rho_{run}"] >= HIGH_CORRELATION]
     other = metric.get(f"rho_{COMPARED_RUN}", math.nan)
+    if known:
+        metric["rho_wasserstein"] = median(metric[f"rho_{run}"] for run in known)
+    is_short = int(rows["step"].max()) < FULL_STEPS
     said = [f"{run} {metric[f'rho_{run}']:.2f} (p {metric[f'p_value_{run}']:.2g})" for run in known]
     caption = (
         "The critic's estimate of the distance (on held-out images, median-filtered) against the FID, by the "
@@ -203,12 +213,16 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
         "not to. Spearman's rho: "
         + (
             f"{_listed(said)}; of the Wasserstein runs {len(high)} of {len(known)} reach {HIGH_CORRELATION}, "
-            f"{verdict(len(high) == len(known))}"
+            f"{verdict(len(high) == len(known), is_short=is_short)}"
             if known
             else "not defined for the Wasserstein runs"
         )
         + f"; for {COMPARED_RUN} it is "
-        + (f"{other:.2f}, {verdict(other < HIGH_CORRELATION)}" if math.isfinite(other) else "not defined")
+        + (
+            f"{other:.2f}, {verdict(other < HIGH_CORRELATION, is_short=is_short)}"
+            if math.isfinite(other)
+            else "not defined"
+        )
         + ". So few points leave much to chance."
     )
     found = finite(metric) | {"high_wasserstein_runs": len(high), "num_snapshots": min(counts)}
