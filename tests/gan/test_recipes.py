@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from ganscribe import config
+from ganscribe.gan.networks import NETWORKS
+from ganscribe.gan.objectives import OBJECTIVES
 from ganscribe.gan.training import train_gan
 
 # Spec section 2, the table of runs: objective, networks, optimiser, rate, betas, batch, z, noise, steps.
@@ -81,6 +83,36 @@ def test_the_recipe_is_the_source_s(project: Path, name: str) -> None:
 
 def test_no_run_is_missing(project: Path) -> None:
     assert set(SOURCES) <= set(config.read(project)[0].gan.runs)
+
+
+@pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32)])
+def test_objectives_networks_and_data_sets_combine(image_shape: tuple[int, int, int]) -> None:
+    images = torch.randint(0, 256, (8, *image_shape), dtype=torch.uint8)
+    for objective in OBJECTIVES:
+        for networks in NETWORKS:
+            if (objective, networks) == ("wgan_gp", "dcgan_deep"):
+                continue  # refused: tests/gan/test_training.py
+            gan = train_gan(
+                images,
+                objective=objective,
+                networks=networks,
+                optimiser="rmsprop",
+                learning_rate=1e-4,
+                betas=None,
+                batch_size=4,
+                noise_dim=8,
+                noise="normal",
+                steps=1,
+                sample_every=1,
+                grid_images=2,
+                log_every=1,
+                snapshots=1,
+                seed=0,
+                precision="fp32",
+                device=torch.device("cpu"),
+                max_updates=1,
+            )
+            assert gan.grids[-1][1].shape == (2, *image_shape), (objective, networks)
 
 
 def test_every_run_trains(project: Path) -> None:
