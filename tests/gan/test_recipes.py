@@ -88,7 +88,8 @@ def test_no_run_is_missing(project: Path) -> None:
 @pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32)])
 def test_objectives_networks_and_data_sets_combine(image_shape: tuple[int, int, int]) -> None:
     images = torch.randint(0, 256, (8, *image_shape), dtype=torch.uint8)
-    for objective in OBJECTIVES:
+    objectives = list(OBJECTIVES) if image_shape[0] == 1 else ["wgan"]  # no objective sees the shape
+    for objective in objectives:
         for networks in NETWORKS:
             if (objective, networks) == ("wgan_gp", "dcgan_deep"):
                 continue  # refused: tests/gan/test_training.py
