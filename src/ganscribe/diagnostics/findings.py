@@ -204,10 +204,11 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
     if known:
         metric["rho_wasserstein"] = median(metric[f"rho_{run}"] for run in known)
     is_short = int(rows["step"].max()) < FULL_STEPS
+    spread = sorted({min(counts), max(counts)})
     said = [f"{run} {metric[f'rho_{run}']:.2f} (p {metric[f'p_value_{run}']:.2g})" for run in known]
     caption = (
         "The critic's estimate of the distance (on held-out images, median-filtered) against the FID, by the "
-        f"judge, of the generators kept along each run ({min(counts)} to {max(counts)} a run, up to step "
+        f"judge, of the generators kept along each run ({' to '.join(map(str, spread))} a run, up to step "
         f"{int(rows['step'].max()):,}). Arjovsky et al. (1701.07875, figures 3 and 4) expect the "
         "Wasserstein estimate to fall as the samples get better and the Jensen-Shannon one "
         "not to. Spearman's rho: "
