@@ -62,7 +62,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "  crop: none", "  crap: none")
     edit(folder / "params.yaml", "units: 512", "units: lots")
     edit(folder / "params.yaml", "steps: 1950, ", "")
-    edit(folder / "params" / "sample.yaml", "captioner: 250", "captioner: -4")
+    edit(folder / "params" / "sample.yaml", "captioner: 200", "captioner: -4")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
