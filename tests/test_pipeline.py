@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-RUNS = ("gan", "lsgan", "dcgan")  # of each kind of stage a few: every recipe trains in gan/test_recipes.py
+RUNS = ("gan", "dcgan")  # of each kind of stage a few: every recipe trains in gan/test_recipes.py
 CLASSIFIERS = ("lenet5",)
 LEFT_OUT = (  # need the other runs, or much time
     "measure_gradients",
@@ -39,6 +39,8 @@ def shorten(folder: Path) -> None:
                 del runs[name]
     for name in LEFT_OUT:
         del trees["dvc.yaml"]["stages"][name]
+    for name in ("download", "prepare_images"):
+        trees["dvc.yaml"]["stages"][name]["foreach"].remove("cifar10")  # no run is left that needs it
     del trees["dvc.yaml"]["plots"]  # they name every run's files
     for name, tree in trees.items():
         yaml.dump(tree, folder / name)
@@ -161,14 +163,14 @@ def test_the_experiment_says_what_it_found(built: Clone) -> None:
 def test_the_scores_are_one_table_without_a_complaint(built: Clone) -> None:
     output = built.run("dvc", "metrics", "show")
     assert "failed" not in output
-    assert len([line for line in output.splitlines() if line.startswith("metrics/")]) == 8
+    assert len([line for line in output.splitlines() if line.startswith("metrics/")]) == 7
 
 
 def test_one_finished_mlflow_run_a_model_with_curves_scores_and_tags(built: Clone) -> None:
     runs = built.runs()
     assert set(runs["status"]) == {"FINISHED"}
     names = runs["name"].tolist()
-    for model in ("gan-tiny", "lsgan-tiny", "dcgan-tiny", "lenet5-tiny", "captioner-tiny"):
+    for model in ("gan-tiny", "dcgan-tiny", "lenet5-tiny", "captioner-tiny"):
         assert names.count(model) == 1, names
     trained = runs[runs["name"] == "dcgan-tiny"].iloc[0]
     assert trained["fid"] > 0
@@ -188,12 +190,12 @@ def test_a_second_repro_does_nothing(built: Clone) -> None:
 
 def test_an_override_reruns_what_it_touches_and_temp_runs_are_recorded(built: Clone) -> None:
     before = built.runs()
-    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.lsgan.steps=9", "-n", "shorter")
+    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.dcgan.steps=5", "-n", "shorter")
     started = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert started == {"train_gan@lsgan", "evaluate_gan@lsgan", "report", "link_runs"}
+    assert started == {"train_gan@dcgan", "evaluate_gan@dcgan", "report", "link_runs"}
     runs = built.runs()
     new = runs[runs["pipeline"] == "shorter"]
-    assert "lsgan-tiny" in new["name"].tolist()
+    assert "dcgan-tiny" in new["name"].tolist()
     assert set(new["status"]) == {"FINISHED"}
     assert len(runs) > len(before)
 

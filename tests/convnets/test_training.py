@@ -167,7 +167,7 @@ def test_saved_classifier_is_read_back(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"optimiser": "lion"}, "adam or sgd"),
-        ({"schedule": "linear"}, "cosine"),
+        ({"schedule": "staircase"}, "cosine"),
         ({"network": "lenet6"}, "lenet5"),
         ({"num_classes": 3}, r"\[0, 3\)"),
         ({"learning_rate": math.inf, "optimiser": "sgd", "momentum": 0.0}, "lower the learning rate"),

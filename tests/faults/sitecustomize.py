@@ -30,7 +30,7 @@ def _note(step):  # type: ignore[no-untyped-def]
 
 def _save(self, state):  # type: ignore[no-untyped-def]
     _whole_save(self, state)
-    _note(state["step"])
+    _note(state["step"] if "step" in state else len(state["rows"]))
 
 
 @contextlib.contextmanager

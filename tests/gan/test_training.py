@@ -129,8 +129,8 @@ def fresh_seed() -> int:
 def test_rows_grids_and_snapshots_come_when_they_should() -> None:
     logged: list[tuple[int, dict[str, float]]] = []
     gan = train(steps=13, log=lambda step, row: logged.append((step, row)))
-    assert [row["step"] for row in gan.history] == [4, 8, 12, 13]
-    assert [step for step, _ in logged] == [4, 8, 12, 13] and logged[0][1] == gan.history[0]
+    assert [row["step"] for row in gan.history] == [4, 6, 8, 12, 13]  # every fourth, the snapshots, the last
+    assert [step for step, _ in logged] == [4, 6, 8, 12, 13] and logged[0][1] == gan.history[0]
     assert [step for step, _ in gan.grids] == [0, 5, 10, 13]
     assert [step for step, _ in gan.snapshots] == [6, 13]
     assert gan.grids[0][1].shape == (16, 1, 28, 28) and gan.grids[0][1].dtype == torch.uint8
