@@ -13,7 +13,7 @@ test: .venv/.installed
 	ruff check --no-cache .
 	ruff format --check .
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 benchmark: .venv/.installed
 	python benchmarks
