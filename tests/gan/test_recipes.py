@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from ganscribe import config
 from ganscribe.gan.networks import NETWORKS
 from ganscribe.gan.objectives import OBJECTIVES
+from ganscribe.gan.state import start_training
 from ganscribe.gan.training import train_gan
 
 # Spec section 2, the table of runs: objective, networks, optimiser, rate, betas, batch, z, noise, steps.
@@ -136,4 +138,19 @@ def test_every_run_trains(project: Path) -> None:
             max_updates=6,
         )
         assert gan.grids[-1][1].shape == (settings["grid_images"], *shape), name
-        assert not torch.equal(gan.grids[0][1], gan.grids[-1][1]), name
+        fresh = start_training(
+            recipe.networks,
+            noise_dim=recipe.noise_dim,
+            image_shape=shape,
+            optimiser=recipe.optimiser,
+            learning_rate=recipe.learning_rate,
+            betas=recipe.betas,
+            ema_decay=0.0,
+            seed=0,
+            precision="fp32",
+            device=torch.device("cpu"),
+        )
+        for part in ("generator", "discriminator"):  # weights: running statistics would move anyway
+            pairs = zip(getattr(gan, part).parameters(), getattr(fresh, part).parameters(), strict=True)
+            assert any(not torch.equal(now, then) for now, then in pairs), (name, part)
+        assert all(math.isfinite(value) for row in gan.history for value in row.values()), name
