@@ -71,10 +71,11 @@ def test_instability_gives_factors_of_growth() -> None:
     assert other.caption.count("against the papers") == 2
 
 
-def lines(scale: float, js: float) -> pd.DataFrame:
+def lines(scale: float, js: float, steps: int = 1000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "theta": theta,
+            "critic_steps": steps,
             **closed_forms(theta),
             "clipped_raw": 1e-3 * abs(theta),
             "clipped_estimate": abs(theta),
@@ -94,6 +95,8 @@ def test_parallel_lines_fit_slopes() -> None:
     assert finding.metric["js_constant"] is True and finding.metric["w_linear"] is True
     other = findings.parallel_lines(lines(2.0, 0.3))
     assert other.metric["js_constant"] is False and other.metric["w_linear"] is False
+    assert other.caption.count("against the papers") == 2
+    assert "against the papers" not in findings.parallel_lines(lines(2.0, 0.3, steps=300)).caption
 
 
 def snapshots(estimates: dict[str, list[float]]) -> pd.DataFrame:

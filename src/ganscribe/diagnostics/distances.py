@@ -112,13 +112,16 @@ def critic_distances(theta: float, *, critic_steps: int, seed: int) -> dict[str,
 def measure_distances(
     thetas: Sequence[float], *, critic_steps: int, seed: int, checkpoint: Checkpoint | None = None
 ) -> list[dict[str, float]]:
-    """Rows of theta, kl, js, tv, w in closed form and the critics' estimates; a resumed run ends the same."""
+    """Rows of theta, critic_steps, kl, js, tv, w in closed form and the critics' estimates.
+
+    A resumed run ends the same.
+    """
     state = checkpoint.load() if checkpoint else None
     rows: list[dict[str, float]] = state["rows"] if state else []
     with progress(len(thetas), "parallel lines", "theta", initial=len(rows)) as bar:
         for theta in thetas[len(rows) :]:
             estimates = critic_distances(theta, critic_steps=critic_steps, seed=seed)
-            rows.append({"theta": theta, **closed_forms(theta), **estimates})
+            rows.append({"theta": theta, "critic_steps": critic_steps, **closed_forms(theta), **estimates})
             bar.update()
             if checkpoint and checkpoint.due():
                 checkpoint.save({"rows": rows})
