@@ -135,6 +135,7 @@ class GanRecipe:
     instance_noise: Annotated[float, Field(ge=0)] = 0.0  # std at the start, falls linearly to 0
     clip: Rate | None = None  # wgan; None: 0.01
     gradient_penalty: Rate | None = None  # wgan_gp; None: 10
+    r1_penalty: Annotated[float, Field(ge=0)] = 0.0  # on real images; 0: none
     generator_first: bool = False  # the generator's update comes first, on the same noise
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the generator's moving average; 0: none
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"  # of the learning rate

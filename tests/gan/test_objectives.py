@@ -130,6 +130,22 @@ def test_the_penalty_s_gradient_reaches_the_critic() -> None:
     assert weight.grad.item() == pytest.approx(2 * 10 * (3 - 1), rel=1e-6)  # d/dw 10 (w - 1)^2
 
 
+def test_the_r1_penalty_is_taken_on_real_images_alone() -> None:
+    real, fake = torch.full((5, 1, 2, 2), 3.0), torch.randn(5, 1, 2, 2)
+    penalty = build_objective("nonsaturating", r1_penalty=0.5).penalty
+    value = penalty(half_square, real, fake, torch.Generator()).item()
+    assert value == pytest.approx(0.5 / 2 * 4 * 3.0**2)  # the gradient is x, of four pixels
+
+
+def test_the_r1_penalty_s_gradient_reaches_the_critic() -> None:
+    weight = torch.tensor(3.0, requires_grad=True)
+    real = torch.randn(4, 1, 1, 1)
+    penalty = build_objective("lsgan", r1_penalty=0.5).penalty
+    penalty(lambda x: weight * x.flatten(1).sum(1), real, real, torch.Generator()).backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(0.5 * 3)  # d/dw 0.5 / 2 w^2
+
+
 def test_the_instance_noise_falls_linearly_to_nothing() -> None:
     images = torch.full((200, 1, 16, 16), 0.25)
     for progress, std in ((0.0, 0.5), (0.5, 0.25), (0.9, 0.05)):
@@ -202,6 +218,7 @@ def test_unknown_names_are_refused() -> None:
         ("minimax", {"generator_smoothing": 0.1}, "nonsaturating"),
         ("wgan_gp", {"clip": 0.01}, "wgan"),
         ("wgan", {"gradient_penalty": 10.0}, "wgan_gp"),
+        ("wgan_gp", {"r1_penalty": 0.5}, "nonsaturating, minimax or lsgan"),
     ],
 )
 def test_a_modifier_without_a_meaning_is_refused(name: str, option: dict[str, float], remedy: str) -> None:
@@ -218,6 +235,8 @@ def test_a_gradient_penalty_with_a_batch_normed_critic_is_refused() -> None:
     check_combination(OBJECTIVES["wgan"], deep)
     with pytest.raises(ValueError, match="a gradient penalty needs a critic without batch norm"):
         check_combination(OBJECTIVES["wgan_gp"], deep)
+    with pytest.raises(ValueError, match="a gradient penalty needs a critic without batch norm"):
+        check_combination(build_objective("nonsaturating", r1_penalty=0.5), deep)
 
 
 def test_the_wasserstein_critic_is_trained_longer_at_first_and_at_each_500th_step() -> None:

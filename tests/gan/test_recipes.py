@@ -68,6 +68,7 @@ PLAIN = {
     "instance_noise": 0.0,
     "clip": None,  # the paper's 0.01
     "gradient_penalty": None,  # the paper's 10
+    "r1_penalty": 0.0,
     "generator_first": False,
     "ema_decay": 0.0,
     "schedule": "constant",

@@ -141,6 +141,18 @@ def gradient_norm_penalty(
     return weight * (gradient.float().flatten(1).norm(dim=1) - 1).square().mean()
 
 
+def real_gradient_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, rng: torch.Generator, weight: float
+) -> Tensor:
+    """R1: weight / 2 E ||grad f(x)||_2^2 on real (N, ...) images, Mescheder et al. 2018 (1801.04406), eq. 9.
+
+    Where the generator has reached the data it is least for a flat critic: training comes to rest there.
+    """
+    images = real.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(images).float().sum(), images, create_graph=True)
+    return weight / 2 * gradient.float().flatten(1).square().sum(dim=1).mean()
+
+
 def annealed_noise(images: Tensor, progress: float, rng: torch.Generator, std: float) -> Tensor:
     """`images` plus Gaussian noise of standard deviation std (1 - progress).
 
@@ -202,13 +214,15 @@ def build_objective(
     instance_noise: float = 0.0,
     clip: float | None = None,
     gradient_penalty: float | None = None,
+    r1_penalty: float = 0.0,
 ) -> Objective:
     """The objective `name` with its modifiers; None: the paper's value.
 
     `label_smoothing` and `generator_smoothing` lower the real target of the critic and of the generator,
     `instance_noise` is the standard deviation of `annealed_noise` at the start, `clip` bounds the parameters
-    of a `wgan` critic, `gradient_penalty` weighs the penalty of `wgan_gp`. Raises ValueError for an unknown
-    name, and for a modifier that has no meaning for the objective.
+    of a `wgan` critic, `gradient_penalty` weighs the penalty of `wgan_gp`, `r1_penalty` one on real images,
+    for any objective but the Wasserstein ones. Raises ValueError for an unknown name, and for a modifier that has no
+    meaning for the objective.
     """
     if name not in OBJECTIVES:
         raise ValueError(f"objective {name!r} is unknown: choose one of {', '.join(sorted(OBJECTIVES))}")
@@ -222,6 +236,8 @@ def build_objective(
         _refuse(name, {"clip": clip}, "wgan")
     if objective.penalty is no_penalty:
         _refuse(name, {"gradient_penalty": gradient_penalty}, "wgan_gp")
+    if objective.critic_loss is wasserstein_critic_loss:  # held to its slope by clamp or penalty already
+        _refuse(name, {"r1_penalty": r1_penalty}, "nonsaturating, minimax or lsgan")
 
     changes: dict[str, Any] = {}
     if label_smoothing:
@@ -234,6 +250,8 @@ def build_objective(
         changes["constrain"] = partial(clamp_parameters, clip=clip)
     if gradient_penalty is not None:
         changes["penalty"] = partial(gradient_norm_penalty, weight=gradient_penalty)
+    if r1_penalty:
+        changes["penalty"] = partial(real_gradient_penalty, weight=r1_penalty)
     return replace(objective, **changes)
 
 
@@ -241,9 +259,9 @@ def check_combination(objective: Objective, critic: nn.Module) -> None:
     """Raises ValueError where the objective cannot work with the critic."""
     if objective.penalty is not no_penalty and mixes_batch(critic):
         raise ValueError(
-            "a gradient penalty needs a critic without batch norm: it holds each image's own gradient to "
-            "length 1, and batch norm makes one image's score depend on all of its batch (Gulrajani et al. "
-            "2017, 1704.00028, section 4): choose networks mlp, dcgan or dcgan_nobn"
+            "a gradient penalty needs a critic without batch norm: it bounds each image's own gradient, and "
+            "batch norm makes one image's score depend on all of its batch (Gulrajani et al. 2017, "
+            "1704.00028, section 4): choose networks mlp, dcgan or dcgan_nobn"
         )
 
 

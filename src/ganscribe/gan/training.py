@@ -96,6 +96,7 @@ def train_gan(
     instance_noise: float = 0.0,
     clip: float | None = None,
     gradient_penalty: float | None = None,
+    r1_penalty: float = 0.0,
     generator_first: bool = False,
     ema_decay: float = 0.0,
     schedule: str = "constant",
@@ -137,6 +138,7 @@ def train_gan(
         instance_noise=instance_noise,
         clip=clip,
         gradient_penalty=gradient_penalty,
+        r1_penalty=r1_penalty,
     )
     draw, factor = noise_source(noise), find_schedule(schedule)
     plan = plan_updates(rules, steps=steps, critic_steps=critic_steps, max_updates=max_updates)
