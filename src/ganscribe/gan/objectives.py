@@ -221,8 +221,8 @@ def build_objective(
     `label_smoothing` and `generator_smoothing` lower the real target of the critic and of the generator,
     `instance_noise` is the standard deviation of `annealed_noise` at the start, `clip` bounds the parameters
     of a `wgan` critic, `gradient_penalty` weighs the penalty of `wgan_gp`, `r1_penalty` one on real images,
-    for any objective but the Wasserstein ones. Raises ValueError for an unknown name, and for a modifier that has no
-    meaning for the objective.
+    for any objective but the Wasserstein ones. Raises ValueError for an unknown name, and for a modifier
+    that has no meaning for the objective.
     """
     if name not in OBJECTIVES:
         raise ValueError(f"objective {name!r} is unknown: choose one of {', '.join(sorted(OBJECTIVES))}")
