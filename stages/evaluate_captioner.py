@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
 from _common import stage
@@ -30,9 +31,9 @@ from ganscribe.runtime import (
     write_json,
 )
 
-MODEL, FEATURES, TOKENS = Path("models/captioner"), Path("data/features"), Path("data/tokens/tokens.parquet")
+FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 BATCH_SIZE = 64
-# The numbers of `dvc metrics show`; data/captioned/<decoding>.json has all, with what they were made of.
+# The numbers of `dvc metrics show`; data/captioned/<run>/<decoding>.json has all and what they are of.
 HEADLINE = (
     "BLEU-1",
     "BLEU-2",
@@ -114,11 +115,14 @@ def draw(
 
 
 @stage
-def main() -> None:
-    """Score the captioner on the test split."""
+@click.argument("name")
+def main(name: str) -> None:
+    """Score the captioner NAME on the test split."""
+    model = Path("models/captioner", name)
+    captioned, plots = Path("data/captioned", name), Path("plots/captioner", name)
     run, device = config.load("captioner_evaluation"), choose_device()
     precision = resolve_precision(run.precision, device)
-    saved, shards = load_captioner(MODEL / "model.pt", device=device), open_shards(FEATURES)
+    saved, shards = load_captioner(model / "model.pt", device=device), open_shards(FEATURES)
     if saved.features != dict(sorted(shards.metadata.items())):
         raise ValueError(
             "the captioner was trained on other features than those in data/features: run `dvc repro`"
@@ -128,12 +132,8 @@ def main() -> None:
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 
     scores: dict[str, dict[str, Any]] = {}
-    with (
-        atomic_folder("data/captioned") as captioned,
-        atomic_folder("plots/captioner") as plots,
-        atomic_folder("metrics/captioner") as metrics,
-    ):
-        for name, decoding in run.decodings.items():
+    with atomic_folder(captioned) as captions, atomic_folder(plots) as figures:
+        for way, decoding in run.decodings.items():
             found = caption_images(
                 saved,
                 shards.gather_images,
@@ -145,28 +145,29 @@ def main() -> None:
                 **asdict(decoding),
             )
             write_decoded(
-                captioned / f"{name}.parquet",
+                captions / f"{way}.parquet",
                 found,
                 image_ids=image_ids,
                 file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
                 vocabulary=saved.vocabulary,
             )
             texts = [saved.vocabulary.decode(one.tokens) for one in found]
-            scores[name] = {
+            scores[way] = {
                 **score_captions(references, dict(zip(image_ids, texts, strict=True))),
                 **caption_statistics([text.split() for text in texts], training),
                 **facts,
             }
-            write_json(captioned / f"{name}.json", scores[name])
-            write_json(metrics / f"{name}.json", {key: scores[name][key] for key in HEADLINE})
-            if name == next(iter(run.decodings)):
-                draw(plots, found, image_ids, saved, shards, run.figures)
+            write_json(captions / f"{way}.json", scores[way])
+            if way == next(iter(run.decodings)):
+                draw(figures, found, image_ids, saved, shards, run.figures)
 
-    key = json.loads((MODEL / "run_key.json").read_text())["run_key"]
-    with tracking.reopened_run(key, family="captioner", name="captioner") as tracked:
+    headline = {way: {key: found[key] for key in HEADLINE} for way, found in scores.items()}
+    write_json(Path("metrics/captioner", f"{name}.json"), headline)
+    key = json.loads((model / "run_key.json").read_text())["run_key"]
+    with tracking.reopened_run(key, family="captioner", name=name) as tracked:
         tracked.score(scores)
-        tracked.log_files("data/captioned", folder="evaluation/captions")
-        tracked.log_files("plots/captioner", folder="evaluation/attention")
+        tracked.log_files(captioned, folder="evaluation/captions")
+        tracked.log_files(plots, folder="evaluation/attention")
 
 
 if __name__ == "__main__":

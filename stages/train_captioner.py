@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import click
+
 from _common import stage
 from ganscribe import config, tracking
 from ganscribe.captioning.dataset import longest_caption, read_captions
@@ -20,10 +22,11 @@ TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
 
 
 @stage
-def main() -> None:
-    """Train the captioner of params.yaml."""
-    run = config.load("captioner")
-    models, curve = Path("models/captioner"), Path("curves/captioner.csv")
+@click.argument("name")
+def main(name: str) -> None:
+    """Train the captioner NAME of params.yaml."""
+    run = config.load("captioner", name)
+    models, curve = Path("models/captioner", name), Path("curves/captioner", f"{name}.csv")
     key = run_key(Path(__file__), asdict(run), [TOKENS, FEATURES])
     table = TOKENS / "tokens.parquet"
     vocabulary, shards = read_vocabulary(TOKENS / "vocabulary.json"), open_shards(FEATURES)
@@ -37,7 +40,7 @@ def main() -> None:
         open_checkpoint(key) as checkpoint,
         tracking.training_run(
             family="captioner",
-            name="captioner",
+            name=name,
             run_key=key,
             params=asdict(run) | shards.metadata,
             inputs=[str(table), str(FEATURES)],
@@ -73,7 +76,7 @@ def main() -> None:
                 state_dict=trained.model.state_dict(),
             )
             write_json(temporary / "training.json", facts)
-            identity = {"family": "captioner", "name": "captioner", "run_key": key}
+            identity = {"family": "captioner", "name": name, "run_key": key}
             write_json(temporary / "run_key.json", identity)
         write_csv(curve, trained.epochs())
         tracked.log_files(curve, folder="curves")

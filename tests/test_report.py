@@ -44,13 +44,13 @@ def root(tmp_path: Path) -> Path:
         "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
         "plots/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
         "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
-        "data/captioned/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
-        "data/captioned/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
+        "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
+        "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
     }
     for name, record in scores.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(record))
-    for name in ("gan/good", "gan/poor", "gan/horse", "classifiers/lenet5", "captioner"):
+    for name in ("gan/good", "gan/poor", "gan/horse", "classifiers/lenet5", "captioner/best"):
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")

@@ -114,6 +114,17 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
     return {"name": run, "pictures": pictures, "chart": chart}
 
 
+def captioner_entry(root: Path, run: str) -> dict[str, Any]:
+    """What the page shows of one captioner: its curves and its attention maps."""
+    columns = ("train_loss", "val_loss", "tutorial_loss")
+    chart = curve_chart(root / "curves" / "captioner" / f"{run}.csv", columns)
+    return {
+        "name": run,
+        "chart": chart,
+        "attention": _pictures(root / "plots" / "captioner" / run, ["*.png"]),
+    }
+
+
 def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
     """A table for each judge, in the order of the data sets: scores by different judges share no column."""
     judges: dict[tuple[str, str, str], dict[str, Path]] = {}
@@ -139,17 +150,11 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    gans, classifiers, captioned = (
-        {
-            path.parent.name if path.name == "scores.json" else path.stem: path
-            for path in sorted(root.glob(pattern))
-        }
-        for pattern in (
-            "plots/gan_scores/*/scores.json",
-            "plots/classifiers/*/scores.json",
-            "data/captioned/*.json",
-        )
+    gans, classifiers = (
+        {path.parent.name: path for path in sorted(root.glob(f"plots/{folder}/*/scores.json"))}
+        for folder in ("gan_scores", "classifiers")
     )
+    captioned = sorted(root.glob("data/captioned/*/*.json"))
     return environment.get_template("report.html").render(
         params=params,
         gan_tables=gan_tables(gans),
@@ -168,9 +173,6 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             }
             for name in classifiers
         ],
-        caption_table=score_table(captioned),
-        caption_chart=curve_chart(
-            root / "curves" / "captioner.csv", ("train_loss", "val_loss", "tutorial_loss")
-        ),
-        attention=_pictures(root / "plots" / "captioner", ["*.png"]),
+        caption_table=score_table({f"{path.parent.name}, {path.stem}": path for path in captioned}),
+        captioners=[captioner_entry(root, run) for run in sorted({path.parent.name for path in captioned})],
     )

@@ -236,7 +236,7 @@ class CaptionerEvaluation:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerRecipe:
-    """The captioner's network and training."""
+    """One entry of `captioner.runs`."""
 
     embedding_dim: Count
     units: Count
@@ -245,13 +245,13 @@ class CaptionerRecipe:
     learning_rate: Rate
     batch_size: Count
     epochs: Count
-    log_every: Count
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CaptionerTraining(CaptionerRecipe):
-    """The captioner's training: its recipe, the family's seed and precision, the scale's cap."""
+class CaptionerRun(CaptionerRecipe):
+    """One captioner's training: its recipe, the family's settings, the scale's cap."""
 
     seed: int
     precision: Precision
+    log_every: Count
     max_updates: Count | None
