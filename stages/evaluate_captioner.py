@@ -13,7 +13,7 @@ import torch
 
 from _common import stage
 from ganscribe import config, tracking
-from ganscribe.captioning.dataset import read_captions
+from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.evaluation import as_seen, caption_images, draw_attention, words_of, write_decoded
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
@@ -32,6 +32,7 @@ from ganscribe.runtime import (
 )
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
+CAPTIONS = Path("data/captions/captions.parquet")
 BATCH_SIZE = 64
 # The numbers of `dvc metrics show`; data/captioned/<run>/<decoding>.json has all and what they are of.
 HEADLINE = (
@@ -46,17 +47,6 @@ HEADLINE = (
     "perplexity",
     "copied",
 )
-
-
-def read_references(shards: Shards) -> dict[int, list[str]]:
-    """All captions of each test image that has features, by image id."""
-    references: dict[int, list[str]] = {}
-    for caption in sorted(coco.read_captions("data/captions/captions.parquet")):
-        if caption.split == "test" and caption.image_id in shards.row_of:
-            references.setdefault(caption.image_id, []).append(caption.caption)
-    if not references:
-        raise ValueError("there are no test images with features: raise the last share of captions.split")
-    return references
 
 
 def shared_facts(
@@ -127,7 +117,9 @@ def main(name: str) -> None:
         raise ValueError(
             "the captioner was trained on other features than those in data/features: run `dvc repro`"
         )
-    references = read_references(shards)
+    references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
+    if not references:
+        raise ValueError("there are no test images with features: raise the last share of captions.split")
     image_ids = list(references)
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 

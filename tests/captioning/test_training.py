@@ -67,7 +67,7 @@ def test_history_has_the_losses_of_the_formulas() -> None:
     # With weights that stand still, every loss follows from the model and the whole set.
     captions, model = tiny_captions(), trained.model
     order = (captions.tokens != 0).sum(1).argsort(descending=True)
-    scores, following = model(
+    scores, following, _ = model(
         tiny_features([captions.image_ids[row] for row in order.tolist()]), captions.tokens[order]
     )
     words = F.cross_entropy(scores, following, reduction="none")
@@ -186,7 +186,8 @@ def test_the_summed_cross_entropy_is_torchs(dtype: torch.dtype) -> None:
     scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
     words = torch.randint(0, 70, (300,), generator=generator)
     expected = F.cross_entropy(scores.float(), words, reduction="sum")
-    found = _SummedCrossEntropy.apply(scores, words)
+    found, plain = _SummedCrossEntropy.apply(scores, words)
+    assert torch.equal(found, plain) and not plain.requires_grad
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)]
     assert gradients[0].dtype == dtype
