@@ -19,13 +19,13 @@ def mix_in_own_words(model: Captioner, features: Tensor, tokens: Tensor, *, prob
     """
     fed = tokens.to(features.device, copy=True)
     lengths = (tokens != 0).sum(1)
-    hidden = torch.zeros(len(tokens), model.units, device=features.device)
+    hidden = model.gru.weight_hh.new_zeros(len(tokens), model.units)
     with evaluating(model):
         memory = model.encode(features)
         for position in range(1, tokens.shape[1] - 1):  # the last word is fed to nobody
             rows = int((lengths > position + 1).sum())
             here = Memory(memory.values[:rows], memory.keys[:rows])
-            scores, hidden, _ = model.step(fed[:rows, position - 1], hidden[:rows].float(), here)
+            scores, hidden, _ = model.step(fed[:rows, position - 1], hidden[:rows].to(model.gru.weight_hh.dtype), here)
             is_own = (torch.rand(rows) < probability).to(features.device)
             fed[:rows, position] = torch.where(is_own, scores.argmax(1), fed[:rows, position])
     return fed
