@@ -20,8 +20,9 @@ from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
 from ganscribe.data.shards import Shards, open_shards
-from ganscribe.metrics.captions import caption_statistics, score_captions
+from ganscribe.metrics.captions import caption_statistics, score_images
 from ganscribe.metrics.inception import PREPROCESSING
+from ganscribe.metrics.intervals import score_intervals
 from ganscribe.runtime import (
     atomic_folder,
     choose_device,
@@ -136,16 +137,19 @@ def main(name: str) -> None:
                 device=device,
                 **asdict(decoding),
             )
+            texts = [saved.vocabulary.decode(one.tokens) for one in found]
+            corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
             write_decoded(
                 captions / f"{way}.parquet",
                 found,
                 image_ids=image_ids,
                 file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
                 vocabulary=saved.vocabulary,
+                per_image=per_image,
             )
-            texts = [saved.vocabulary.decode(one.tokens) for one in found]
             scores[way] = {
-                **score_captions(references, dict(zip(image_ids, texts, strict=True))),
+                **corpus,
+                "intervals": score_intervals(per_image, seed=run.seed),
                 **caption_statistics([text.split() for text in texts], training),
                 **facts,
             }

@@ -116,7 +116,7 @@ def test_the_loss_on_own_words_and_its_gradient_are_those_of_the_step_by_step_wa
         expected = expected + F.cross_entropy(scores, tokens[:, t + 1], ignore_index=0, reduction="sum")
         words = scores.argmax(1)
     torch.testing.assert_close(found.objective, expected.float())
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         gradients = [
             torch.autograd.grad(loss, parameter, retain_graph=True)[0] for loss in (found.objective, expected)
         ]

@@ -25,7 +25,9 @@ def mix_in_own_words(model: Captioner, features: Tensor, tokens: Tensor, *, prob
         for position in range(1, tokens.shape[1] - 1):  # the last word is fed to nobody
             rows = int((lengths > position + 1).sum())
             here = Memory(memory.values[:rows], memory.keys[:rows])
-            scores, hidden, _ = model.step(fed[:rows, position - 1], hidden[:rows].to(model.gru.weight_hh.dtype), here)
+            scores, hidden, _ = model.step(
+                fed[:rows, position - 1], hidden[:rows].to(model.gru.weight_hh.dtype), here
+            )
             is_own = (torch.rand(rows) < probability).to(features.device)
             fed[:rows, position] = torch.where(is_own, scores.argmax(1), fed[:rows, position])
     return fed
