@@ -1,8 +1,8 @@
 """Captioner training from 20,000 images' features, 5.2 GB of shards, beside 512 images': speed and memory.
 
-The shards go into a temporary folder (TMPDIR chooses the disk) and are removed at the end. Each training is a
-process of its own, one epoch over 20,000 captions. (Memory rises over the first hundreds of steps whatever the
-number of images: oneDNN keeps its kernels for the shapes of up to 1,024 products.)
+The shards go into a temporary folder (TMPDIR chooses the disk) and are removed at the end. Each training is
+a process of its own, one epoch over 20,000 captions. (Memory rises over the first hundreds of steps whatever
+the number of images: oneDNN keeps its kernels for the shapes of up to 1,024 products.)
 """
 
 from __future__ import annotations
