@@ -8,19 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
 from _common import stage
 from ganscribe import config, tracking
-from ganscribe.captioning.dataset import read_captions
+from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.evaluation import as_seen, caption_images, draw_attention, words_of, write_decoded
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
 from ganscribe.data.shards import Shards, open_shards
-from ganscribe.metrics.captions import caption_statistics, score_captions
+from ganscribe.metrics.captions import caption_statistics, score_images
 from ganscribe.metrics.inception import PREPROCESSING
+from ganscribe.metrics.intervals import score_intervals
 from ganscribe.runtime import (
     atomic_folder,
     choose_device,
@@ -30,9 +32,10 @@ from ganscribe.runtime import (
     write_json,
 )
 
-MODEL, FEATURES, TOKENS = Path("models/captioner"), Path("data/features"), Path("data/tokens/tokens.parquet")
+FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
+CAPTIONS = Path("data/captions/captions.parquet")
 BATCH_SIZE = 64
-# The numbers of `dvc metrics show`; data/captioned/<decoding>.json has all, with what they were made of.
+# The numbers of `dvc metrics show`; data/captioned/<run>/<decoding>.json has all and what they are of.
 HEADLINE = (
     "BLEU-1",
     "BLEU-2",
@@ -45,17 +48,6 @@ HEADLINE = (
     "perplexity",
     "copied",
 )
-
-
-def read_references(shards: Shards) -> dict[int, list[str]]:
-    """All captions of each test image that has features, by image id."""
-    references: dict[int, list[str]] = {}
-    for caption in sorted(coco.read_captions("data/captions/captions.parquet")):
-        if caption.split == "test" and caption.image_id in shards.row_of:
-            references.setdefault(caption.image_id, []).append(caption.caption)
-    if not references:
-        raise ValueError("there are no test images with features: raise the last share of captions.split")
-    return references
 
 
 def shared_facts(
@@ -114,26 +106,27 @@ def draw(
 
 
 @stage
-def main() -> None:
-    """Score the captioner on the test split."""
+@click.argument("name")
+def main(name: str) -> None:
+    """Score the captioner NAME on the test split."""
+    model = Path("models/captioner", name)
+    captioned, plots = Path("data/captioned", name), Path("plots/captioner", name)
     run, device = config.load("captioner_evaluation"), choose_device()
     precision = resolve_precision(run.precision, device)
-    saved, shards = load_captioner(MODEL / "model.pt", device=device), open_shards(FEATURES)
+    saved, shards = load_captioner(model / "model.pt", device=device), open_shards(FEATURES)
     if saved.features != dict(sorted(shards.metadata.items())):
         raise ValueError(
             "the captioner was trained on other features than those in data/features: run `dvc repro`"
         )
-    references = read_references(shards)
+    references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
+    if not references:
+        raise ValueError("there are no test images with features: raise the last share of captions.split")
     image_ids = list(references)
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 
     scores: dict[str, dict[str, Any]] = {}
-    with (
-        atomic_folder("data/captioned") as captioned,
-        atomic_folder("plots/captioner") as plots,
-        atomic_folder("metrics/captioner") as metrics,
-    ):
-        for name, decoding in run.decodings.items():
+    with atomic_folder(captioned) as captions, atomic_folder(plots) as figures:
+        for way, decoding in run.decodings.items():
             found = caption_images(
                 saved,
                 shards.gather_images,
@@ -144,29 +137,33 @@ def main() -> None:
                 device=device,
                 **asdict(decoding),
             )
+            texts = [saved.vocabulary.decode(one.tokens) for one in found]
+            corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
             write_decoded(
-                captioned / f"{name}.parquet",
+                captions / f"{way}.parquet",
                 found,
                 image_ids=image_ids,
                 file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
                 vocabulary=saved.vocabulary,
+                per_image=per_image,
             )
-            texts = [saved.vocabulary.decode(one.tokens) for one in found]
-            scores[name] = {
-                **score_captions(references, dict(zip(image_ids, texts, strict=True))),
+            scores[way] = {
+                **corpus,
+                "intervals": score_intervals(per_image, seed=run.seed),
                 **caption_statistics([text.split() for text in texts], training),
                 **facts,
             }
-            write_json(captioned / f"{name}.json", scores[name])
-            write_json(metrics / f"{name}.json", {key: scores[name][key] for key in HEADLINE})
-            if name == next(iter(run.decodings)):
-                draw(plots, found, image_ids, saved, shards, run.figures)
+            write_json(captions / f"{way}.json", scores[way])
+            if way == next(iter(run.decodings)):
+                draw(figures, found, image_ids, saved, shards, run.figures)
 
-    key = json.loads((MODEL / "run_key.json").read_text())["run_key"]
-    with tracking.reopened_run(key, family="captioner", name="captioner") as tracked:
+    headline = {way: {key: found[key] for key in HEADLINE} for way, found in scores.items()}
+    write_json(Path("metrics/captioner", f"{name}.json"), headline)
+    key = json.loads((model / "run_key.json").read_text())["run_key"]
+    with tracking.reopened_run(key, family="captioner", name=name) as tracked:
         tracked.score(scores)
-        tracked.log_files("data/captioned", folder="evaluation/captions")
-        tracked.log_files("plots/captioner", folder="evaluation/attention")
+        tracked.log_files(captioned, folder="evaluation/captions")
+        tracked.log_files(plots, folder="evaluation/attention")
 
 
 if __name__ == "__main__":

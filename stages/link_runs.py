@@ -15,15 +15,14 @@ from ganscribe.runtime import file_sha256
 METRICS = {
     "gan": "metrics/gan/{name}.json",
     "classifier": "metrics/classifiers/{name}.json",
-    "captioner": "metrics/captioner/*.json",  # one file a decoding
+    "captioner": "metrics/captioner/{name}.json",
 }
 
 
 def read_scores(family: str, name: str) -> dict[str, Any]:
-    """The scores of one model; where they lie in several files, each under its file's name."""
-    pattern = METRICS[family].format(name=name)
-    files = {path.stem: json.loads(path.read_text()) for path in sorted(Path().glob(pattern))}
-    return files if "*" in pattern else files.get(name, {})
+    """The scores of one model, none where it has not been scored."""
+    path = Path(METRICS[family].format(name=name))
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: str) -> str:

@@ -39,7 +39,7 @@ def test_every_section_of_the_projects_own_files_loads(folder: Path, scale: str)
         ("classifier", "lenet5"),
         ("gan", "dcgan"),
         ("gan_evaluation", "dcgan"),
-        ("captioner", None),
+        ("captioner", "tutorial"),
         ("captioner_evaluation", None),
     ]:
         config.load(section, name, folder)
@@ -49,7 +49,7 @@ def test_recipes_are_those_of_the_specification(project: Path) -> None:
     run = config.load("gan", "dcgan", project)
     assert (run.steps, run.batch_size, run.noise_dim, run.noise) == (1950, 128, 96, "uniform")
     assert (run.optimiser, run.learning_rate, run.betas) == ("adam", 1e-3, (0.5, 0.999))
-    captioner = config.load("captioner", folder=project)
+    captioner = config.load("captioner", "tutorial", project)
     assert (captioner.embedding_dim, captioner.units, captioner.batch_size, captioner.epochs) == (
         256,
         512,
@@ -62,14 +62,14 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "  crop: none", "  crap: none")
     edit(folder / "params.yaml", "units: 512", "units: lots")
     edit(folder / "params.yaml", "steps: 1950, ", "")
-    edit(folder / "params" / "sample.yaml", "captioner: 200", "captioner: -4")
+    edit(folder / "params" / "sample.yaml", "captioner: {tutorial: 100", "captioner: {tutorial: -4")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
     assert "features.crap: unknown key, did you mean 'crop'?" in message
-    assert "captioner.units: 'lots' is wrong" in message
+    assert "captioner.runs.tutorial.units: 'lots' is wrong" in message
     assert "gan.runs.dcgan.steps: missing" in message
-    assert "sample.yaml: max_updates.captioner: -4 is wrong" in message
+    assert "sample.yaml: max_updates.captioner.tutorial: -4 is wrong" in message
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,9 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: uniform", "noise: unifrom", "'unifrom' is wrong"),
         ("    lsgan: {", "    hinge: {", "max_updates.gan.hinge: missing"),
+        ("    tutorial: {", "    course: {", "max_updates.captioner.course: missing"),
+        ("tutorial: {embedding", "tutorial: {dropout: 1.0, embedding", "runs.tutorial.dropout: 1.0 is wrong"),
+        ("tutorial: {embedding", "tutorial: {drop_out: 0.1, embedding", "did you mean 'dropout'?"),
         ("sources: ", "sources: [", "is no valid YAML"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
     ],

@@ -80,6 +80,7 @@ def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path)
     for family, runs, caps in (
         ("gan", params.gan.runs, scale.max_updates.gan),
         ("classifier", params.classifier.runs, scale.max_updates.classifier),
+        ("captioner", params.captioner.runs, scale.max_updates.captioner),
     ):
         for name in sorted(set(runs) - set(caps)):
             problems.append(f"{path}: max_updates.{family}.{name}: missing, add it (null: no cap)")
@@ -176,8 +177,8 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
 
     `section` is scale (its name), source or place (name: a data set), captions, vocabulary_size, features,
     max_bad_images, classifier or classifier_evaluation (name: a run), gan or gan_evaluation (name: a run),
-    captioner, captioner_evaluation. A stage asks for what it uses, and DVC tracks what it asks for (tests).
-    Raises ValueError for a bad file or an unknown name.
+    captioner (name: a run), captioner_evaluation. A stage asks for what it uses, and DVC tracks what it asks
+    for (tests). Raises ValueError for a bad file or an unknown name.
     """
     caps = scale.max_updates
     if section == "scale":
@@ -223,11 +224,9 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
     if section in ("gradients", "parallel_lines", "snapshot_scoring"):
         return _diagnostic(params, scale, section)
     if section == "captioner":
-        shared = {
-            field.name: getattr(params.captioner, field.name) for field in fields(schema.CaptionerRecipe)
-        }
-        seed, precision = params.captioner.seed, params.captioner.precision
-        return schema.CaptionerTraining(**shared, seed=seed, precision=precision, max_updates=caps.captioner)
+        recipe = asdict(_run(params.captioner.runs, name, section))
+        shared = {key: getattr(params.captioner, key) for key in ("seed", "precision", "log_every")}
+        return schema.CaptionerRun(**recipe, **shared, max_updates=caps.captioner[str(name)])
     if section == "captioner_evaluation":
         captioner = params.captioner
         return replace(captioner.evaluation, seed=captioner.seed, precision=captioner.precision)

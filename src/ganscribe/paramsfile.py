@@ -79,11 +79,13 @@ class Diagnostics:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CaptionerFamily(CaptionerRecipe):
+class CaptionerFamily:
     """`captioner` of params.yaml."""
 
     seed: int
     precision: Precision
+    log_every: Count
+    runs: dict[str, CaptionerRecipe]
     evaluation: CaptionerEvaluation
 
 
@@ -141,7 +143,7 @@ class MaxUpdates:
     classifier: dict[str, Count | None]
     gan: dict[str, Count | None]
     diagnostics: MaxDiagnosticUpdates
-    captioner: Count | None
+    captioner: dict[str, Count | None]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

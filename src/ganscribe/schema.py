@@ -237,7 +237,7 @@ class CaptionerEvaluation:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaptionerRecipe:
-    """The captioner's network and training."""
+    """One entry of `captioner.runs`."""
 
     embedding_dim: Count
     units: Count
@@ -246,13 +246,21 @@ class CaptionerRecipe:
     learning_rate: Rate
     batch_size: Count
     epochs: Count
-    log_every: Count
+    gate: bool = False  # on the context, by the state before
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"  # of the learning rate
+    clip_norm: Rate | None = None  # of the gradient
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    doubly_stochastic: Annotated[float, Field(ge=0)] = 0.0  # lambda of 1502.03044, equation 14
+    scheduled_sampling: Share = 0.0  # probability of own words at the end, rising from 0
+    early_stopping: Count | None = None  # epochs without a better validation CIDEr; the best epoch is kept
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CaptionerTraining(CaptionerRecipe):
-    """The captioner's training: its recipe, the family's seed and precision, the scale's cap."""
+class CaptionerRun(CaptionerRecipe):
+    """One captioner's training: its recipe, the family's settings, the scale's cap."""
 
     seed: int
     precision: Precision
+    log_every: Count
     max_updates: Count | None

@@ -28,7 +28,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for path, family, name in (
         ("models/gan/dcgan", "gan", "dcgan"),
-        ("models/captioner", "captioner", "captioner"),
+        ("models/captioner/best", "captioner", "best"),
     ):
         Path(path).mkdir(parents=True)
         key = {"family": family, "name": name, "run_key": name * 4}
@@ -36,8 +36,10 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for path, scores in (
         ("metrics/gan/dcgan.json", {"fid": 20.5, "judge": "lenet5"}),
         ("metrics/gan/gan.json", {"fid": 100}),
-        ("metrics/captioner/beam.json", {"CIDEr": 0.4, "SPICE": "not installed"}),
-        ("metrics/captioner/greedy.json", {"CIDEr": 0.3}),
+        (
+            "metrics/captioner/best.json",
+            {"beam": {"CIDEr": 0.4, "SPICE": "not installed"}, "greedy": {"CIDEr": 0.3}},
+        ),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(scores))
@@ -47,12 +49,12 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with tracking.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
         pass
 
-    assert link(script, "first", monkeypatch) == ["captioner/captioner: restored", "gan/dcgan: trained"]
+    assert link(script, "first", monkeypatch) == ["captioner/best: restored", "gan/dcgan: trained"]
     for _ in range(2):  # a second time changes nothing
-        assert link(script, "second", monkeypatch) == ["captioner/captioner: restored", "gan/dcgan: linked"]
+        assert link(script, "second", monkeypatch) == ["captioner/best: restored", "gan/dcgan: linked"]
 
     client = tracking.open_client()
-    gan, captioner = (tracking.find_run(client, name * 4) for name in ("dcgan", "captioner"))
+    gan, captioner = (tracking.find_run(client, name * 4) for name in ("dcgan", "best"))
     assert gan is not None and captioner is not None
     digest = hashlib.sha256(lock.encode()).hexdigest()
     assert gan.data.tags["pipeline"] == "first"
@@ -62,4 +64,4 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert captioner.data.tags["linked.second"] == digest
     assert captioner.data.metrics == {"beam.CIDEr": 0.4, "greedy.CIDEr": 0.3}
     assert captioner.data.tags["beam.SPICE"] == "not installed"
-    assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "captioner")] == [1, 1]
+    assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
