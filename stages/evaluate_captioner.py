@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from _common import stage
 from ganscribe import config, tracking
 from ganscribe.captioning.dataset import read_captions
 from ganscribe.captioning.decoding import Decoded
-from ganscribe.captioning.evaluation import as_seen, caption_images, draw_attention, words_of, write_decoded
+from ganscribe.captioning.evaluation import caption_images, words_of, write_decoded
+from ganscribe.captioning.figures import as_seen, draw_attention
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
@@ -30,6 +32,7 @@ from ganscribe.runtime import (
     resolve_precision,
     write_json,
 )
+from ganscribe.schema import Decoding
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 BATCH_SIZE = 64
@@ -101,17 +104,49 @@ def draw(
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]
     with progress(len(chosen), "attention figures", "figure") as bar:
         for index in sorted(chosen.tolist()):
-            image_id = image_ids[index]
-            image = as_seen(images / shards.file_names[shards.row_of[image_id]], crop=crop)
+            image_id, caption = image_ids[index], found[index]
             draw_attention(
-                folder,
-                image,
-                found[index],
-                name=f"{image_id:012d}",
-                vocabulary=saved.vocabulary,
+                folder / f"{image_id:012d}.png",
+                as_seen(images / shards.file_names[shards.row_of[image_id]], crop=crop),
+                [saved.vocabulary.words[token] for token in caption.tokens],
+                caption.traces.float().cpu().numpy(),
                 note=f"features: {shards.metadata['weights']}",
             )
             bar.update()
+
+
+def decode_all(
+    folder: Path,
+    decodings: Mapping[str, Decoding],
+    saved: SavedCaptioner,
+    shards: Shards,
+    image_ids: list[int],
+    *,
+    max_length: int,
+    precision: str,
+    device: torch.device,
+) -> dict[str, list[Decoded]]:
+    """The captions of the images by every decoding, each also as a table in `folder`."""
+    found = {}
+    for way, decoding in decodings.items():
+        found[way] = caption_images(
+            saved,
+            shards.gather_images,
+            image_ids,
+            max_length=max_length,
+            batch_size=BATCH_SIZE,
+            precision=precision,
+            device=device,
+            **asdict(decoding),
+        )
+        write_decoded(
+            folder / f"{way}.parquet",
+            found[way],
+            image_ids=image_ids,
+            file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
+            vocabulary=saved.vocabulary,
+        )
+    return found
 
 
 @stage
@@ -131,37 +166,32 @@ def main(name: str) -> None:
     image_ids = list(references)
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 
-    scores: dict[str, dict[str, Any]] = {}
-    with atomic_folder(captioned) as captions, atomic_folder(plots) as figures:
-        for way, decoding in run.decodings.items():
-            found = caption_images(
-                saved,
-                shards.gather_images,
-                image_ids,
-                max_length=run.max_length,
-                batch_size=BATCH_SIZE,
-                precision=precision,
-                device=device,
-                **asdict(decoding),
-            )
-            write_decoded(
-                captions / f"{way}.parquet",
-                found,
-                image_ids=image_ids,
-                file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
-                vocabulary=saved.vocabulary,
-            )
-            texts = [saved.vocabulary.decode(one.tokens) for one in found]
-            scores[way] = {
-                **score_captions(references, dict(zip(image_ids, texts, strict=True))),
-                **caption_statistics([text.split() for text in texts], training),
-                **facts,
-            }
-            write_json(captions / f"{way}.json", scores[way])
-            if way == next(iter(run.decodings)):
-                draw(figures, found, image_ids, saved, shards, run.figures)
+    with atomic_folder(captioned) as folder:
+        found = decode_all(
+            folder,
+            run.decodings,
+            saved,
+            shards,
+            image_ids,
+            max_length=run.max_length,
+            precision=precision,
+            device=device,
+        )
+    with atomic_folder(plots) as folder:
+        draw(folder, next(iter(found.values())), image_ids, saved, shards, run.figures)
 
-    headline = {way: {key: found[key] for key in HEADLINE} for way, found in scores.items()}
+    # Java may fail or hang from here on: what took long to make is on disk.
+    scores: dict[str, dict[str, Any]] = {}
+    for way, decoded in found.items():
+        texts = [saved.vocabulary.decode(one.tokens) for one in decoded]
+        scores[way] = {
+            **score_captions(references, dict(zip(image_ids, texts, strict=True))),
+            **caption_statistics([text.split() for text in texts], training),
+            **facts,
+        }
+        write_json(captioned / f"{way}.json", scores[way])
+
+    headline = {way: {key: each[key] for key in HEADLINE} for way, each in scores.items()}
     write_json(Path("metrics/captioner", f"{name}.json"), headline)
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with tracking.reopened_run(key, family="captioner", name=name) as tracked:

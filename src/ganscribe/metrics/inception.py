@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SIZE = 299
 CROP_FROM = 342  # torchvision's preset for these weights: shorter side to 342, then the centre
 FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
+# Cell i's centre lies at FIRST_CELL + CELL_STEP * i of the 299 (the middle of pixel 37 + 32 i), by the
+# strides and paddings: the outer cells' centres are 37.5 from the edge, not half a cell.
+FIRST_CELL, CELL_STEP = 37.5, 32.0
 NETWORK = "inception_v3 Mixed_7c"
 RANDOM_INIT = "random-init"
 PREPROCESSING = {
@@ -32,8 +35,8 @@ PREPROCESSING = {
 }
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# What Pillow raises for a file that is no whole image.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+# What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
 
 class FeatureMaps(nn.Module):
@@ -200,22 +203,46 @@ def _as_rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
-def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
-    """An image file (or its bytes) as (3, 299, 299) uint8; `crop` is none (the whole image) or center.
+def open_image(source: str | Path | bytes) -> Image:
+    """An image file (or its bytes) of any format and mode that Pillow reads, upright and RGB.
 
-    Raises ValueError for what is no whole image.
+    Of several frames, the first. Raises ValueError for what is no whole image, OSError for a file that cannot
+    be read.
     """
-    import numpy as np
     from PIL import Image as pillow
 
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        with pillow.open(io.BytesIO(content)) as image:
-            pixels = torch.from_numpy(np.array(_as_rgb(image)))
+        with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return _as_rgb(image)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
     except (*_BROKEN, pillow.DecompressionBombError) as error:
         reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
         raise ValueError(f"corrupt: {reason}") from None
-    return resize(pixels.permute(2, 0, 1), crop=crop)
+
+
+def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
+    """An image file (or its bytes) as (3, 299, 299) uint8; `crop` is none (the whole image) or center.
+
+    Raises as `open_image`.
+    """
+    return as_input(open_image(source), crop=crop)
+
+
+def as_input(image: Image, *, crop: str) -> torch.Tensor:
+    """An RGB image as the network takes it, (3, 299, 299) uint8."""
+    import numpy as np
+
+    return resize(torch.from_numpy(np.array(image)).permute(2, 0, 1), crop=crop)
+
+
+def seen_box(width: int, height: int, *, crop: str) -> tuple[float, float, float, float]:
+    """The part of an image that the network sees, (left, top, right, bottom) in the image's pixels."""
+    if crop != "center":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(width, height) * SIZE / CROP_FROM
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
 
 
 def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
