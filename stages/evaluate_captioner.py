@@ -23,7 +23,7 @@ from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
 from ganscribe.data.shards import Shards, open_shards
 from ganscribe.metrics.captions import caption_statistics, score_captions
-from ganscribe.metrics.inception import PREPROCESSING
+from ganscribe.metrics.inception_input import crop_of, open_image
 from ganscribe.runtime import (
     atomic_folder,
     choose_device,
@@ -100,14 +100,14 @@ def draw(
     """Attention figures of `count` test images, the same ones whatever the captions are."""
     source = config.load("place", "coco")
     images = coco.image_folder(source.source, source.folder, archive=source.archive)
-    crop = next(name for name, text in PREPROCESSING.items() if text == shards.metadata["preprocessing"])
+    crop = crop_of(shards.metadata["preprocessing"])
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]
     with progress(len(chosen), "attention figures", "figure") as bar:
         for index in sorted(chosen.tolist()):
             image_id, caption = image_ids[index], found[index]
             draw_attention(
                 folder / f"{image_id:012d}.png",
-                as_seen(images / shards.file_names[shards.row_of[image_id]], crop=crop),
+                as_seen(open_image(images / shards.file_names[shards.row_of[image_id]]), crop=crop),
                 [saved.vocabulary.words[token] for token in caption.tokens],
                 caption.traces.float().cpu().numpy(),
                 note=f"features: {shards.metadata['weights']}",

@@ -16,7 +16,8 @@ from ganscribe.checkpoint import Interrupted
 from ganscribe.data.coco_images import ImageFile
 from ganscribe.data.features import calibration_images, extract_features, load_images
 from ganscribe.data.shards import open_shards
-from ganscribe.metrics.inception import Inception, load_image
+from ganscribe.metrics.inception import Inception
+from ganscribe.metrics.inception_input import load_image
 from ganscribe.runtime import file_sha256
 
 

@@ -81,7 +81,7 @@ def sample(
     )
 
 
-def image_uniforms(seed: int, image_ids: Sequence[int], max_length: int) -> Tensor:
+def image_uniforms(seed: int, image_ids: Sequence[int | str], max_length: int) -> Tensor:
     """Random numbers (B, max_length) for `sample`, float64: each image's from a stream of its own."""
     rows = [
         torch.rand(max_length, dtype=torch.float64, generator=random_stream(seed, "decoding", image_id))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganscribe.metrics.inception import CELL_STEP, FIRST_CELL, SIZE, open_image, seen_box
+from ganscribe.metrics.inception_input import CELL_STEP, FIRST_CELL, SIZE, seen_box
 from ganscribe.runtime import atomic_write
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def peak(attention: np.ndarray, box: tuple[float, float, float, float]) -> tuple
     return left + x * (right - left), top + y * (bottom - top)
 
 
-def as_seen(source: str | Path | bytes, *, crop: str) -> Image:
-    """The part of an image file that the network saw, in its own proportions, upright, at most 320 pixels."""
-    image = open_image(source)
+def as_seen(image: Image, *, crop: str) -> Image:
+    """The part of an image that the network saw, in its own proportions, at most 320 pixels long."""
     left, top, right, bottom = seen_box(*image.size, crop=crop)
     scale = min(1.0, LONG_SIDE / max(right - left, bottom - top))
     size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))

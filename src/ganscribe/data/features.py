@@ -23,11 +23,11 @@ from ganscribe.data.shards import ShardWriter, shard_metadata, shard_name
 from ganscribe.metrics.inception import (
     FEATURE_SHAPE,
     NETWORK,
-    PREPROCESSING,
     Inception,
-    load_image,
+    compute_features,
     write_inception,
 )
+from ganscribe.metrics.inception_input import PREPROCESSING, load_image
 from ganscribe.runtime import atomic_folder, atomic_write, progress
 
 REJECTED_FILE = "rejected.parquet"
@@ -189,13 +189,6 @@ def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
         features=torch.cat([none, *shard.features]),
         notes={"rejected": json.dumps([asdict(image) for image in shard.rejected])},
     )
-
-
-@torch.inference_mode()
-def compute_features(inception: Inception, images: torch.Tensor) -> torch.Tensor:
-    """(N, 3, 299, 299) uint8 to (N, 64, 2048) float16 on the CPU, on the network's device."""
-    maps: torch.Tensor = inception.network(images)
-    return maps.to("cpu", torch.float16).contiguous()
 
 
 def _rejected_in(path: Path) -> list[RejectedImage]:
