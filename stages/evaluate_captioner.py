@@ -14,7 +14,7 @@ import torch
 
 from _common import stage
 from ganscribe import config, tracking
-from ganscribe.captioning.dataset import read_captions
+from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.evaluation import caption_images, words_of, write_decoded
 from ganscribe.captioning.figures import as_seen, draw_attention
@@ -22,8 +22,9 @@ from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
 from ganscribe.data.shards import Shards, open_shards
-from ganscribe.metrics.captions import caption_statistics, score_captions
+from ganscribe.metrics.captions import caption_statistics, score_images
 from ganscribe.metrics.inception_input import crop_of, open_image
+from ganscribe.metrics.intervals import score_intervals
 from ganscribe.runtime import (
     atomic_folder,
     choose_device,
@@ -35,6 +36,7 @@ from ganscribe.runtime import (
 from ganscribe.schema import Decoding
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
+CAPTIONS = Path("data/captions/captions.parquet")
 BATCH_SIZE = 64
 # The numbers of `dvc metrics show`; data/captioned/<run>/<decoding>.json has all and what they are of.
 HEADLINE = (
@@ -49,17 +51,6 @@ HEADLINE = (
     "perplexity",
     "copied",
 )
-
-
-def read_references(shards: Shards) -> dict[int, list[str]]:
-    """All captions of each test image that has features, by image id."""
-    references: dict[int, list[str]] = {}
-    for caption in sorted(coco.read_captions("data/captions/captions.parquet")):
-        if caption.split == "test" and caption.image_id in shards.row_of:
-            references.setdefault(caption.image_id, []).append(caption.caption)
-    if not references:
-        raise ValueError("there are no test images with features: raise the last share of captions.split")
-    return references
 
 
 def shared_facts(
@@ -116,7 +107,6 @@ def draw(
 
 
 def decode_all(
-    folder: Path,
     decodings: Mapping[str, Decoding],
     saved: SavedCaptioner,
     shards: Shards,
@@ -126,10 +116,9 @@ def decode_all(
     precision: str,
     device: torch.device,
 ) -> dict[str, list[Decoded]]:
-    """The captions of the images by every decoding, each also as a table in `folder`."""
-    found = {}
-    for way, decoding in decodings.items():
-        found[way] = caption_images(
+    """The captions of the images by every decoding."""
+    return {
+        way: caption_images(
             saved,
             shards.gather_images,
             image_ids,
@@ -139,14 +128,8 @@ def decode_all(
             device=device,
             **asdict(decoding),
         )
-        write_decoded(
-            folder / f"{way}.parquet",
-            found[way],
-            image_ids=image_ids,
-            file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
-            vocabulary=saved.vocabulary,
-        )
-    return found
+        for way, decoding in decodings.items()
+    }
 
 
 @stage
@@ -162,33 +145,44 @@ def main(name: str) -> None:
         raise ValueError(
             "the captioner was trained on other features than those in data/features: run `dvc repro`"
         )
-    references = read_references(shards)
+    references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
+    if not references:
+        raise ValueError("there are no test images with features: raise the last share of captions.split")
     image_ids = list(references)
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 
+    found = decode_all(
+        run.decodings,
+        saved,
+        shards,
+        image_ids,
+        max_length=run.max_length,
+        precision=precision,
+        device=device,
+    )
+    table = {
+        "image_ids": image_ids,
+        "file_names": [shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
+        "vocabulary": saved.vocabulary,
+    }
+    # Java may fail or hang: what took long to make is on disk first, without scores.
     with atomic_folder(captioned) as folder:
-        found = decode_all(
-            folder,
-            run.decodings,
-            saved,
-            shards,
-            image_ids,
-            max_length=run.max_length,
-            precision=precision,
-            device=device,
-        )
+        for way, decoded in found.items():
+            write_decoded(folder / f"{way}.parquet", decoded, **table)
     with atomic_folder(plots) as folder:
         draw(folder, next(iter(found.values())), image_ids, saved, shards, run.figures)
 
-    # Java may fail or hang from here on: what took long to make is on disk.
     scores: dict[str, dict[str, Any]] = {}
     for way, decoded in found.items():
         texts = [saved.vocabulary.decode(one.tokens) for one in decoded]
+        corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
         scores[way] = {
-            **score_captions(references, dict(zip(image_ids, texts, strict=True))),
+            **corpus,
+            "intervals": score_intervals(per_image, seed=run.seed),
             **caption_statistics([text.split() for text in texts], training),
             **facts,
         }
+        write_decoded(captioned / f"{way}.parquet", decoded, **table, per_image=per_image)
         write_json(captioned / f"{way}.json", scores[way])
 
     headline = {way: {key: each[key] for key in HEADLINE} for way, each in scores.items()}

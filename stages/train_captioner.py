@@ -9,25 +9,61 @@ import click
 
 from _common import stage
 from ganscribe import config, tracking
-from ganscribe.captioning.dataset import longest_caption, read_captions
+from ganscribe.captioning.dataset import CaptionSet, longest_caption, read_captions, read_references
 from ganscribe.captioning.inference import save_captioner
+from ganscribe.captioning.state import TrainedCaptioner
 from ganscribe.captioning.training import train_captioner
+from ganscribe.captioning.validation import greedy_cider
 from ganscribe.checkpoint import open_checkpoint
-from ganscribe.data.shards import open_shards
-from ganscribe.data.tokens import read_vocabulary
+from ganscribe.data.shards import Shards, open_shards
+from ganscribe.data.tokens import Vocabulary, read_vocabulary
 from ganscribe.provenance import run_key
 from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
 
 TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
+CAPTIONS = Path("data/captions/captions.parquet")
+
+
+def save(
+    folder: Path,
+    name: str,
+    key: str,
+    trained: TrainedCaptioner,
+    *,
+    vocabulary: Vocabulary,
+    shards: Shards,
+    splits: dict[str, CaptionSet],
+    longest: int,
+) -> None:
+    facts = {
+        "precision": trained.precision,
+        "updates": trained.step,
+        "kept_step": trained.kept_step,
+        "train_captions": len(splits["train"]),
+        "train_images": len(set(splits["train"].image_ids)),
+        "val_captions": len(splits["val"]),
+        "vocabulary_size": len(vocabulary),
+        "longest_caption": longest,
+    }
+    with atomic_folder(folder) as temporary:
+        save_captioner(
+            temporary / "model.pt",
+            options=trained.options,
+            vocabulary=vocabulary,
+            features=shards.metadata,
+            state_dict=trained.model.state_dict(),
+        )
+        write_json(temporary / "training.json", facts)
+        write_json(temporary / "run_key.json", {"family": "captioner", "name": name, "run_key": key})
 
 
 @stage
 @click.argument("name")
 def main(name: str) -> None:
     """Train the captioner NAME of params.yaml."""
-    run = config.load("captioner", name)
-    models, curve = Path("models/captioner", name), Path("curves/captioner", f"{name}.csv")
-    key = run_key(Path(__file__), asdict(run), [TOKENS, FEATURES])
+    run, device = config.load("captioner", name), choose_device()
+    folder, curve = Path("models/captioner", name), Path("curves/captioner", f"{name}.csv")
+    key = run_key(Path(__file__), asdict(run), [TOKENS, FEATURES, CAPTIONS])
     table = TOKENS / "tokens.parquet"
     vocabulary, shards = read_vocabulary(TOKENS / "vocabulary.json"), open_shards(FEATURES)
     # Captions of rejected images are dropped by their image's id.
@@ -35,7 +71,17 @@ def main(name: str) -> None:
         split: read_captions(table, split=split, only_kept=True, image_ids=shards.row_of)
         for split in ("train", "val")
     }
-    longest = longest_caption(table)
+    longest, val_cider = longest_caption(table), None
+    references = read_references(CAPTIONS, split="val", image_ids=shards.row_of)
+    if run.early_stopping is not None and references:
+        val_cider = greedy_cider(
+            references,
+            shards.gather_images,
+            vocabulary=vocabulary,
+            max_length=longest,
+            batch_size=run.batch_size,
+            device=device,
+        )
     with (
         open_checkpoint(key) as checkpoint,
         tracking.training_run(
@@ -53,34 +99,25 @@ def main(name: str) -> None:
             vocabulary_size=len(vocabulary),
             feature_dim=shards.shape[-1],
             longest=longest,
-            device=choose_device(),
+            device=device,
+            val_cider=val_cider,
             checkpoint=checkpoint,
             log=tracked.log,
             **asdict(run),
         )
-        facts = {
-            "precision": trained.precision,
-            "updates": trained.step,
-            "train_captions": len(splits["train"]),
-            "train_images": len(set(splits["train"].image_ids)),
-            "val_captions": len(splits["val"]),
-            "vocabulary_size": len(vocabulary),
-            "longest_caption": longest,
-        }
-        with atomic_folder(models) as temporary:
-            save_captioner(
-                temporary / "model.pt",
-                options=trained.options,
-                vocabulary=vocabulary,
-                features=shards.metadata,
-                state_dict=trained.model.state_dict(),
-            )
-            write_json(temporary / "training.json", facts)
-            identity = {"family": "captioner", "name": name, "run_key": key}
-            write_json(temporary / "run_key.json", identity)
+        save(
+            folder,
+            name,
+            key,
+            trained,
+            vocabulary=vocabulary,
+            shards=shards,
+            splits=splits,
+            longest=longest,
+        )
         write_csv(curve, trained.epochs())
         tracked.log_files(curve, folder="curves")
-        tracked.log_model("captioner", models / "model.pt", inception=FEATURES / "inception.pt")
+        tracked.log_model("captioner", folder / "model.pt", inception=FEATURES / "inception.pt")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,15 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from ganscribe import report
+
+
+SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
 
 
 class Page(HTMLParser):
@@ -44,8 +49,8 @@ def root(tmp_path: Path) -> Path:
         "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
         "plots/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
         "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
-        "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed"},
-        "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed"},
+        "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed", "intervals": SURE},
+        "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed", "intervals": SURE},
     }
     for name, record in scores.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,7 @@ def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     assert ("114", False) in page.cells
     assert ("10", True) in page.cells
     assert ("0.6", True) in page.cells
+    assert page.cells.count(("0.250 to 0.750", False)) == 2
     assert text.count("SPICE: <code>not installed</code>") == 1
     assert text.count("<svg") == 5
 
@@ -83,6 +89,24 @@ def test_scores_by_different_judges_share_no_table(root: Path) -> None:
     assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
     assert (digits["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
     assert all(not best for row in horses["table"]["rows"] for _, best in row["cells"])
+
+
+def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
+    counts = np.tile([4, 4, 4, 3, 2, 1, 3, 2, 1, 0], (3, 1)).tolist()
+    for run, ciders in (("best", [0.5, 0.7, 0.6]), ("tutorial", [0.3, 0.5, 0.4])):
+        table = pd.DataFrame({"image_id": [1, 2, 3], "METEOR": [0.1] * 3, "ROUGE-L": [0.2] * 3})
+        path = root / "data" / "captioned" / run / "greedy.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.assign(CIDEr=ciders, BLEU=counts).to_parquet(path)
+    found = report.difference_table(root, ["best", "tutorial"])
+    (row,) = found["rows"]
+    cells = dict(zip(found["columns"], row["cells"], strict=True))
+    assert row["name"] == "best less tutorial, greedy"
+    assert cells["CIDEr"] == ("+0.200 (+0.200 to +0.200)", True)
+    assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
+    table.assign(image_id=[1, 2, 9], CIDEr=ciders, BLEU=counts).to_parquet(path)
+    with pytest.raises(ValueError, match="not of the same images"):
+        report.difference_table(root, ["best", "tutorial"])
 
 
 def test_experiments_stand_with_their_captions(root: Path) -> None:

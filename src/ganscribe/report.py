@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+
+from ganscribe.captioning.comparison import compare
 
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg": "image/jpeg"}
 # Columns where more is better, for the highlighted best of a table; in the others less is.
@@ -114,6 +117,45 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
     return {"name": run, "pictures": pictures, "chart": chart}
 
 
+def interval_table(files: dict[str, Path]) -> dict[str, Any]:
+    """The 95% intervals in JSON files of caption scores, a row a file by its name."""
+    found = {name: json.loads(path.read_text())["intervals"] for name, path in files.items()}
+    columns = list(next(iter(found.values()), {}))
+    rows = [
+        {
+            "name": name,
+            "cells": [(f"{row[key]['low']:.3f} to {row[key]['high']:.3f}", False) for key in columns],
+        }
+        for name, row in found.items()
+    ]
+    return {"columns": columns, "rows": rows, "notes": {}}
+
+
+def difference_table(root: Path, runs: Sequence[str]) -> dict[str, Any]:
+    """Every pair of captioners, decoding by decoding: the difference and its paired 95% interval."""
+    found = {}
+    for one, other in itertools.combinations(runs, 2):
+        for path in sorted((root / "data" / "captioned" / one).glob("*.parquet")):
+            second = root / "data" / "captioned" / other / path.name
+            if second.exists():
+                found[f"{one} less {other}, {path.stem}"] = compare(path, second, seed=0)
+    columns = list(next(iter(found.values()), {}))
+    rows = [
+        {
+            "name": name,
+            "cells": [
+                (
+                    f"{row[key]['difference']:+.3f} ({row[key]['low']:+.3f} to {row[key]['high']:+.3f})",
+                    row[key]["low"] > 0 or row[key]["high"] < 0,
+                )
+                for key in columns
+            ],
+        }
+        for name, row in found.items()
+    ]
+    return {"columns": columns, "rows": rows, "notes": {}}
+
+
 def captioner_entry(root: Path, run: str) -> dict[str, Any]:
     """What the page shows of one captioner: its curves and its attention maps."""
     columns = ("train_loss", "val_loss", "tutorial_loss")
@@ -154,7 +196,10 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         {path.parent.name: path for path in sorted(root.glob(f"plots/{folder}/*/scores.json"))}
         for folder in ("gan_scores", "classifiers")
     )
-    captioned = sorted(root.glob("data/captioned/*/*.json"))
+    captioned = {
+        f"{path.parent.name}, {path.stem}": path for path in sorted(root.glob("data/captioned/*/*.json"))
+    }
+    runs = sorted({path.parent.name for path in captioned.values()})
     return environment.get_template("report.html").render(
         params=params,
         gan_tables=gan_tables(gans),
@@ -173,6 +218,8 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             }
             for name in classifiers
         ],
-        caption_table=score_table({f"{path.parent.name}, {path.stem}": path for path in captioned}),
-        captioners=[captioner_entry(root, run) for run in sorted({path.parent.name for path in captioned})],
+        caption_table=score_table(captioned),
+        caption_intervals=interval_table(captioned),
+        caption_differences=difference_table(root, runs),
+        captioners=[captioner_entry(root, run) for run in runs],
     )

@@ -245,6 +245,14 @@ class CaptionerRecipe:
     learning_rate: Rate
     batch_size: Count
     epochs: Count
+    gate: bool = False  # on the context, by the state before
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"  # of the learning rate
+    clip_norm: Rate | None = None  # of the gradient
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    doubly_stochastic: Annotated[float, Field(ge=0)] = 0.0  # lambda of 1502.03044, equation 14
+    scheduled_sampling: Share = 0.0  # probability of own words at the end, rising from 0
+    early_stopping: Count | None = None  # epochs without a better validation CIDEr; the best epoch is kept
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -112,9 +113,15 @@ def test_captions_become_a_table_that_pandas_reads(tmp_path: Path) -> None:
     )
     path = tmp_path / "greedy.parquet"
     write_decoded(
-        path, found, image_ids=[4, 0, 2], file_names=["e.jpg", "a.jpg", "c.jpg"], vocabulary=VOCABULARY
+        path,
+        found,
+        image_ids=[4, 0, 2],
+        file_names=["e.jpg", "a.jpg", "c.jpg"],
+        vocabulary=VOCABULARY,
+        per_image={"CIDEr": np.array([0.5, 1.5, 0.0]), "BLEU": np.arange(30.0).reshape(3, 10)},
     )
     table = pd.read_parquet(path)
+    assert table["CIDEr"].tolist() == [0.5, 1.5, 0.0] and list(table["BLEU"][1]) == list(range(10, 20))
     assert table["image_id"].tolist() == [4, 0, 2]
     for row, one in zip(table.itertuples(), found, strict=True):
         assert row.caption == VOCABULARY.decode(one.tokens) and len(row.attention) == len(one.tokens)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,7 @@ def test_history_has_the_losses_of_the_formulas() -> None:
     # With weights that stand still, every loss follows from the model and the whole set.
     captions, model = tiny_captions(), trained.model
     order = (captions.tokens != 0).sum(1).argsort(descending=True)
-    scores, following = model(
+    scores, following, _ = model(
         tiny_features([captions.image_ids[row] for row in order.tolist()]), captions.tokens[order]
     )
     words = F.cross_entropy(scores, following, reduction="none")
@@ -135,6 +135,90 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_unbroken_one_does(
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
 
 
+ALL_OPTIONS = {
+    "gate": True,
+    "dropout": 0.3,
+    "schedule": "cosine",
+    "clip_norm": 0.5,
+    "label_smoothing": 0.1,
+    "doubly_stochastic": 0.5,
+    "scheduled_sampling": 0.5,
+    "epochs": 6,
+    "early_stopping": 2,
+}
+
+
+def scripted(scores: Sequence[float], seen: list[float]) -> Callable[[Captioner, str], float]:
+    """A score of validation that comes from a list by the number of the call, whatever the process."""
+
+    def score(model: Captioner, precision: str) -> float:
+        assert model.training
+        seen.append(scores[len(seen)])
+        return seen[-1]
+
+    return score
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stop", [3, 14, 23])  # within an epoch; after the best; at the last step of all
+def test_a_resumed_training_ends_bit_for_bit_with_every_option_on(
+    tmp_path: Path, precision: str, stop: int
+) -> None:
+    scores, seen = [0.1, 0.4, 0.3, 0.2, 0.9], []
+    whole = train(precision=precision, val_cider=scripted(scores, []), **ALL_OPTIONS)
+    assert whole.step == 20 and whole.kept_step == 10  # five steps an epoch, stopped after the fourth
+    if stop < whole.step:
+        with pytest.raises(Interrupted):
+            train(
+                precision=precision,
+                val_cider=scripted(scores, seen),
+                checkpoint=EveryStep(tmp_path, stop),
+                **ALL_OPTIONS,
+            )
+    else:  # all is saved, the process dies before it is done
+        train(
+            precision=precision,
+            val_cider=scripted(scores, seen),
+            checkpoint=EveryStep(tmp_path, stop),
+            **ALL_OPTIONS,
+        )
+    resumed = train(
+        precision=precision,
+        val_cider=scripted(scores, seen),
+        checkpoint=EveryStep(tmp_path, 0),
+        **ALL_OPTIONS,
+    )
+    assert seen == scores[:4] and resumed.history == whole.history and resumed.kept_step == 10
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+
+
+def test_early_stopping_keeps_the_best_epochs_weights() -> None:
+    seen: list[float] = []
+    stopped = train(epochs=9, early_stopping=3, val_cider=scripted([0.2, 0.5, 0.5, 0.1, 0.3, 9], seen))
+    assert len(seen) == 5 and stopped.step == 25 and stopped.kept_step == 10  # the first of two equals
+    assert [row["val_cider"] for row in stopped.epochs()] == seen
+    short = train(epochs=2)
+    for name, weights in short.model.state_dict().items():
+        assert torch.equal(weights, stopped.model.state_dict()[name]), name
+    never = train(epochs=2, early_stopping=3, val_cider=scripted([0.2, 0.5], []))
+    assert never.kept_step == never.step == 10
+    with pytest.raises(ValueError, match=r"second share of captions\.split"):
+        train(early_stopping=3)
+
+
+def test_every_option_changes_the_training_and_reports_plain_cross_entropy() -> None:
+    plain = train(epochs=1)
+    for name, value in ALL_OPTIONS.items():
+        if name not in ("epochs", "early_stopping"):
+            assert train(epochs=1, **{name: value}).history != plain.history, name
+    smoothed = train(epochs=1, learning_rate=1e-12, label_smoothing=0.5, doubly_stochastic=9.0)
+    still = train(epochs=1, learning_rate=1e-12)
+    assert [row["train_loss"] for row in smoothed.history] == pytest.approx(
+        [row["train_loss"] for row in still.history]
+    )
+
+
 def test_the_cap_ends_within_an_epoch_and_the_order_of_epochs_differs() -> None:
     trained = train(max_updates=7)
     assert trained.step == 7 and trained.epochs()[-1]["epoch"] == pytest.approx(1.4)
@@ -186,7 +270,8 @@ def test_the_summed_cross_entropy_is_torchs(dtype: torch.dtype) -> None:
     scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
     words = torch.randint(0, 70, (300,), generator=generator)
     expected = F.cross_entropy(scores.float(), words, reduction="sum")
-    found = _SummedCrossEntropy.apply(scores, words)
+    found, plain = _SummedCrossEntropy.apply(scores, words)
+    assert torch.equal(found, plain) and not plain.requires_grad
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)]
     assert gradients[0].dtype == dtype

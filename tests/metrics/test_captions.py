@@ -10,6 +10,7 @@ import pytest
 
 from ganscribe.metrics import captions
 from ganscribe.metrics.captions import caption_statistics, score_captions, tokenise
+from ganscribe.metrics.intervals import corpus_bleu
 
 REFERENCES = {
     11: ["A man riding a wave on top of a surfboard.", "A surfer rides a big wave!", "Man on a surf-board."],
@@ -59,6 +60,18 @@ def test_scores_equal_a_direct_run_of_pycocoevalcap(
         expected["CIDEr"] = Cider().compute_score(gts, res)[0]
     assert {name: scores[name] for name in expected} == expected
     assert all(0 < value < 10 for value in expected.values())
+
+
+def test_what_each_image_adds_makes_up_the_corpus_scores(scores: dict[str, float | str]) -> None:
+    again, each = captions.score_images(REFERENCES, CANDIDATES)
+    assert again == scores
+    assert each["CIDEr"].mean() == scores["CIDEr"] and each["ROUGE-L"].mean() == scores["ROUGE-L"]
+    bleu = corpus_bleu(each["BLEU"].sum(0))
+    assert bleu == pytest.approx([scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)], rel=1e-12)
+    # METEOR's corpus score is made of summed statistics, not of the images' scores.
+    assert each["METEOR"].mean() == pytest.approx(scores["METEOR"], rel=0.2)
+    alone = captions.score_images({5: REFERENCES[5]}, {5: CANDIDATES[5]})[0]["METEOR"]
+    assert each["METEOR"][list(REFERENCES).index(5)] == pytest.approx(alone, rel=1e-6)
 
 
 def test_spice_is_said_to_be_missing_and_nothing_is_downloaded(scores: dict[str, float | str]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganscribe.data import coco
+
 # Features of images by id: (B,) -> (B, 64, 2048), any floating type (`Shards.gather_images`).
 FeatureReader = Callable[[Sequence[int]], Tensor]
 
@@ -60,6 +62,15 @@ def read_captions(
             f"{path}: a caption lacks <start> or <end>, or holds <pad>: run `dvc repro -f tokenize_captions`"
         )
     return CaptionSet([image_id for image_id, _ in rows], pad([tokens for _, tokens in rows]))
+
+
+def read_references(path: str | Path, *, split: str, image_ids: Collection[int]) -> dict[int, list[str]]:
+    """All captions of each image of `split` that is in `image_ids`, from captions.parquet."""
+    references: dict[int, list[str]] = {}
+    for caption in sorted(coco.read_captions(path)):
+        if caption.split == split and caption.image_id in image_ids:
+            references.setdefault(caption.image_id, []).append(caption.caption)
+    return references
 
 
 def longest_caption(path: str | Path) -> int:

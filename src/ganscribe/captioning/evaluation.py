@@ -11,6 +11,7 @@ from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.inference import SavedCaptioner, decode
 from ganscribe.data.tokens import Vocabulary
+from ganscribe.metrics.intervals import PerImage
 from ganscribe.runtime import atomic_write, progress
 
 
@@ -65,8 +66,12 @@ def write_decoded(
     image_ids: Sequence[int],
     file_names: Sequence[str],
     vocabulary: Vocabulary,
+    per_image: PerImage | None = None,
 ) -> None:
-    """One row an image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64)."""
+    """One row an image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64).
+
+    And, once scored, what it adds to the scores, as `score_images` has it: METEOR, ROUGE-L, CIDEr, BLEU (its counts).
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -81,6 +86,6 @@ def write_decoded(
         "log_prob": pa.array([one.log_prob for one in found], pa.float64()),
         "is_finished": pa.array([one.is_finished for one in found], pa.bool_()),
         "attention": pa.ListArray.from_arrays(pa.array(ends.numpy(), pa.int32()), maps),
-    }
+    } | {name: pa.array(values.tolist()) for name, values in (per_image or {}).items()}
     with atomic_write(path) as handle:
         pq.write_table(pa.table(columns), handle)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
-from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.model import Captioner, evaluating
+from ganscribe.captioning.scheduled import mix_in_own_words
 from ganscribe.runtime import autocast
 
 _ROWS_A_BLOCK = 128
@@ -40,34 +42,79 @@ def staged(features: FeatureReader, *, precision: str, device: torch.device) -> 
 class _SummedCrossEntropy(torch.autograd.Function):
     """Cross-entropy summed over the rows of scores (M, V), with its gradient, a block of rows at a time.
 
-    The float32 copies that `F.cross_entropy` makes of all scores would take longer than the arithmetic.
+    The target is 1 - `smoothing` on the word and the rest spread evenly over all V (1512.00567, section 7).
+    Returns that sum, and the one without smoothing, which has no gradient. The float32 copies that
+    `F.cross_entropy` makes of all scores would take longer than the arithmetic.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, following: Tensor) -> Tensor:
+    def forward(ctx: Any, scores: Tensor, following: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(scores) if ctx.needs_input_grad[0] else scores[:0]
-        total = torch.zeros((), device=scores.device)
+        total, even = torch.zeros((), device=scores.device), torch.zeros((), device=scores.device)
         for start in range(0, len(scores), _ROWS_A_BLOCK):
             words = following[start : start + _ROWS_A_BLOCK, None]
             log_probs = scores[start : start + _ROWS_A_BLOCK].float().log_softmax(1)
             total -= log_probs.gather(1, words).sum()
-            if ctx.needs_input_grad[0]:  # softmax minus one-hot
-                minus_one = torch.full_like(words, -1, dtype=log_probs.dtype)
-                gradient[start : start + _ROWS_A_BLOCK] = log_probs.exp_().scatter_add_(1, words, minus_one)
+            if smoothing:
+                even -= log_probs.mean(1).sum()
+            if ctx.needs_input_grad[0]:  # softmax minus target
+                on_word = torch.full_like(words, smoothing - 1, dtype=log_probs.dtype)
+                slope = log_probs.exp_().scatter_add_(1, words, on_word)
+                if smoothing:
+                    slope -= smoothing / scores.shape[1]
+                gradient[start : start + _ROWS_A_BLOCK] = slope
         ctx.save_for_backward(gradient)
-        return total
+        ctx.mark_non_differentiable(total)
+        return (1 - smoothing) * total + smoothing * even, total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0].to(gradient.dtype), None
+        return gradient * gradients[0].to(gradient.dtype), None, None
 
 
-def token_loss(model: Captioner, features: Tensor, tokens: Tensor, *, precision: str) -> tuple[Tensor, int]:
-    """Cross-entropy summed over the words of a batch, `<end>` counted, and their number."""
+class BatchLoss(NamedTuple):
+    """Sums over the words of a batch, `<end>` counted, and their number."""
+
+    objective: Tensor  # what is minimised
+    cross_entropy: Tensor  # without smoothing and regularisation; has no gradient
+    words: int
+
+
+def doubly_stochastic_penalty(attention: Tensor, tokens: Tensor) -> Tensor:
+    """sum_i (1 - sum_t alpha_ti)^2, summed over the captions (1502.03044, equation 14).
+
+    attention (M, P): the maps of the captions' real steps, as `Captioner` gives them for tokens (B, T).
+    """
+    lengths = (tokens != 0).sum(1) - 1
+    rows_at = (lengths > torch.arange(tokens.shape[1] - 1, device=tokens.device)[:, None]).sum(1).tolist()
+    seen = attention.new_zeros(len(tokens), attention.shape[1])
+    for maps in attention.split([rows for rows in rows_at if rows]):
+        seen = seen + F.pad(maps, (0, 0, 0, len(tokens) - len(maps)))
+    return (1 - seen).square().sum()
+
+
+def token_loss(
+    model: Captioner,
+    features: Tensor,
+    tokens: Tensor,
+    *,
+    precision: str,
+    label_smoothing: float = 0.0,
+    doubly_stochastic: float = 0.0,
+    own_words: float = 0.0,
+) -> BatchLoss:
+    """Cross-entropy of a batch, smoothed, plus `doubly_stochastic` times the penalty of equation 14.
+
+    `own_words`: the probability that the model goes on from its own last word, not from the caption's.
+    """
     with autocast(precision, features.device):
-        scores, following = model(features, tokens)
-    return _SummedCrossEntropy.apply(scores, following), len(following)
+        fed = mix_in_own_words(model, features, tokens, probability=own_words) if own_words else None
+        scores, following, attention = model(features, tokens, fed=fed, with_attention=doubly_stochastic > 0)
+    objective, cross_entropy = _SummedCrossEntropy.apply(scores, following, label_smoothing)
+    if doubly_stochastic:
+        objective = objective + doubly_stochastic * doubly_stochastic_penalty(attention, tokens)
+    return BatchLoss(objective, cross_entropy, len(following))
 
 
 @torch.no_grad()
@@ -80,13 +127,14 @@ def mean_loss(
     precision: str,
     device: torch.device,
 ) -> float:
-    """Cross-entropy a word over all `captions`, in nats."""
+    """Cross-entropy a word over all `captions`, in nats, by the model in evaluation mode."""
     if len(captions) == 0:
         raise ValueError("there are no captions to compute a loss of: is the split empty?")
     read = staged(features, precision=precision, device=device)
     total, words = torch.zeros((), dtype=torch.float64, device=device), 0
-    for rows in torch.arange(len(captions)).split(batch_size):
-        image_ids, tokens = captions.batch(rows)
-        loss, count = token_loss(model, read(image_ids), tokens, precision=precision)
-        total, words = total + loss, words + count
+    with evaluating(model):
+        for rows in torch.arange(len(captions)).split(batch_size):
+            image_ids, tokens = captions.batch(rows)
+            loss = token_loss(model, read(image_ids), tokens, precision=precision)
+            total, words = total + loss.cross_entropy, words + loss.words
     return float(total) / words

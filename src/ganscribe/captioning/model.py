@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -26,6 +28,10 @@ class Captioner(nn.Module):
     word scores = linear(linear(h')). The GRU is torch's: Keras's default (`reset_after=True`) has the same
     gates and the same two bias vectors. (The published tutorial calls its GRU without the state of the step
     before, so that h reaches a word through attention alone; here it is handed on, as in the paper.)
+
+    `gate`: the context is multiplied by beta = sigmoid(w h + b), h the state before (section 4.2.1).
+    `dropout`: of the connections that are not recurrent (Zaremba et al. 1409.2329), while training: the
+    encoded features, the embedded words, what the two last layers take in.
     """
 
     def __init__(
@@ -35,10 +41,13 @@ class Captioner(nn.Module):
         units: int = 512,
         feature_dim: int = 2048,
         encoder_dim: int = 256,
+        gate: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.units = units
         self.encoder_dim = encoder_dim
+        self.dropout = dropout
         self.encoder = nn.Linear(feature_dim, encoder_dim)
         self.attention_key = nn.Linear(encoder_dim, units)  # W1
         self.attention_query = nn.Linear(units, units)  # W2
@@ -47,13 +56,21 @@ class Captioner(nn.Module):
         self.gru = nn.GRUCell(encoder_dim + embedding_dim, units)
         self.hidden = nn.Linear(units, units)
         self.output = nn.Linear(units, vocabulary_size)
+        self.context_gate = nn.Linear(units, 1) if gate else None
         _initialise_as_keras(self)
+
+    def _drop(self, values: Tensor) -> Tensor:
+        return F.dropout(values, self.dropout, self.training) if self.dropout else values
+
+    def _words(self, hidden: Tensor) -> Tensor:
+        """Scores (N, V) of the next word by the state (N, units) that has seen the one before."""
+        return self.output(self._drop(self.hidden(self._drop(hidden))))
 
     def encode(self, features: Tensor) -> Memory:
         """(B, 64, 2048) of any floating type (the shards hold float16) -> what every step attends to."""
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.encoder.weight.dtype)
-        values = F.relu(self.encoder(features))
+        values = self._drop(F.relu(self.encoder(features)))
         return Memory(values, self.attention_key(values))
 
     def step(self, words: Tensor, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,15 +83,26 @@ class Captioner(nn.Module):
         scores = self.attention_score(torch.tanh(memory.keys[:, None] + query)).squeeze(-1)  # (B, N/B, 64)
         attention = scores.float().softmax(-1)
         context = (attention.to(memory.values.dtype) @ memory.values).view(words.shape[0], -1)
-        hidden = self.gru(torch.cat([context.to(hidden.dtype), self.embedding(words)], 1), hidden)
-        return self.output(self.hidden(hidden)), hidden, attention.view(words.shape[0], -1)
+        if self.context_gate is not None:
+            context = torch.sigmoid(self.context_gate(hidden)) * context
+        word = self._drop(self.embedding(words))
+        hidden = self.gru(torch.cat([context.to(hidden.dtype), word], 1), hidden)
+        return self._words(hidden), hidden, attention.view(words.shape[0], -1)
 
-    def forward(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        features: Tensor,
+        tokens: Tensor,
+        *,
+        fed: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Teacher forcing: features (B, 64, 2048), tokens (B, T) of `<start> ... <end>` then zeros.
 
-        The captions come longest first. Returns the scores (M, V) of the M words that follow another, and
-        those words (M,): all captions' first, then all second ones ... The same function as `step` word for
-        word, with the work that no step depends on taken out of the loop, and nothing computed for pads.
+        The captions come longest first. Returns the scores (M, V) of the M words that follow another, those
+        words (M,) and, where asked for, the attention (M, 64): all captions' first, then all second ones ...
+        The same function as `step` word for word, with the work that no step depends on taken out of the
+        loop, and nothing computed for pads. `fed` (B, T): words to go on from in the place of `tokens`.
         """
         # Tokens left on the CPU save a wait for the device here.
         lengths = (tokens != 0).sum(1) - 1  # steps a caption needs
@@ -82,25 +110,38 @@ class Captioner(nn.Module):
             raise ValueError("the captions of a batch must be sorted by falling length")
         is_step = lengths > torch.arange(tokens.shape[1] - 1, device=tokens.device)[:, None]  # (T-1, B)
         rows_at = [rows for rows in is_step.sum(1).tolist() if rows]
-        words = tokens.T[:-1][is_step].to(features.device)
+        words = (tokens if fed is None else fed).T[:-1][is_step].to(features.device)
         following = tokens.T[1:][is_step].to(features.device)
         memory = self.encode(features)
         # The GRU's input is [context; word]: the words' part for all steps at once.
         from_context, from_word = self.gru.weight_ih.split(
             [self.encoder_dim, self.embedding.embedding_dim], 1
         )
-        inputs = F.linear(self.embedding(words), from_word, self.gru.bias_ih)
-        hidden = AttentionGRU.apply(
+        inputs = F.linear(self._drop(self.embedding(words)), from_word, self.gru.bias_ih)
+        beta = [] if self.context_gate is None else [self.context_gate]
+        hidden, attention = AttentionGRU.apply(
             inputs,
             2 * memory.keys,
             memory.values,
-            torch.cat([2 * self.attention_query.weight, self.gru.weight_hh]),
-            torch.cat([2 * self.attention_query.bias, self.gru.bias_hh]),
+            torch.cat([2 * self.attention_query.weight, self.gru.weight_hh, *(one.weight for one in beta)]),
+            torch.cat([2 * self.attention_query.bias, self.gru.bias_hh, *(one.bias for one in beta)]),
             2 * self.attention_score.weight[0],
             from_context,
             rows_at,
+            with_attention,
         )
-        return self.output(self.hidden(hidden)), following
+        return self._words(hidden), following, attention
+
+
+@contextlib.contextmanager
+def evaluating(model: Captioner) -> Iterator[None]:
+    """The model in evaluation mode, afterwards in the mode that it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def _initialise_as_keras(model: Captioner) -> None:

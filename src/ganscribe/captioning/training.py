@@ -4,67 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
-from ganscribe.captioning.loss import mean_loss, staged, token_loss
+from ganscribe.captioning.loss import BatchLoss, mean_loss, staged, token_loss
 from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.state import TrainedCaptioner, start_training
 from ganscribe.checkpoint import Checkpoint
-from ganscribe.runtime import progress, random_stream, resolve_precision, seed_everything
-
-
-@dataclass
-class TrainedCaptioner:
-    """A captioner in training, with everything that a resumed training needs.
-
-    A row of `history` has step, epoch, and since the row before: train_loss (a word) and tutorial_loss. Rows
-    at an epoch's end also have epoch_train_loss, epoch_tutorial_loss and, where there is a validation set,
-    val_loss. `sums` (2, 4) run over the batches since the last row and since the epoch's start: loss, words,
-    tutorial loss, batches.
-    """
-
-    options: dict[str, int]  # the arguments of `Captioner`
-    model: Captioner
-    optimiser: torch.optim.Adam
-    precision: str
-    sums: Tensor
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For `Checkpoint.save`."""
-        return {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "sums": self.sums,
-            "step": self.step,
-            "history": self.history,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.sums.copy_(state["sums"])
-        self.step, self.history = state["step"], state["history"]
-
-    def epochs(self) -> list[dict[str, float]]:
-        """One row an epoch, for a table: step, epoch, train_loss, tutorial_loss, val_loss."""
-        return [
-            {
-                "step": row["step"],
-                "epoch": row["epoch"],
-                "train_loss": row["epoch_train_loss"],
-                "tutorial_loss": row["epoch_tutorial_loss"],
-            }
-            | ({"val_loss": row["val_loss"]} if "val_loss" in row else {})
-            for row in self.history
-            if "epoch_train_loss" in row
-        ]
+from ganscribe.runtime import progress, random_stream, stream_seed
+from ganscribe.schedules import find_schedule
 
 
 def batches(
@@ -83,34 +33,29 @@ def batches(
         epoch, start = epoch + 1, 0
 
 
-def _start(
-    options: dict[str, int], *, learning_rate: float, seed: int, precision: str, device: torch.device
-) -> TrainedCaptioner:
-    seed_everything(seed)
-    model = Captioner(**options).to(device)
-    # An epsilon of 1e-8 on a loss a word is Keras's 1e-7 on the tutorial's loss, about 11 times that.
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    sums = torch.zeros(2, 4, dtype=torch.float64, device=device)
-    return TrainedCaptioner(options, model, optimiser, resolve_precision(precision, device), sums)
+def _update(
+    trained: TrainedCaptioner, loss: BatchLoss, *, learning_rate: float, clip_norm: float | None
+) -> None:
+    """One step of the optimiser on the objective a word."""
+    for group in trained.optimiser.param_groups:
+        group["lr"] = learning_rate
+    trained.optimiser.zero_grad()
+    (loss.objective / loss.words).backward()
+    if clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(trained.model.parameters(), clip_norm)
+    trained.optimiser.step()
 
 
-def _record(trained: TrainedCaptioner, *, epoch: float, ends_epoch: bool) -> dict[str, float]:
-    """The row of this step: the one place where the host waits for the device."""
-    (loss, words, tutorial, count), since_start = trained.sums.tolist()
-    trained.sums[0].zero_()
-    if not math.isfinite(loss):
-        raise ValueError(f"the loss is not finite at step {trained.step} ({loss}): lower learning_rate")
-    row = {
-        "step": trained.step,
-        "epoch": epoch,
-        "train_loss": loss / words,
-        "tutorial_loss": tutorial / count,
-    }
-    if ends_epoch:
-        loss, words, tutorial, count = since_start
-        trained.sums[1].zero_()
-        row |= {"epoch_train_loss": loss / words, "epoch_tutorial_loss": tutorial / count}
-    return row
+def _check(train: CaptionSet, optimiser: str, early_stopping: int | None, val_cider: object) -> None:
+    if len(train) == 0:
+        raise ValueError("there are no training captions: raise the first share of captions.split")
+    if optimiser != "adam":
+        raise ValueError(f"optimiser {optimiser!r} is unknown: use adam")
+    if early_stopping is not None and val_cider is None:
+        raise ValueError(
+            "early_stopping goes by the captions of validation images, and there are none: raise the second"
+            " share of captions.split, or remove early_stopping"
+        )
 
 
 def train_captioner(
@@ -132,6 +77,15 @@ def train_captioner(
     seed: int,
     precision: str,
     device: torch.device,
+    gate: bool = False,
+    dropout: float = 0.0,
+    schedule: str = "constant",
+    clip_norm: float | None = None,
+    label_smoothing: float = 0.0,
+    doubly_stochastic: float = 0.0,
+    scheduled_sampling: float = 0.0,
+    early_stopping: int | None = None,
+    val_cider: Callable[[Captioner, str], float] | None = None,
     max_updates: int | None = None,
     checkpoint: Checkpoint | None = None,
     log: Callable[[int, dict[str, float]], None] | None = None,
@@ -142,19 +96,27 @@ def train_captioner(
     in the denominator, over `longest`, the tokens of the longest caption of the whole data set. `max_updates`
     caps the updates. `log(step, row)` is called for every row of the history, the restored ones of a resumed
     training first; that training ends bit for bit where an unbroken one does. ValueError: no captions.
+
+    All losses in rows are plain cross-entropy. The options: `gate`, `dropout` (see `Captioner`); `schedule`
+    of the learning rate; `clip_norm`, the gradient's largest norm; `label_smoothing` and `doubly_stochastic`,
+    lambda of 1502.03044, equation 14 (see `token_loss`); `scheduled_sampling`, the probability of own words
+    at the end, which it reaches from 0 in a straight line (1506.03099, section 2.4); `early_stopping`, the
+    epochs to go on without a better `val_cider(model, precision)`: the best epoch's weights are the result.
     """
-    if len(train) == 0:
-        raise ValueError("there are no training captions: raise the first share of captions.split")
-    if optimiser != "adam":
-        raise ValueError(f"optimiser {optimiser!r} is unknown: use adam")
+    _check(train, optimiser, early_stopping, val_cider)
+    factor, ramp = find_schedule(schedule), find_schedule("linear")
     options = {
         "vocabulary_size": vocabulary_size,
         "embedding_dim": embedding_dim,
         "units": units,
         "feature_dim": feature_dim,
         "encoder_dim": encoder_dim,
+        "gate": gate,
+        "dropout": dropout,
     }
-    trained = _start(options, learning_rate=learning_rate, seed=seed, precision=precision, device=device)
+    trained = start_training(
+        options, learning_rate=learning_rate, seed=seed, precision=precision, device=device
+    )
     state = checkpoint.load() if checkpoint else None
     if state:
         trained.load_state_dict(state)
@@ -168,21 +130,31 @@ def train_captioner(
     data = batches(train, batch_size=batch_size, seed=seed, first=trained.step)
     with progress(steps, "captioner", "step", initial=trained.step) as bar:
         for step in range(trained.step + 1, steps + 1):
+            if early_stopping is not None and trained.is_over(early_stopping):
+                break
             image_ids, tokens = next(data)
-            loss, words = token_loss(trained.model, read(image_ids), tokens, precision=trained.precision)
-            trained.optimiser.zero_grad()
-            (loss / words).backward()
-            trained.optimiser.step()
+            done = (step - 1) / steps
+            torch.manual_seed(stream_seed(seed, "captioner", "step", step))  # of dropout and coins
+            loss = token_loss(
+                trained.model,
+                read(image_ids),
+                tokens,
+                precision=trained.precision,
+                label_smoothing=label_smoothing,
+                doubly_stochastic=doubly_stochastic,
+                own_words=scheduled_sampling * (1 - ramp(done)),
+            )
+            _update(trained, loss, learning_rate=learning_rate * factor(done), clip_norm=clip_norm)
 
-            detached = loss.detach()
             trained.step = step
-            trained.sums[:, 0] += detached
-            trained.sums[:, 1] += words
-            trained.sums[:, 2] += detached / (len(tokens) * longest)
+            trained.sums[:, 0] += loss.cross_entropy
+            trained.sums[:, 1] += loss.words
+            trained.sums[:, 2] += loss.cross_entropy / (len(tokens) * longest)
             trained.sums[:, 3] += 1
             ends_epoch = step % per_epoch == 0 or step == steps
             if step % log_every == 0 or ends_epoch:
-                row = _record(trained, epoch=step / per_epoch, ends_epoch=ends_epoch)
+                row = trained.record(epoch=step / per_epoch, ends_epoch=ends_epoch)
+                trained.history.append(row)
                 if ends_epoch and len(val):
                     row["val_loss"] = mean_loss(
                         trained.model,
@@ -192,10 +164,14 @@ def train_captioner(
                         precision=trained.precision,
                         device=device,
                     )
-                trained.history.append(row)
+                if ends_epoch and early_stopping is not None and val_cider is not None:
+                    row["val_cider"] = val_cider(trained.model, trained.precision)
+                    trained.keep_best()
                 if log:
                     log(step, row)
             bar.update()
             if checkpoint and checkpoint.due():
                 checkpoint.save(trained.state_dict())
+    if trained.kept is not None:
+        trained.model.load_state_dict(trained.kept)
     return trained

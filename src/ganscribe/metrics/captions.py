@@ -18,7 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 Captions = dict[Any, list[str]]
+Array = npt.NDArray[np.float64]
 
 # What ends a line for Java, for Python or for either: one caption must stay one line.
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
@@ -38,7 +42,20 @@ def score_captions(
     Raises ValueError for ids that do not match, and where Java is missing, fails or takes longer than
     `timeout_seconds` over a program.
     """
-    from pycocoevalcap.bleu.bleu import Bleu
+    return score_images(references, candidates, timeout_seconds=timeout_seconds)[0]
+
+
+def score_images(
+    references: Mapping[Any, Sequence[str]],
+    candidates: Mapping[Any, str],
+    *,
+    timeout_seconds: float = 1800,
+) -> tuple[dict[str, float | str], dict[str, Array]]:
+    """As `score_captions`, and what each image adds, in the order of `references`.
+
+    METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see `intervals.corpus_bleu`.
+    """
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
@@ -47,15 +64,28 @@ def score_captions(
         {image: list(texts) for image, texts in references.items()}, timeout_seconds=timeout_seconds
     )
     found = tokenise({image: [candidates[image]] for image in references}, timeout_seconds=timeout_seconds)
-    bleu, _ = Bleu(4).compute_score(tokenised, found, verbose=0)
-    scores: dict[str, float | str] = {f"BLEU-{n}": float(score) for n, score in enumerate(bleu, 1)}
-    scores["METEOR"] = _meteor(tokenised, found, timeout_seconds)
-    scores["ROUGE-L"] = float(Rouge().compute_score(tokenised, found)[0])
-    scores["CIDEr"] = float(Cider().compute_score(tokenised, found)[0])
+    bleu = BleuScorer(n=4)
+    for image, (caption,) in found.items():
+        bleu += (caption, tokenised[image])
+    corpus = bleu.compute_score(option="closest", verbose=0)[0]
+    scores: dict[str, float | str] = {f"BLEU-{n}": float(score) for n, score in enumerate(corpus, 1)}
+    per_image = {"BLEU": np.array([_bleu_counts(one) for one in bleu.ctest], dtype=np.float64)}
+    *each, scores["METEOR"] = _meteor(tokenised, found, timeout_seconds)
+    per_image["METEOR"] = np.array(each)
+    for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr", Cider())):
+        whole, per_image[name] = scorer.compute_score(tokenised, found)
+        scores[name] = float(whole)
     if len(found) == 1:
         scores["CIDEr note"] = "0 by definition on a single image"
     scores["SPICE"] = _spice(tokenised, found, timeout_seconds)
-    return scores
+    return scores, per_image
+
+
+def _bleu_counts(one: dict[str, Any]) -> list[int]:
+    """What `intervals.corpus_bleu` takes, of one image in pycocoevalcap's own form."""
+    words = one["testlen"]
+    nearest = min((abs(length - words), length) for length in one["reflen"])[1]
+    return [words, nearest, *one["guess"], *one["correct"]]
 
 
 def _check(references: Mapping[Any, Sequence[str]], candidates: Mapping[Any, str]) -> None:
@@ -132,8 +162,8 @@ def _tail(stderr: bytes) -> str:
     return stderr.decode(errors="replace").strip()[-500:] or "it said nothing"
 
 
-def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) -> float:
-    """METEOR 1.5 (Denkowski & Lavie 2014): statistics of each caption, then the score of all of them."""
+def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) -> list[float]:
+    """METEOR 1.5 (Denkowski & Lavie 2014): the score of each caption, then that of all of them."""
     jar = str(_package("meteor") / "meteor-1.5.jar")
     arguments = ["-Xmx2G", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
     with _conversation(arguments, name="METEOR", timeout_seconds=timeout_seconds) as (ask, answer):
@@ -141,9 +171,10 @@ def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) 
         for image, (caption,) in candidates.items():
             hypothesis = caption.replace("|||", "").replace("  ", " ")
             statistics.append(ask(" ||| ".join(["SCORE", *references[image], hypothesis])))
-        ask(" ||| ".join(["EVAL", *statistics]))  # answered by each caption's own score, then by that of all
-        scores = [answer() for _ in candidates]
-        return float(scores[-1])
+        first = ask(
+            " ||| ".join(["EVAL", *statistics])
+        )  # answered by each caption's own score, then by that of all
+        return [float(first), *(float(answer()) for _ in candidates)]
 
 
 @contextlib.contextmanager

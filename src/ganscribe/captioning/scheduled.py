@@ -1,0 +1,33 @@
+"""Scheduled sampling (Bengio et al. 1506.03099): in training, the model goes on from words of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganscribe.captioning.model import Captioner, Memory, evaluating
+
+
+@torch.no_grad()
+def mix_in_own_words(model: Captioner, features: Tensor, tokens: Tensor, *, probability: float) -> Tensor:
+    """Words (B, T) to feed: each but the first is, with `probability`, the model's likeliest (section 2.4).
+
+    features (B, 64, 2048); tokens (B, T) of `<start> ... <end>` then zeros, longest first, as in `Captioner`.
+    One coin a word, of torch's global generator on the CPU. The words are chosen step by step by the model in
+    evaluation mode, as captions are; they are constants for the gradient, so that the loss on them takes the
+    fast way of teacher forcing.
+    """
+    fed = tokens.to(features.device, copy=True)
+    lengths = (tokens != 0).sum(1)
+    hidden = model.gru.weight_hh.new_zeros(len(tokens), model.units)
+    with evaluating(model):
+        memory = model.encode(features)
+        for position in range(1, tokens.shape[1] - 1):  # the last word is fed to nobody
+            rows = int((lengths > position + 1).sum())
+            here = Memory(memory.values[:rows], memory.keys[:rows])
+            scores, hidden, _ = model.step(
+                fed[:rows, position - 1], hidden[:rows].to(model.gru.weight_hh.dtype), here
+            )
+            is_own = (torch.rand(rows) < probability).to(features.device)
+            fed[:rows, position] = torch.where(is_own, scores.argmax(1), fed[:rows, position])
+    return fed

@@ -1,0 +1,52 @@
+"""CIDEr of greedy captions of the validation images: what early stopping goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from ganscribe.captioning.dataset import FeatureReader
+from ganscribe.captioning.inference import decode
+from ganscribe.captioning.model import Captioner, evaluating
+from ganscribe.data.tokens import Vocabulary
+from ganscribe.metrics.captions import tokenise
+
+
+def greedy_cider(
+    references: Mapping[int, Sequence[str]],
+    features: FeatureReader,
+    *,
+    vocabulary: Vocabulary,
+    max_length: int,
+    batch_size: int,
+    device: torch.device,
+) -> Callable[[Captioner, str], float]:
+    """A function (model, precision) -> CIDEr of one greedy caption an image, as `score_captions` has it.
+
+    `references`: all captions of each image, by its id. On a single image CIDEr is 0 by definition.
+    """
+    from pycocoevalcap.cider.cider import Cider
+
+    tokenised = tokenise({image_id: list(texts) for image_id, texts in references.items()})
+    image_ids = list(references)
+
+    def score(model: Captioner, precision: str) -> float:
+        found: dict[int, list[str]] = {}
+        with evaluating(model):
+            for start in range(0, len(image_ids), batch_size):
+                batch = image_ids[start : start + batch_size]
+                decoded = decode(
+                    model,
+                    features(batch).to(device).float(),
+                    vocabulary=vocabulary,
+                    image_ids=batch,
+                    method="greedy",
+                    max_length=max_length,
+                    precision=precision,
+                )
+                for image_id, one in zip(batch, decoded, strict=True):
+                    found[image_id] = [vocabulary.decode(one.tokens)]
+        return float(Cider().compute_score(tokenised, tokenise(found))[0])
+
+    return score
