@@ -70,7 +70,7 @@ def write_decoded(
 ) -> None:
     """One row an image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64).
 
-    And, once scored, what it adds to the scores, as `score_images` has it: METEOR, ROUGE-L, CIDEr, BLEU (its counts).
+    And, once scored, what it adds to the scores (`score_images`): METEOR, ROUGE-L, CIDEr, BLEU (counts).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
