@@ -13,7 +13,6 @@ from PIL import Image
 
 from ganscribe import report
 
-
 SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
 
 
