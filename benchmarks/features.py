@@ -16,9 +16,9 @@ from PIL import Image
 from torchvision.models import inception_v3
 
 from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import calibration_images, compute_features, load_images
+from ganscribe.data.features import calibration_images, load_images
 from ganscribe.data.samples import write_coco
-from ganscribe.metrics.inception import Inception, load_inception, prepare
+from ganscribe.metrics.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.runtime import choose_device, file_sha256, resolve_precision
 
 NUM_IMAGES = 64

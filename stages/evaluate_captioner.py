@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from _common import stage
 from ganscribe import config, tracking
 from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.decoding import Decoded
-from ganscribe.captioning.evaluation import as_seen, caption_images, draw_attention, words_of, write_decoded
+from ganscribe.captioning.evaluation import caption_images, words_of, write_decoded
+from ganscribe.captioning.figures import as_seen, draw_attention
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.data import coco
 from ganscribe.data.shards import Shards, open_shards
 from ganscribe.metrics.captions import caption_statistics, score_images
-from ganscribe.metrics.inception import PREPROCESSING
+from ganscribe.metrics.inception_input import crop_of, open_image
 from ganscribe.metrics.intervals import score_intervals
 from ganscribe.runtime import (
     atomic_folder,
@@ -31,6 +33,7 @@ from ganscribe.runtime import (
     resolve_precision,
     write_json,
 )
+from ganscribe.schema import Decoding
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")
@@ -88,21 +91,45 @@ def draw(
     """Attention figures of `count` test images, the same ones whatever the captions are."""
     source = config.load("place", "coco")
     images = coco.image_folder(source.source, source.folder, archive=source.archive)
-    crop = next(name for name, text in PREPROCESSING.items() if text == shards.metadata["preprocessing"])
+    crop = crop_of(shards.metadata["preprocessing"])
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]
     with progress(len(chosen), "attention figures", "figure") as bar:
         for index in sorted(chosen.tolist()):
-            image_id = image_ids[index]
-            image = as_seen(images / shards.file_names[shards.row_of[image_id]], crop=crop)
+            image_id, caption = image_ids[index], found[index]
             draw_attention(
-                folder,
-                image,
-                found[index],
-                name=f"{image_id:012d}",
-                vocabulary=saved.vocabulary,
+                folder / f"{image_id:012d}.png",
+                as_seen(open_image(images / shards.file_names[shards.row_of[image_id]]), crop=crop),
+                [saved.vocabulary.words[token] for token in caption.tokens],
+                caption.traces.float().cpu().numpy(),
                 note=f"features: {shards.metadata['weights']}",
             )
             bar.update()
+
+
+def decode_all(
+    decodings: Mapping[str, Decoding],
+    saved: SavedCaptioner,
+    shards: Shards,
+    image_ids: list[int],
+    *,
+    max_length: int,
+    precision: str,
+    device: torch.device,
+) -> dict[str, list[Decoded]]:
+    """The captions of the images by every decoding."""
+    return {
+        way: caption_images(
+            saved,
+            shards.gather_images,
+            image_ids,
+            max_length=max_length,
+            batch_size=BATCH_SIZE,
+            precision=precision,
+            device=device,
+            **asdict(decoding),
+        )
+        for way, decoding in decodings.items()
+    }
 
 
 @stage
@@ -124,40 +151,41 @@ def main(name: str) -> None:
     image_ids = list(references)
     facts, training = shared_facts(saved, shards, precision=precision, device=device)
 
-    scores: dict[str, dict[str, Any]] = {}
-    with atomic_folder(captioned) as captions, atomic_folder(plots) as figures:
-        for way, decoding in run.decodings.items():
-            found = caption_images(
-                saved,
-                shards.gather_images,
-                image_ids,
-                max_length=run.max_length,
-                batch_size=BATCH_SIZE,
-                precision=precision,
-                device=device,
-                **asdict(decoding),
-            )
-            texts = [saved.vocabulary.decode(one.tokens) for one in found]
-            corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
-            write_decoded(
-                captions / f"{way}.parquet",
-                found,
-                image_ids=image_ids,
-                file_names=[shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
-                vocabulary=saved.vocabulary,
-                per_image=per_image,
-            )
-            scores[way] = {
-                **corpus,
-                "intervals": score_intervals(per_image, seed=run.seed),
-                **caption_statistics([text.split() for text in texts], training),
-                **facts,
-            }
-            write_json(captions / f"{way}.json", scores[way])
-            if way == next(iter(run.decodings)):
-                draw(figures, found, image_ids, saved, shards, run.figures)
+    found = decode_all(
+        run.decodings,
+        saved,
+        shards,
+        image_ids,
+        max_length=run.max_length,
+        precision=precision,
+        device=device,
+    )
+    table = {
+        "image_ids": image_ids,
+        "file_names": [shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
+        "vocabulary": saved.vocabulary,
+    }
+    # Java may fail or hang: what took long to make is on disk first, without scores.
+    with atomic_folder(captioned) as folder:
+        for way, decoded in found.items():
+            write_decoded(folder / f"{way}.parquet", decoded, **table)
+    with atomic_folder(plots) as folder:
+        draw(folder, next(iter(found.values())), image_ids, saved, shards, run.figures)
 
-    headline = {way: {key: found[key] for key in HEADLINE} for way, found in scores.items()}
+    scores: dict[str, dict[str, Any]] = {}
+    for way, decoded in found.items():
+        texts = [saved.vocabulary.decode(one.tokens) for one in decoded]
+        corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
+        scores[way] = {
+            **corpus,
+            "intervals": score_intervals(per_image, seed=run.seed),
+            **caption_statistics([text.split() for text in texts], training),
+            **facts,
+        }
+        write_decoded(captioned / f"{way}.parquet", decoded, **table, per_image=per_image)
+        write_json(captioned / f"{way}.json", scores[way])
+
+    headline = {way: {key: each[key] for key in HEADLINE} for way, each in scores.items()}
     write_json(Path("metrics/captioner", f"{name}.json"), headline)
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with tracking.reopened_run(key, family="captioner", name=name) as tracked:

@@ -138,7 +138,8 @@ def test_captioner_captions_a_picture(tmp_path: Path) -> None:
     from ganscribe.captioning.inference import save_captioner
     from ganscribe.captioning.model import Captioner
     from ganscribe.data.tokens import Vocabulary
-    from ganscribe.metrics.inception import PREPROCESSING, load_inception, prepare, write_inception
+    from ganscribe.metrics.inception import load_inception, prepare, write_inception
+    from ganscribe.metrics.inception_input import PREPROCESSING
 
     options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
     network = Captioner(**options)

@@ -112,35 +112,16 @@ def _load_classifier(folder: Path) -> Callable[[Rows], Rows]:
 
 
 def _load_captioner(folder: Path) -> Callable[[Rows], Rows]:
-    from ganscribe.captioning.inference import decode, load_captioner
-    from ganscribe.metrics.inception import PREPROCESSING, load_image, read_inception
+    from ganscribe.captioning.photographs import caption_photographs, open_captioner
+    from ganscribe.metrics.inception_input import load_image
 
-    saved = load_captioner(folder / MODEL)
-    inception = read_inception(folder / INCEPTION, device=torch.device("cpu"))
-    crop = next(name for name, text in PREPROCESSING.items() if text == saved.features["preprocessing"])
-    words = saved.vocabulary.words
+    captioner = open_captioner(folder / MODEL, folder / INCEPTION)
 
     def predict(rows: Rows) -> Rows:
-        images = torch.stack([load_image(_decode_base64(row["image"]), crop=crop) for row in rows])
-        with torch.inference_mode():
-            features = inception.network(images).half().float()  # as stored: float16
-        found = decode(
-            saved.model,
-            features,
-            vocabulary=saved.vocabulary,
-            image_ids=range(len(rows)),
-            method="beam",
-            width=5,
-            length_penalty=0.7,
-            max_length=40,
-        )
+        images = [load_image(_decode_base64(row["image"]), crop=captioner.crop) for row in rows]
         return [
-            {
-                "caption": saved.vocabulary.decode(caption.tokens),
-                "words": [words[token] for token in caption.tokens],
-                "attention": caption.traces.tolist(),
-            }
-            for caption in found
+            {"caption": found.text, "words": found.words, "attention": found.attention.tolist()}
+            for found in caption_photographs(captioner, torch.stack(images))
         ]
 
     return predict

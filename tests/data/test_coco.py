@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -221,7 +222,22 @@ def test_images_from_urls_resume_and_are_budgeted(
     for file in files[:5]:
         assert file_sha256(project / "coco/images" / file.file_name) == file.sha256
     assert sorted(path.name for path in (project / "coco/images").iterdir()) == [f"{n}.jpg" for n in range(5)]
-    assert not (project / ".checkpoints/coco-images").exists()
+
+
+def test_another_choice_of_images_fetches_only_what_it_did_not_have(
+    project: Path, server: tuple[str, list[str]]
+) -> None:
+    url, asked = server
+    images = [(number, f"{number}.jpg", f"{url}/{number}.jpg") for number in range(6)]
+    first = fetch(project, images[:4], "urls")
+    shutil.rmtree(project / "coco")  # as DVC does before the stage runs again
+    second = fetch(project, images[2:], "urls")
+    assert sorted(asked) == [f"/{number}.jpg" for number in range(6)]  # each once
+    assert second[:2] == first[2:] and [file.image_id for file in second] == [2, 3, 4, 5]
+    assert sorted(path.name for path in (project / "coco/images").iterdir()) == [
+        f"{n}.jpg" for n in range(2, 6)
+    ]
+    assert fetch(project, images, "urls")[:4] == first and len(asked) == 6
 
 
 def test_images_out_of_the_archive(project: Path) -> None:
@@ -234,6 +250,7 @@ def test_images_out_of_the_archive(project: Path) -> None:
     files = fetch(project, images, "archive", max_bad_images=0.34)
     assert [(file.image_id, file.num_bytes) for file in files] == [(1, 7), (3, 7), (7, None)]
     assert sorted(path.name for path in (project / "coco/images").iterdir()) == ["1.jpg", "3.jpg"]
+    assert not list(project.glob(".checkpoints/downloads/*/*.jpg"))  # no second copy of what the archive has
     (project / "train2014.zip").write_bytes((project / "train2014.zip").read_bytes()[:-30])
     with pytest.raises(ValueError, match="no whole zip archive"):
         fetch(project, images, "archive")

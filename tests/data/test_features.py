@@ -16,7 +16,8 @@ from ganscribe.checkpoint import Interrupted
 from ganscribe.data.coco_images import ImageFile
 from ganscribe.data.features import calibration_images, extract_features, load_images
 from ganscribe.data.shards import open_shards
-from ganscribe.metrics.inception import Inception, load_image
+from ganscribe.metrics.inception import Inception, compute_features, load_inception, prepare
+from ganscribe.metrics.inception_input import load_image
 from ganscribe.runtime import file_sha256
 
 
@@ -106,6 +107,13 @@ def test_an_interrupted_run_ends_with_the_same_bytes(folder: Path, num_shards: i
     assert network.calls == 5 - 2 * num_shards  # finished shards are not made again
 
 
+def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path) -> None:
+    files = image_files(folder)
+    whole = extract(folder, "whole", files, num_workers=1)
+    for number, order in enumerate((files[::-1], files[5:] + files[:5])):
+        assert same_bytes(whole, extract(folder, f"other-{number}", order, num_workers=2 + number))
+
+
 def spoil(folder: Path) -> list[ImageFile]:
     (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:300])
     (folder / "5.jpg").write_text("no image")
@@ -164,3 +172,17 @@ def test_calibration_images(folder: Path) -> None:
     assert calibration_images(files, folder, crop="none", count=5).shape == (5, 3, 299, 299)
     with pytest.raises(ValueError, match="none of the first"):
         calibration_images([], folder, crop="none")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
+def test_other_slices_change_no_more_than_rounding(folder: Path, precision: str, tolerance: float) -> None:
+    """The network itself: all at once, in other slices, and in another order."""
+    files = image_files(folder)[:5]
+    images = calibration_images(files, folder, crop="none")
+    random = load_inception(None, calibration_images=images)
+    inception = prepare(random, precision=precision, device=torch.device("cpu"))
+    whole = compute_features(inception, images).float()
+    for parts in (images.split(1), images.split(2), images.split(4)):
+        found = torch.cat([compute_features(inception, part) for part in parts]).float()
+        assert (found - whole).abs().max() <= tolerance * whole.abs().max()
+    assert torch.equal(compute_features(inception, images), whole.half())  # the same slices: the same bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +64,30 @@ def test_pandas_and_pyarrow_read_the_same(tmp_path: Path) -> None:
     assert shard_metadata(tmp_path / shard_name(0)) == METADATA | {"shape": "[4, 33]", "dtype": "float16"}
 
 
+def map_of(view: np.ndarray) -> object:
+    """What the bytes of a view belong to in the end."""
+    owner: object = view
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return owner
+
+
 def test_a_view_is_no_copy_and_never_changes_the_file(tmp_path: Path) -> None:
     features = write_shards(tmp_path)
     before = (tmp_path / shard_name(0)).read_bytes()
     shards = open_shards(tmp_path)
     assert shards[3].data_ptr() == shards[3].data_ptr() == shards.rows[3].ctypes.data
+    maps = {id(map_of(row)): map_of(row) for row in shards.rows}
+    assert len(maps) == 3 and all(
+        isinstance(mapped, mmap.mmap) for mapped in maps.values()
+    )  # a file with rows
+    # Every tensor lies within the map of its file, at the very place that the bytes have in the file.
+    for row in (0, 149, 150, 220):
+        mapped = np.frombuffer(map_of(shards.rows[row]), np.uint8)
+        assert np.shares_memory(mapped, shards[row].numpy())
+        offset = shards[row].data_ptr() - mapped.ctypes.data
+        path = tmp_path / shard_name(0 if row < 150 else 2 if row < 214 else 3)
+        assert path.read_bytes()[offset:][: 2 * 4 * 33] == features[row].numpy().tobytes()
     shards[3].zero_()
     assert (tmp_path / shard_name(0)).read_bytes() == before
     assert torch.equal(open_shards(tmp_path)[3], features[3])

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from ganscribe.metrics import inception as module
 from ganscribe.metrics.inception import (
     fold_batch_norm,
-    load_image,
     load_inception,
     prepare,
     read_inception,
     write_inception,
 )
+from ganscribe.metrics.inception_input import load_image
 from ganscribe.runtime import file_sha256, save_torch
 
 DATA = Path(os.environ.get("GANSCRIBE_TEST_DATA", Path(__file__).parents[2] / "../shared/data"))
@@ -173,70 +169,3 @@ def test_first_layer_statistics_fit_the_batch_norm() -> None:
     network.inception.transform_input = False
     wrong = distance()
     assert right < 0.3 < wrong, (right, wrong)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def picture() -> Image.Image:
-    """Red left, blue right; 400 x 200."""
-    image = Image.new("RGB", (400, 200), (200, 30, 30))
-    image.paste((30, 30, 200), (200, 0, 400, 200))
-    return image
-
-
-def colours(content: bytes) -> list[list[int]]:
-    """The colours in the middle of the left and of the right half."""
-    image = load_image(content)
-    assert image.shape == (3, 299, 299) and image.dtype == torch.uint8
-    return [image[:, 150, column].tolist() for column in (75, 225)]
-
-
-@pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "RGBA"])
-def test_images_of_every_mode_are_rgb(mode: str) -> None:
-    kind = "JPEG" if mode == "CMYK" else "PNG"
-    found = np.array(colours(encoded(picture().convert(mode), kind)))
-    assert np.abs(found - [[200, 30, 30], [30, 30, 200]]).max() < 20  # palettes and JPEG are not exact
-
-
-def test_grey_sixteen_bit_transparent_and_turned_images() -> None:
-    grey = np.full((50, 60), 130, np.uint8)
-    assert colours(encoded(Image.fromarray(grey), "JPEG")) == [[130] * 3] * 2
-    assert colours(encoded(Image.fromarray(grey.astype(np.uint16) * 256), "PNG")) == [[130] * 3] * 2
-    clear = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
-    assert colours(encoded(clear, "PNG")) == [[255] * 3] * 2
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    left, right = colours(encoded(picture(), "JPEG", exif=exif, quality=95))
-    assert left[2] > 150 > right[2]
-
-
-def test_the_whole_image_is_resized_as_pillow_does() -> None:
-    rng = np.random.default_rng(0)
-    image = Image.fromarray(rng.integers(0, 256, (427, 640, 3), dtype=np.uint8))
-    found = load_image(encoded(image, "PNG")).permute(1, 2, 0).int()
-    expected = torch.from_numpy(np.array(image.resize((299, 299), Image.Resampling.BILINEAR))).int()
-    assert (found - expected).abs().max() <= 1
-    cropped = load_image(encoded(image, "PNG"), crop="center").permute(1, 2, 0).int()
-    resized = np.array(image.resize((round(640 * 342 / 427), 342), Image.Resampling.BILINEAR))
-    top, left = (resized.shape[0] - 299) // 2, (resized.shape[1] - 299) // 2
-    window = torch.from_numpy(resized[top : top + 299, left : left + 299]).int()
-    assert (cropped - window).abs().max() <= 1
-    with pytest.raises(ValueError, match="crop 'middle' is unknown"):
-        load_image(encoded(image, "PNG"), crop="middle")
-
-
-def test_what_is_no_whole_image_is_said_without_the_path(tmp_path: Path) -> None:
-    whole = encoded(picture(), "JPEG"), encoded(picture(), "PNG"), encoded(picture(), "GIF")
-    for bad in (b"", b"text", *(content[: len(content) // 2] for content in whole)):
-        (tmp_path / "bad.jpg").write_bytes(bad)
-        with pytest.raises(ValueError, match=r"^corrupt: ") as caught:
-            load_image(tmp_path / "bad.jpg")
-        assert str(tmp_path) not in str(caught.value)
-
-
-def test_the_preprocessing_is_named() -> None:
-    assert set(module.PREPROCESSING) == {"none", "center"} and module.FEATURE_SHAPE == (64, 2048)

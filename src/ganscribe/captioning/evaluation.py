@@ -1,23 +1,18 @@
-"""Captions of a split: decoded, laid out as a table, scored, drawn."""
+"""Captions of a split: decoded, laid out as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.decoding import Decoded
-from ganscribe.captioning.figures import attention_figure, save_figure
 from ganscribe.captioning.inference import SavedCaptioner, decode
 from ganscribe.data.tokens import Vocabulary
 from ganscribe.metrics.intervals import PerImage
 from ganscribe.runtime import atomic_write, progress
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 def caption_images(
@@ -71,11 +66,11 @@ def write_decoded(
     image_ids: Sequence[int],
     file_names: Sequence[str],
     vocabulary: Vocabulary,
-    per_image: PerImage,
+    per_image: PerImage | None = None,
 ) -> None:
     """One row an image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64).
 
-    And what it adds to the scores, as `score_images` has it: METEOR, ROUGE-L, CIDEr, BLEU (its counts).
+    And, once scored, what it adds to the scores (`score_images`): METEOR, ROUGE-L, CIDEr, BLEU (counts).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -91,32 +86,6 @@ def write_decoded(
         "log_prob": pa.array([one.log_prob for one in found], pa.float64()),
         "is_finished": pa.array([one.is_finished for one in found], pa.bool_()),
         "attention": pa.ListArray.from_arrays(pa.array(ends.numpy(), pa.int32()), maps),
-    } | {name: pa.array(values.tolist()) for name, values in per_image.items()}
+    } | {name: pa.array(values.tolist()) for name, values in (per_image or {}).items()}
     with atomic_write(path) as handle:
         pq.write_table(pa.table(columns), handle)
-
-
-def as_seen(path: Path, *, crop: str) -> Image:
-    """The part of an image that the network saw, in the proportions that a person expects."""
-    from PIL import Image as pillow
-    from PIL import ImageOps
-
-    from ganscribe.metrics.inception import load_image
-
-    seen = pillow.fromarray(load_image(path, crop=crop).permute(1, 2, 0).numpy())
-    if crop != "none":
-        return seen
-    with pillow.open(path) as image:
-        width, height = ImageOps.exif_transpose(image).size
-    scale = max(seen.size) / max(width, height)
-    return seen.resize((max(1, round(width * scale)), max(1, round(height * scale))))
-
-
-def draw_attention(
-    folder: Path, image: Image, one: Decoded, *, name: str, vocabulary: Vocabulary, note: str
-) -> None:
-    """Write `folder`/`name`.png: the image, the caption, and a panel a word."""
-    words = [vocabulary.words[token] for token in one.tokens]
-    title = f"{' '.join(words) or '(no words)'}  [{note}]"
-    figure = attention_figure(image, words, one.traces.float().cpu().numpy(), title=title)
-    save_figure(figure, folder / f"{name}.png")

@@ -1,13 +1,15 @@
-"""The attention figure: the image, then one panel a word with its map over it."""
+"""The attention figure of Show, Attend and Tell (1502.03044, figure 3): the image, then one panel a word."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganscribe.metrics.inception_input import CELL_STEP, FIRST_CELL, SIZE, seen_box
 from ganscribe.runtime import atomic_write
 
 if TYPE_CHECKING:
@@ -18,16 +20,42 @@ if TYPE_CHECKING:
 
 COLUMNS = 6
 LONG_SIDE = 320  # pixels of a panel's image: more is not seen
+PANEL_INCHES = 2.2
+EDGE = 3  # cells by which a map is extended on each side: bicubic interpolation looks two cells far
 
 
 def upsample(attention: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A map (64,) or (8, 8) -> (height, width), smoothly (bicubic), 1 where attention is highest."""
+    """A map (64,) or (8, 8) -> (height, width), smoothly (bicubic), 1 where attention is highest.
+
+    Each cell's value stands at the cell's centre in the network's input; the outer ones go on to the edge.
+    """
     from PIL import Image
 
     side = math.isqrt(attention.size)
-    grid = Image.fromarray(attention.astype(np.float32).reshape(side, side))
-    smooth = np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC)).clip(0)
+    cells = np.pad(attention.astype(np.float32).reshape(side, side), EDGE, mode="edge")
+    # Where the image begins and ends, in cells: Pillow has the centre of cell i at i + 0.5.
+    start = EDGE + 0.5 - FIRST_CELL / CELL_STEP
+    box = (start, start, start + SIZE / CELL_STEP, start + SIZE / CELL_STEP)
+    grid = Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    smooth = np.asarray(grid).clip(0)
     return smooth / max(float(smooth.max()), 1e-12)
+
+
+def peak(attention: np.ndarray, box: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Where a map (64,) is highest: (x, y) in the pixels of the image whose part `box` the network saw."""
+    side = math.isqrt(attention.size)
+    row, column = divmod(int(attention.argmax()), side)
+    left, top, right, bottom = box
+    x, y = ((FIRST_CELL + CELL_STEP * cell) / SIZE for cell in (column, row))
+    return left + x * (right - left), top + y * (bottom - top)
+
+
+def as_seen(image: Image, *, crop: str) -> Image:
+    """The part of an image that the network saw, in its own proportions, at most 320 pixels long."""
+    left, top, right, bottom = seen_box(*image.size, crop=crop)
+    scale = min(1.0, LONG_SIDE / max(right - left, bottom - top))
+    size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    return image.resize(size, box=(left, top, right, bottom))
 
 
 def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, title: str = "") -> Figure:
@@ -42,9 +70,8 @@ def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, ti
     width, height = image.size
     pixels = np.asarray(image)
     rows = math.ceil((len(words) + 1) / COLUMNS)
-    figure = Figure(
-        figsize=(2.2 * COLUMNS, (2.2 * height / width + 0.3) * rows + 0.3), dpi=80, layout="tight"
-    )
+    row_inches = PANEL_INCHES * min(max(height / width, 0.4), 1.5) + 0.3  # of a panorama, of a tower: smaller
+    figure = Figure(figsize=(PANEL_INCHES * COLUMNS, row_inches * rows + 0.5), dpi=80, layout="tight")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     for axis in axes:
         axis.axis("off")
@@ -53,9 +80,17 @@ def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, ti
         # Grey below, so that brightness is the map's alone.
         axis.imshow(pixels.mean(2), cmap="gray", vmin=0, vmax=255)
         axis.imshow(upsample(attention, width, height), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-        axis.set_title(word, fontsize=12)
-    figure.suptitle(title, fontsize=13)
+        axis.set_title(word, fontsize=12, parse_math=False)
+    figure.suptitle(textwrap.fill(title, 120), fontsize=13, parse_math=False)
     return figure
+
+
+def draw_attention(
+    path: str | Path, image: Image, words: Sequence[str], maps: np.ndarray, *, note: str
+) -> None:
+    """Write the figure of a caption to `path` (PNG): `words`, their `maps` (words, 64), and a `note`."""
+    title = f"{' '.join(words) or '(no words)'}  [{note}]"
+    save_figure(attention_figure(image, words, maps, title=title), path)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ class SavedCaptioner:
 
     model: Captioner
     vocabulary: Vocabulary
-    options: dict[str, int]
+    options: dict[str, Any]
     features: dict[str, str]  # the shards' metadata: weights, weights_sha256, preprocessing ...
 
 
@@ -48,14 +50,21 @@ def save_captioner(
 
 def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> SavedCaptioner:
     """Read what `save_captioner` wrote. Raises FileNotFoundError without it, ValueError for another file."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner`")
-    saved: Any = load_torch(path)
-    if not isinstance(saved, dict) or not {"options", "vocabulary", "features", "state_dict"} <= set(saved):
-        raise ValueError(f"{path} is no captioner: run `dvc repro -f train_captioner`")
-    model = Captioner(**saved["options"]).to(device).eval()
-    model.load_state_dict(saved["state_dict"])
-    return SavedCaptioner(model, Vocabulary(tuple(saved["vocabulary"])), saved["options"], saved["features"])
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner@{path.parent.name}`")
+    problem = f"{path} is no saved captioner, or a damaged one"
+    if not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
+        raise ValueError(problem)
+    try:
+        saved = dict(load_torch(path))
+        vocabulary = Vocabulary(tuple(saved["vocabulary"]))
+        model = Captioner(**saved["options"])
+        model.load_state_dict(saved["state_dict"])
+        found = SavedCaptioner(model.to(device).eval(), vocabulary, saved["options"], saved["features"])
+    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, LookupError) as error:
+        raise ValueError(problem) from error
+    return found
 
 
 def begin(model: Captioner, features: Tensor, *, forbidden: Sequence[int]) -> tuple[Step, State]:
@@ -82,7 +91,7 @@ def decode(
     features: Tensor,
     *,
     vocabulary: Vocabulary,
-    image_ids: Sequence[int],
+    image_ids: Sequence[int | str],
     method: str,
     max_length: int,
     width: int = 1,

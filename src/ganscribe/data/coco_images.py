@@ -12,6 +12,7 @@ import filelock
 
 from ganscribe.data.coco import IMAGES_URL, Caption, SelectedCaption
 from ganscribe.data.fetch import Download, fetch_many
+from ganscribe.data.publishers import link
 from ganscribe.runtime import atomic_folder, atomic_write, file_sha256, progress, project_root
 
 MAX_IMAGE_BYTES = 32 << 20  # COCO's largest is under 1 MB
@@ -64,9 +65,11 @@ def fetch_images(
     `fetched`: `urls` (each from its own URL, into `out`/images), `archive` (out of `source_folder`.zip, into
     `out`/images) or `in place` (in `source_folder`, held against `listed`, the SHA-256 by file name that
     the manifest gives). A missing image is listed, up to the share `max_bad_images`; beyond it, or for a file
-    that has changed since the download, ValueError. A fetch that was cut off goes on at the next call.
+    that has changed since the download, ValueError. A fetch that was cut off goes on at the next call, and
+    what came from URLs stays in the project's .checkpoints/downloads for another choice of images.
     """
-    working = project_root() / ".checkpoints" / "coco-images"
+    downloads = project_root() / ".checkpoints" / "downloads"
+    working = downloads / ("coco-images" if fetched == "urls" else "coco-unpacked")
     working.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(working.with_suffix(".lock"), timeout=0)
     try:
@@ -86,9 +89,10 @@ def fetch_images(
         if fetched == "in place":
             _check_unchanged(files, listed)
         else:
-            _move(files, working, temporary / "images")
+            _link_all(files, working, temporary / "images")
         write_image_files(temporary / IMAGES_FILE, files)
-    shutil.rmtree(working)
+    if fetched != "urls":  # the archive has them still
+        shutil.rmtree(working)
     return files
 
 
@@ -150,11 +154,11 @@ def _check_unchanged(files: Sequence[ImageFile], listed: Mapping[str, str]) -> N
             raise ValueError(f"{file.file_name} has changed since download: run `dvc repro -f download@coco`")
 
 
-def _move(files: Sequence[ImageFile], working: Path, folder: Path) -> None:
+def _link_all(files: Sequence[ImageFile], working: Path, folder: Path) -> None:
     folder.mkdir()
     for file in files:
         if file.sha256 is not None:
-            shutil.move(working / file.file_name, folder / file.file_name)
+            link(working / file.file_name, folder / file.file_name)
 
 
 def write_image_files(path: str | Path, files: Sequence[ImageFile]) -> None:

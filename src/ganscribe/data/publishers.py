@@ -121,10 +121,11 @@ def download(name: str, wanted: Sequence[Publication], folder: Path) -> None:
         if each.members:
             unpack(kept / each.path, folder, max_bytes=each.max_unpacked_bytes, members=each.members)
         else:
-            _link(kept / each.path, folder / each.path)
+            link(kept / each.path, folder / each.path)
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
+    """Give the file `path` a second name `target`, without a copy where the file system can."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(path)

@@ -1,4 +1,4 @@
-"""Inception-v3 (Szegedy et al. 2015, 1512.00567) up to its last convolutional block, and the images it takes.
+"""Inception-v3 (Szegedy et al. 2015, 1512.00567) up to its last convolutional block.
 
 The network is torchvision's, always built with `transform_input=True`: torchvision's constructor leaves that
 off without its own weights, and weights in its layout are then silently fed the wrong input.
@@ -7,33 +7,20 @@ off without its own weights, and weights in its layout are then silently fed the
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from ganscribe.runtime import file_sha256, load_torch, random_stream, save_torch
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-SIZE = 299
-CROP_FROM = 342  # torchvision's preset for these weights: shorter side to 342, then the centre
 FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
 NETWORK = "inception_v3 Mixed_7c"
 RANDOM_INIT = "random-init"
-PREPROCESSING = {
-    "none": "whole image to 299x299, bilinear, antialiased; ImageNet mean and std",
-    "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
-}
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# What Pillow raises for a file that is no whole image.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 
 
 class FeatureMaps(nn.Module):
@@ -177,56 +164,27 @@ def write_inception(path: str | Path, inception: Inception) -> None:
 
 
 def read_inception(path: str | Path, *, device: torch.device, precision: str | None = None) -> Inception:
-    """Read what `write_inception` wrote, in the `precision` it was written in if none is given."""
-    saved: dict[str, Any] = load_torch(path)
-    inception = Inception(_build(), saved["label"], saved["sha256"])
-    is_bf16 = saved["state_dict"]["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
-    prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
-    inception.network.load_state_dict(saved["state_dict"])
+    """Read what `write_inception` wrote, in the `precision` it was written in if none is given.
+
+    Raises ValueError for another file.
+    """
+    import pickle
+
+    try:
+        saved = dict(load_torch(path))
+        inception = Inception(_build(), saved["label"], saved["sha256"])
+        is_bf16 = saved["state_dict"]["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
+        prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
+        inception.network.load_state_dict(saved["state_dict"])
+    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, LookupError, EOFError) as error:
+        raise ValueError(
+            f"{path} is no feature network that extract_features left, or a damaged one"
+        ) from error
     return inception
 
 
-def _as_rgb(image: Image) -> Image:
-    """Upright, and RGB whatever the mode: grey, 16-bit grey, palette, CMYK, transparent (on white)."""
-    from PIL import Image as pillow
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = image.point(lambda value: value / 256).convert("L")  # else clipped at 255
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
-    """An image file (or its bytes) as (3, 299, 299) uint8; `crop` is none (the whole image) or center.
-
-    Raises ValueError for what is no whole image.
-    """
-    import numpy as np
-    from PIL import Image as pillow
-
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    try:
-        with pillow.open(io.BytesIO(content)) as image:
-            pixels = torch.from_numpy(np.array(_as_rgb(image)))
-    except (*_BROKEN, pillow.DecompressionBombError) as error:
-        reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
-        raise ValueError(f"corrupt: {reason}") from None
-    return resize(pixels.permute(2, 0, 1), crop=crop)
-
-
-def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
-    """(3, H, W) uint8 to (3, 299, 299), as `PREPROCESSING` says."""
-    if crop not in PREPROCESSING:
-        raise ValueError(f"crop {crop!r} is unknown: use none or center")
-    height, width = image.shape[1:]
-    size = (SIZE, SIZE)
-    if crop == "center":
-        scale = CROP_FROM / min(height, width)
-        size = (round(height * scale), round(width * scale))
-    resized = nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
-    top, left = (size[0] - SIZE) // 2, (size[1] - SIZE) // 2
-    return resized[:, top : top + SIZE, left : left + SIZE]
+@torch.inference_mode()
+def compute_features(inception: Inception, images: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 299, 299) uint8 to (N, 64, 2048) float16 on the CPU, on the network's device."""
+    maps: torch.Tensor = inception.network(images)
+    return maps.to("cpu", torch.float16).contiguous()

@@ -1,4 +1,4 @@
-"""The command `ganscribe`: the same bytes as the library's own functions give, and every user's mistake."""
+"""`ganscribe sample`: the same bytes as the library's own functions give, and every user's mistake."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganscribe import __version__, cli, tracking
+from ganscribe.cli import sampling
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, sample_images, save_network
 from ganscribe.plots import save_grid
@@ -97,7 +98,7 @@ def test_a_folder_gets_single_images(folder: Path) -> None:
 
 def test_colour_images_keep_their_channels(folder: Path) -> None:
     rgb = torch.randint(0, 256, (2, 3, 8, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    cli._save_singles(rgb, Path("colour"))
+    sampling._save_singles(rgb, Path("colour"))
     for name, image in zip(("0000.png", "0001.png"), rgb, strict=True):
         assert np.array_equal(pixels(Path("colour", name)), image.permute(1, 2, 0).numpy())
 

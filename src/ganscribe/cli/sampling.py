@@ -1,21 +1,15 @@
-"""The command line `ganscribe`: what a person asks of the trained models.
-
-A command imports what it needs when it runs, so that `ganscribe --help` answers at once.
-"""
+"""`ganscribe sample`: images drawn from a trained generator."""
 
 from __future__ import annotations
 
-import functools
 import math
-import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganscribe import __version__
+from ganscribe.cli.models import find_model, tells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,62 +23,6 @@ PICTURES: dict[str, dict[str, Any]] = {
     ".jpeg": {"format": "JPEG", "quality": 95},
 }
 MAX_GRID = 4096  # images in one picture: 64 x 64; more would exceed what the formats and viewers take
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ganscribe")
-def main() -> None:
-    """Use what the pipeline has trained. Run it in the project's top folder."""
-
-
-def _tells(function: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake ends in one message and exit code 1, never a traceback."""
-
-    @functools.wraps(function)
-    def run(**arguments: Any) -> None:
-        try:
-            function(**arguments)
-        except (ValueError, OSError) as error:
-            if os.environ.get("GANSCRIBE_TRACEBACK"):
-                raise
-            raise click.ClickException(str(error)) from error
-
-    return run
-
-
-def _fetch_registered(uri: str, scratch: Path) -> Path:
-    """The generator's file of a `models:/` URI, downloaded into `scratch`."""
-    from ganscribe import tracking
-
-    store = tracking.tracking_uri()
-    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
-        raise FileNotFoundError(f"{uri} cannot be had: there is no MLflow store yet at {store}")
-    tracking.open_client()
-    from ganscribe.serving import fetch_model
-
-    with tracking.global_uri():
-        return fetch_model("generator", uri, scratch)
-
-
-def _find_generator(run: str, scratch: Path) -> Path:
-    """The generator's file of a run's name, a path or a `models:/` URI."""
-    from ganscribe import config
-    from ganscribe.runtime import project_root
-
-    if run.startswith("models:"):
-        return _fetch_registered(run, scratch)
-    path = Path(run)
-    if path.suffix == ".pt" or len(path.parts) > 1:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {run}: give a run's name or a generator.pt")
-        return path
-    path = project_root() / "models" / "gan" / run / "generator.pt"
-    if path.is_file():
-        return path
-    runs = config.read(project_root())[0].gan.runs
-    if run not in runs:
-        raise ValueError(f"there is no GAN run {run!r}: choose one of {', '.join(sorted(runs))}")
-    raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro train_gan@{run}`")
 
 
 def _is_picture(out: Path) -> bool:
@@ -141,7 +79,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
             staged.replace(folder)
 
 
-@main.command()
+@click.command()
 @click.argument("run")
 @click.option("--count", default=64, show_default=True, help="How many images.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
@@ -151,7 +89,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
     type=click.Path(path_type=Path),
     help=f"A picture ({', '.join(PICTURES)}) for one grid, or a folder for single PNGs.",
 )
-@_tells
+@tells
 def sample(run: str, count: int, seed: int, out: Path) -> None:
     """Draw images from a trained generator.
 
@@ -170,7 +108,7 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
     from ganscribe.runtime import choose_device
 
     with tempfile.TemporaryDirectory() as scratch:
-        saved = load_generator(_find_generator(run, Path(scratch)))
+        saved = load_generator(find_model("generator", run, Path(scratch)))
         images = sample_images(
             saved.network,
             count,

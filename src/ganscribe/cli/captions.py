@@ -1,0 +1,214 @@
+"""`ganscribe caption`: captions of the user's own photographs, and where each word looked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganscribe.cli.models import find_model, tells
+from ganscribe.cli.photographs import Photograph, Unread, figure_paths, find_photographs, read_photograph
+
+if TYPE_CHECKING:
+    from ganscribe.captioning.photographs import PhotographCaption, PhotographCaptioner
+
+BATCH_SIZE = 16
+# The decoding that an option belongs to.
+BELONGS = {
+    "width": "beam",
+    "length_penalty": "beam",
+    "temperature": "sample",
+    "top_k": "sample",
+    "seed": "sample",
+}
+
+
+def _open(model: str) -> PhotographCaptioner:
+    """The captioner of a run's name, a path or a `models:/` URI, with the network of its features: the file
+    inception.pt beside it, or else the project's own."""
+    from ganscribe.captioning.photographs import open_captioner
+    from ganscribe.runtime import choose_device, project_root
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = find_model("captioner", model, Path(scratch))
+        beside = path.with_name("inception.pt")
+        inception = beside if beside.is_file() else project_root() / "data" / "features" / "inception.pt"
+        return open_captioner(path, inception, device=choose_device())
+
+
+def caption_files(
+    captioner: PhotographCaptioner, paths: Sequence[Path], options: dict[str, Any]
+) -> Iterator[tuple[Photograph, PhotographCaption] | Unread]:
+    """Caption the files in their order, a batch at a time; what cannot be read comes as such."""
+    import torch
+
+    from ganscribe.captioning.photographs import caption_photographs
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(paths), BATCH_SIZE):
+            batch = paths[start : start + BATCH_SIZE]
+            read = list(pool.map(read_photograph, batch, [captioner.crop] * len(batch)))
+            pixels = [one.pixels for one in read if isinstance(one, Photograph)]
+            found = iter(caption_photographs(captioner, torch.stack(pixels), **options) if pixels else [])
+            for one in read:
+                yield (one, next(found)) if isinstance(one, Photograph) else one
+
+
+def _as_json(
+    photograph: Photograph, found: PhotographCaption, captioner: PhotographCaptioner
+) -> dict[str, Any]:
+    """What is said of one photograph. `peak`: where a word's map is highest, (x, y) in the pixels of the
+    upright image; `weight`: the share of the word's attention that this cell has."""
+    from ganscribe.captioning.figures import peak
+    from ganscribe.metrics.inception_input import seen_box
+
+    box = seen_box(*photograph.size, crop=captioner.crop)
+    words = [
+        {
+            "word": word,
+            "peak": [round(place, 1) for place in peak(attention, box)],
+            "weight": round(float(attention.max()), 4),
+        }
+        for word, attention in zip(found.words, found.attention, strict=True)
+    ]
+    width, height = photograph.size
+    return {
+        "image": str(photograph.path),
+        "caption": found.text,
+        "log_prob": round(found.log_prob, 4),
+        "words": words,
+        "width": width,
+        "height": height,
+        "features": captioner.inception.label,
+    }
+
+
+def _draw(photograph: Photograph, found: PhotographCaption, path: Path, label: str) -> None:
+    from ganscribe.captioning.figures import draw_attention
+
+    draw_attention(path, photograph.shown, found.words, found.attention, note=f"features: {label}")
+
+
+@contextlib.contextmanager
+def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Callable[[], Any]]]:
+    """`say(text, is_error)` and `advance()`: with many files there is a bar on standard error."""
+    from tqdm import tqdm
+
+    from ganscribe.runtime import progress
+
+    def say(text: str, is_error: bool) -> None:
+        with tqdm.external_write_mode(file=sys.stderr if is_error else sys.stdout):
+            click.echo(text, err=is_error)
+
+    if num_files <= BATCH_SIZE:
+        yield say, lambda: None
+        return
+    with progress(num_files, "captions", "image") as bar:
+        yield say, bar.update
+
+
+def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[str, Any]:
+    """The options that were given. Raises ValueError for one that the decoding does not have."""
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if BELONGS.get(name, method) != method:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} belongs to --decode {BELONGS[name]}, not to --decode {method}")
+    if attention is not None and attention.exists() and not attention.is_dir():
+        raise ValueError(f"--attention {attention} is a file: give a folder")
+    return options | {"method": method}
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "--model",
+    default="best",
+    show_default=True,
+    help="A run of params.yaml, a path to a model.pt, or a model of MLflow's registry"
+    " (models:/ganscribe-captioner-best@candidate).",
+)
+@click.option(
+    "--decode",
+    "method",
+    type=click.Choice(["beam", "greedy", "sample"]),
+    default="beam",
+    show_default=True,
+    help="How words are chosen.",
+)
+@click.option("--width", type=click.IntRange(1, 200), help="beam: how many captions are followed. [5]")
+@click.option("--length-penalty", type=float, help="beam: log probability / length to this power. [0.7]")
+@click.option("--temperature", type=float, help="sample: above 1 bolder, below 1 safer. [1]")
+@click.option("--top-k", type=click.IntRange(min=0), help="sample: only the likeliest words; 0: all. [0]")
+@click.option("--seed", type=int, help="sample: the same seed gives the same captions. [0]")
+@click.option("--max-length", type=click.IntRange(min=1), help="Words at most. [40]")
+@click.option(
+    "--attention",
+    type=click.Path(path_type=Path),
+    help="A folder for figures: each photograph, and where each word looked.",
+)
+@click.option("--json", "is_json", is_flag=True, help="A JSON array, one line a photograph.")
+@tells
+def caption(
+    images: tuple[str, ...],
+    model: str,
+    method: str,
+    width: int | None,
+    length_penalty: float | None,
+    temperature: float | None,
+    top_k: int | None,
+    seed: int | None,
+    max_length: int | None,
+    attention: Path | None,
+    is_json: bool,
+) -> None:
+    """Caption photographs.
+
+    IMAGE is a picture in any format that Pillow reads, a folder of them, or a pattern such as 'trip/*.jpg'.
+    A file that is no picture is named on standard error and left out; the exit status is then 1.
+    """
+    given = {"width": width, "length_penalty": length_penalty, "temperature": temperature, "top_k": top_k}
+    options = _check(method, given | {"seed": seed, "max_length": max_length}, attention)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it reads nevertheless
+    paths, unread = find_photographs(images)
+    if not paths:
+        raise ValueError("; ".join(f"{one.path}: {one.reason}" for one in unread))
+    captioner = _open(model)
+    from ganscribe.metrics.inception import RANDOM_INIT
+
+    if captioner.inception.label == RANDOM_INIT:
+        click.echo(f"Note: the features are {RANDOM_INIT}: captions of photographs mean little", err=True)
+    figures = figure_paths(paths, attention) if attention else {}
+    separator = "["
+    with _reporting(len(paths)) as (say, advance):
+        for one in unread:
+            say(f"Error: {one.path} is left out: {one.reason}", True)
+        for result in caption_files(captioner, paths, options):
+            if isinstance(result, Unread):
+                unread.append(result)
+                say(f"Error: {result.path} is left out: {result.reason}", True)
+            else:
+                photograph, found = result
+                if attention:
+                    _draw(photograph, found, figures[photograph.path], captioner.inception.label)
+                if is_json:
+                    entry = _as_json(photograph, found, captioner)
+                    entry |= {"figure": str(figures[photograph.path])} if attention else {}
+                    say(f"{separator}\n{json.dumps(entry)}", False)
+                    separator = ","
+                else:
+                    say(f"{click.format_filename(photograph.path)}: {found.text}", False)
+            advance()
+    if is_json:
+        click.echo("[]" if separator == "[" else "]")
+    if unread:
+        click.get_current_context().exit(1)

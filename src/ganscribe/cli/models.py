@@ -1,0 +1,70 @@
+"""What the commands share: how a user's mistake is told, and where the file of a model lies."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+# By a model's kind (serving.KINDS): its folder under models/, its file, its stage, and what it is called.
+PLACES = {
+    "generator": ("gan", "generator.pt", "train_gan", "GAN"),
+    "captioner": ("captioner", "model.pt", "train_captioner", "captioner"),
+}
+
+
+def tells(function: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake ends in one message and exit code 1, never a traceback."""
+
+    @functools.wraps(function)
+    def run(**arguments: Any) -> None:
+        try:
+            function(**arguments)
+        except BrokenPipeError:  # `| head`: click ends quietly
+            raise
+        except (ValueError, OSError) as error:
+            if os.environ.get("GANSCRIBE_TRACEBACK"):
+                raise
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
+    """The file of a `models:/` URI, downloaded into `scratch`."""
+    from ganscribe import tracking
+
+    store = tracking.tracking_uri()
+    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
+        raise FileNotFoundError(f"{uri} cannot be had: there is no MLflow store yet at {store}")
+    tracking.open_client()
+    from ganscribe.serving import fetch_model
+
+    with tracking.global_uri():
+        return fetch_model(kind, uri, scratch)
+
+
+def find_model(kind: str, run: str, scratch: Path) -> Path:
+    """The file of a run's name, a path or a `models:/` URI (downloaded into `scratch`)."""
+    from ganscribe import config
+    from ganscribe.runtime import project_root
+
+    family, file_name, stage, title = PLACES[kind]
+    if run.startswith("models:"):
+        return _fetch_registered(kind, run, scratch)
+    path = Path(run)
+    if path.suffix == ".pt" or len(path.parts) > 1:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {run}: give a run's name or a {file_name}")
+        return path
+    path = project_root() / "models" / family / run / file_name
+    if path.is_file():
+        return path
+    runs = getattr(config.read(project_root())[0], family).runs
+    if run not in runs:
+        raise ValueError(f"there is no {title} run {run!r}: choose one of {', '.join(sorted(runs))}")
+    raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro {stage}@{run}`")

@@ -1,0 +1,121 @@
+"""Picture files as Inception-v3 takes them in, and where in a picture each cell of its last block looks."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIZE = 299
+CROP_FROM = 342  # torchvision's preset for these weights: shorter side to 342, then the centre
+# Cell i's centre lies at FIRST_CELL + CELL_STEP * i of the 299 (the middle of pixel 37 + 32 i), by the
+# strides and paddings: the outer cells' centres are 37.5 from the edge, not half a cell.
+FIRST_CELL, CELL_STEP = 37.5, 32.0
+PREPROCESSING = {
+    "none": "whole image to 299x299, bilinear, antialiased; ImageNet mean and std",
+    "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
+}
+# What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
+
+
+def crop_of(preprocessing: str) -> str:
+    """The `crop` whose description in `PREPROCESSING` a shard's metadata or a captioner has."""
+    for crop, text in PREPROCESSING.items():
+        if text == preprocessing:
+            return crop
+    raise ValueError(f"the preprocessing {preprocessing!r} is unknown: made by another version of ganscribe?")
+
+
+def _eight_bits(image: Image) -> Image:
+    """Grey of 16 or 32 bits or of floating point as 8 bits; 16 bits end at 65535, the others at the first of
+    1, 255, 65535 that holds them all, or at their largest value."""
+    import numpy as np
+    from PIL import Image as pillow
+
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    largest = float(values.max())
+    end = (
+        65535.0
+        if image.mode.startswith("I;16")
+        else next((end for end in (1.0, 255.0, 65535.0) if largest <= end), largest)
+    )
+    scale = 256 / (end + 1) if end > 1 else 255
+    return pillow.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+
+
+def _as_rgb(image: Image) -> Image:
+    """Upright, and RGB whatever the mode: grey of any depth, palette, CMYK, transparent (on white) ..."""
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)  # Pillow's own conversion clips at 255
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def open_image(source: str | Path | bytes) -> Image:
+    """An image file (or its bytes) of any format and mode that Pillow reads, upright and RGB.
+
+    Of several frames, the first. Raises ValueError for what is no whole image, OSError for a file that cannot
+    be read.
+    """
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return _as_rgb(image)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (*_BROKEN, pillow.DecompressionBombError) as error:
+        reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
+        raise ValueError(f"corrupt: {reason}") from None
+
+
+def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
+    """An image file (or its bytes) as (3, 299, 299) uint8; `crop` is none (the whole image) or center.
+
+    Raises as `open_image`.
+    """
+    return as_input(open_image(source), crop=crop)
+
+
+def as_input(image: Image, *, crop: str) -> torch.Tensor:
+    """An RGB image as the network takes it, (3, 299, 299) uint8."""
+    import numpy as np
+
+    return resize(torch.from_numpy(np.array(image)).permute(2, 0, 1), crop=crop)
+
+
+def seen_box(width: int, height: int, *, crop: str) -> tuple[float, float, float, float]:
+    """The part of an image that the network sees, (left, top, right, bottom) in the image's pixels."""
+    if crop != "center":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(width, height) * SIZE / CROP_FROM
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
+    """(3, H, W) uint8 to (3, 299, 299), as `PREPROCESSING` says."""
+    if crop not in PREPROCESSING:
+        raise ValueError(f"crop {crop!r} is unknown: use none or center")
+    height, width = image.shape[1:]
+    size = (SIZE, SIZE)
+    if crop == "center":
+        scale = CROP_FROM / min(height, width)
+        size = (round(height * scale), round(width * scale))
+    resized = nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    top, left = (size[0] - SIZE) // 2, (size[1] - SIZE) // 2
+    return resized[:, top : top + SIZE, left : left + SIZE]

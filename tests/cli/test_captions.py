@@ -1,0 +1,317 @@
+"""`ganscribe caption` on pictures of every kind, with a small network in Inception's place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import nn
+
+from ganscribe import cli, tracking
+from ganscribe.captioning import photographs
+from ganscribe.captioning.inference import decode, load_captioner, save_captioner
+from ganscribe.captioning.model import Captioner
+from ganscribe.cli.photographs import figure_paths
+from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.metrics.inception import Inception
+from ganscribe.metrics.inception_input import PREPROCESSING, load_image
+
+WORDS = ("red", "blue", "dog", "ball", "on", "the", "grass", "runs")
+VOCABULARY = Vocabulary((PAD, UNK, START, END, *WORDS))
+OPTIONS = {"vocabulary_size": len(VOCABULARY.words), "embedding_dim": 6, "units": 16, "encoder_dim": 8}
+
+
+class SmallNetwork(nn.Module):
+    """Colours of 8 x 8 cells times rows of weights: (N, 3, 299, 299) uint8 to (N, 64, 2048)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2048, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        cells = nn.functional.adaptive_avg_pool2d(images.float() / 255, 8)
+        return cells.flatten(2).transpose(1, 2) @ self.weight
+
+
+def save_model(path: Path, *, weights_sha256: str = "small", crop: str = "none") -> None:
+    torch.manual_seed(10)
+    model = Captioner(**OPTIONS)
+    with torch.no_grad():  # so that captions differ, and end
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+        model.embedding.weight.mul_(10)
+        model.gru.weight_hh.mul_(3)
+        model.output.bias[3] = 1.0
+    features = {"weights": "small", "weights_sha256": weights_sha256, "preprocessing": PREPROCESSING[crop]}
+    save_captioner(
+        path, options=OPTIONS, vocabulary=VOCABULARY, features=features, state_dict=model.state_dict()
+    )
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose run `best` has a captioner."""
+    shutil.copy(project / "params.yaml", tmp_path)
+    shutil.copytree(project / "params", tmp_path / "params")
+    save_model(tmp_path / "models/captioner/best/model.pt")
+    (tmp_path / "data/features").mkdir(parents=True)
+    (tmp_path / "data/features/inception.pt").touch()
+    monkeypatch.setattr(
+        photographs, "read_inception", lambda path, device: Inception(SmallNetwork(), "small", "small")
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
+    return tmp_path
+
+
+@pytest.fixture
+def album(folder: Path) -> Iterator[list[Path]]:
+    """Twenty-one pictures of many sizes, modes and formats: more than a batch."""
+    rng = np.random.default_rng(0)
+    (folder / "album").mkdir()
+    paths = []
+    for number in range(12):
+        size = [int(side) for side in rng.integers(1, 400, 2)]
+        # A few broad patches, so that the pictures differ in what the network sees.
+        patches = Image.fromarray(rng.integers(0, 256, (3, 3, 3), dtype=np.uint8))
+        paths.append(folder / f"album/{number:02d}.png")
+        patches.resize(size, Image.Resampling.NEAREST).save(paths[-1])
+    base = Image.open(paths[3]).resize((60, 90))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    moving = {"save_all": True, "append_images": [Image.new("RGB", (60, 90), "green")]}
+    deep = Image.fromarray(np.asarray(base.convert("L")).astype(np.uint16) * 256)
+    for name, image, options in (
+        ("grey.jpg", base.convert("L"), {}),
+        ("clear.png", base.convert("RGBA"), {}),
+        ("palette.gif", base.convert("P"), {}),
+        ("print.jpg", base.convert("CMYK"), {}),
+        ("turned.jpg", base, {"exif": exif}),
+        ("moving.gif", base, moving),
+        ("deep.png", deep, {}),
+        ("web.webp", base, {}),
+        ("pages.tiff", base, moving),
+    ):
+        paths.append(folder / "album" / name)
+        image.save(paths[-1], **options)
+    yield sorted(paths)
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, ["caption", *map(str, words)])
+
+
+def captions(*words: str | Path) -> dict[str, str]:
+    """What is printed, by path; nothing else is."""
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    return dict(line.split(": ", 1) for line in result.stdout.splitlines())
+
+
+def expected(path: Path, **options: object) -> str:
+    """By the parts: one picture, one decoding."""
+    saved = load_captioner("models/captioner/best/model.pt")
+    features = SmallNetwork()(load_image(path)[None]).half().float()
+    beam = {"method": "beam", "width": 5, "length_penalty": 0.7, "max_length": 40}
+    (one,) = decode(saved.model, features, vocabulary=VOCABULARY, image_ids=[0], **(beam | options))
+    return VOCABULARY.decode(one.tokens)
+
+
+def test_pictures_of_every_size_mode_and_format_in_batches_as_one_by_one(album: list[Path]) -> None:
+    found = captions(*album)
+    assert found == {str(path): expected(path) for path in album} and len(found) == 21
+    assert len(set(found.values())) > 5
+    assert captions(*reversed(album)) == found and next(iter(captions(*reversed(album)))) == str(album[-1])
+    assert captions(album[4], "--decode", "greedy") == {str(album[4]): expected(album[4], method="greedy")}
+    wide = captions(album[4], "--width", "30", "--length-penalty", "0", "--max-length", "3")
+    assert wide[str(album[4])] == expected(album[4], width=30, length_penalty=0.0, max_length=3)
+
+
+def test_sampling_is_seeded_and_a_picture_keeps_its_caption_in_any_company(album: list[Path]) -> None:
+    way = ("--decode", "sample", "--temperature", "2", "--top-k", "6", "--seed", "1", "--max-length", "8")
+    found = captions(*album, *way)
+    assert captions(*reversed(album), *way) == found
+    assert captions(album[7], *way)[str(album[7])] == found[str(album[7])]
+    copy = Path("another name.png")
+    shutil.copy(album[7], copy)
+    assert captions(copy, *way)[str(copy)] == found[str(album[7])]
+    assert captions(*album, *way[:-4], "--seed", "2", "--max-length", "8") != found
+
+
+def test_what_is_no_picture_is_named_and_the_rest_is_done(album: list[Path], folder: Path) -> None:
+    Path("notes.txt").write_text("no picture")
+    Path("half.png").write_bytes(album[0].read_bytes()[:40])
+    os.mkfifo("pipe")
+    result = run(album[0], "notes.txt", "half.png", "missing.jpg", "pipe", album[1])
+    assert result.exit_code == 1
+    assert [line.split(": ")[0] for line in result.stdout.splitlines()] == [str(album[0]), str(album[1])]
+    for name, reason in (
+        ("notes.txt", "no image"),
+        ("half.png", "corrupt"),
+        ("missing.jpg", "no such file"),
+        ("pipe", "neither a file nor a folder"),
+    ):
+        (line,) = [line for line in result.stderr.splitlines() if name in line]
+        assert reason in line and "Traceback" not in line
+    only = run("notes.txt", "--json")
+    assert only.exit_code == 1 and json.loads(only.stdout) == [] and "notes.txt" in only.stderr
+
+
+def test_a_file_that_may_not_be_read(album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("ganscribe.metrics.inception_input.open_image", refuse)
+    assert "left out: Permission denied" in run(album[0]).stderr
+
+
+def test_a_bomb_is_refused(album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("1", (500, 500)).save("bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90_000)
+    result = run("bomb.png", album[0])
+    assert result.exit_code == 1 and result.stdout.count("\n") == 1
+    assert "bomb.png is left out: " in result.stderr and "exceeds limit" in result.stderr
+    Image.new("1", (400, 400)).save("large.png")  # over the limit, not over twice the limit
+    result = run("large.png")
+    assert result.exit_code == 0 and "Warning" not in result.stderr
+
+
+def test_folders_and_patterns(album: list[Path], folder: Path) -> None:
+    whole = captions(*(path.relative_to(folder) for path in album))
+    Path("album/notes.txt").write_text("passed over")
+    Path("album/.hidden.png").write_text("passed over")
+    Path("album/inner").mkdir()
+    shutil.copy(album[0], "album/inner/deep.png")
+    assert captions("album") == whole == captions("album/", "album/0*", album[0].relative_to(folder))
+    assert list(captions("album/1?.png")) == ["album/10.png", "album/11.png"]
+    assert list(captions(folder / "album" / "10*")) == [str(folder / "album/10.png")]
+    assert list(captions("album/**/*.png"))[-1] == "album/inner/deep.png"
+    shutil.copy(album[0], "odd[1].png")
+    assert list(captions("odd[1].png")) == ["odd[1].png"]  # a file of that name comes before the pattern
+
+
+def test_nothing_to_caption_is_said(folder: Path) -> None:
+    Path("empty").mkdir()
+    Path("texts").mkdir()
+    Path("texts/notes.txt").touch()
+    for words, message in (
+        (("empty",), "empty: there is no picture in this folder"),
+        (("texts",), "texts: there is no picture in this folder"),
+        (("*.jpg",), "*.jpg: no picture has a name of this pattern"),
+        (("none.jpg", "empty"), "none.jpg: there is no such file; empty: there is no picture"),
+    ):
+        result = run(*words)
+        assert result.exit_code == 1 and result.stdout == ""
+        assert result.stderr.startswith("Error: ") and message in result.stderr
+    assert run().exit_code == 2
+
+
+@pytest.mark.parametrize("crop", ["none", "center"])
+def test_json_names_words_and_their_peaks(album: list[Path], folder: Path, crop: str) -> None:
+    save_model(folder / "models/captioner/best/model.pt", crop=crop)
+    wide = Path("wide.png")
+    longest = max(captions(*album).items(), key=lambda found: len(found[1]))[0]
+    Image.open(longest).convert("RGB").resize((600, 300)).save(wide)
+    result = run(wide, album[2], "--json", "--attention", "figures", "--max-length", "4")
+    first, second = json.loads(result.stdout)
+    assert result.exit_code == 0 and first["image"] == "wide.png" and second["image"] == str(album[2])
+    assert (first["width"], first["height"], first["features"]) == (600, 300, "small")
+    assert Path(first["figure"]).is_file() and Path(second["figure"]).is_file()
+    captioner = photographs.open_captioner("models/captioner/best/model.pt", "data/features/inception.pt")
+    (one,) = photographs.caption_photographs(captioner, load_image(wide, crop=crop)[None], max_length=4)
+    assert first["caption"] == one.text == " ".join(entry["word"] for entry in first["words"]) != ""
+    side = 300 * 299 / 342
+    left, top, width, height = (
+        (0, 0, 600, 300) if crop == "none" else (300 - side / 2, 150 - side / 2, side, side)
+    )
+    for entry, attention in zip(first["words"], one.attention, strict=True):
+        row, column = np.unravel_index(attention.argmax(), (8, 8))
+        x, y = left + (37.5 + 32 * column) / 299 * width, top + (37.5 + 32 * row) / 299 * height
+        assert entry["peak"] == pytest.approx([x, y], abs=0.1)
+        assert entry["weight"] == pytest.approx(attention.max(), abs=1e-4)
+
+
+def test_figures_have_names_of_their_own(album: list[Path], folder: Path) -> None:
+    Path("other").mkdir()
+    for name in ("other/00.jpg", "album/00.attention.png"):
+        shutil.copy(album[0], name)
+    before = Path("album/00.attention.png").read_bytes()
+    paths = [Path(name) for name in ("album/00.png", "other/00.jpg", "album/00.attention.png")]
+    figures = figure_paths(paths, Path("album"))
+    assert [path.name for path in figures.values()] == [
+        "00.attention-2.png",
+        "00.attention-3.png",
+        "00.attention.attention.png",
+    ]
+    assert run(*paths, "--attention", "album", "--max-length", "2").exit_code == 0
+    assert Path("album/00.attention.png").read_bytes() == before
+    for path in figures.values():
+        assert Image.open(path).size[0] > 900
+    Path("file").touch()
+    assert "--attention file is a file" in run(album[0], "--attention", "file").stderr
+
+
+def test_progress_is_on_standard_error(album: list[Path]) -> None:
+    few, many = run(*album[:3], "--json"), run(*album, "--json")
+    assert few.stderr == "" and "captions" in many.stderr and "21/21" in many.stderr
+    assert len(json.loads(many.stdout)) == 21
+
+
+def refused(*words: str | Path) -> str:
+    result = run(*words)
+    assert result.exit_code == 1 and result.stdout == "", result.output
+    assert result.stderr.startswith("Error: ") and "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_options_of_another_decoding(album: list[Path]) -> None:
+    assert "--width belongs to --decode beam" in refused(album[0], "--decode", "greedy", "--width", "3")
+    assert "--seed belongs to --decode sample" in refused(album[0], "--seed", "3")
+    assert "temperature" in refused(album[0], "--decode", "sample", "--temperature", "0")
+    assert run(album[0], "--width", "0").exit_code == 2
+
+
+def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
+    found = captions(album[0])
+    assert captions(album[0], "--model", "best") == found
+    assert captions(album[0], "--model", "models/captioner/best/model.pt") == found
+    assert "no captioner run 'bset': choose one of best, tutorial" in refused(album[0], "--model", "bset")
+    assert "`dvc repro train_captioner@tutorial`" in refused(album[0], "--model", "tutorial")
+    assert "no file none/model.pt" in refused(album[0], "--model", "none/model.pt")
+    Path("text.pt").write_text("no model")
+    assert "no saved captioner" in refused(album[0], "--model", "text.pt")
+    whole = Path("models/captioner/best/model.pt").read_bytes()
+    Path("half.pt").write_bytes(whole[: len(whole) // 2])
+    assert "no saved captioner" in refused(album[0], "--model", "half.pt")
+
+
+def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:
+    save_model(folder / "other/model.pt", weights_sha256="another")
+    assert "take the one that belongs to it" in refused(album[0], "--model", "other/model.pt")
+    Path("data/features/inception.pt").unlink()
+    assert "`dvc repro extract_features`" in refused(album[0])
+    Path("models/captioner/best/inception.pt").touch()  # beside the model is as good
+    assert captions(album[0])
+
+
+def test_a_model_of_the_registry(album: list[Path], folder: Path) -> None:
+    with tracking.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]) as tracked:
+        tracked.log_model(
+            "captioner", "models/captioner/best/model.pt", inception="data/features/inception.pt"
+        )
+    found = captions(album[0])
+    shutil.rmtree("data")
+    shutil.rmtree("models")
+    assert captions(album[0], "--model", "models:/ganscribe-captioner-best@candidate") == found
+    assert captions(album[0], "--model", "models:/ganscribe-captioner-best/1") == found
+    assert "cannot be had" in refused(album[0], "--model", "models:/ganscribe-captioner-best/9")
