@@ -90,8 +90,10 @@ class ClassifierRecipe:
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "linear", "cosine", "step"]
     batch_size: Count
-    epochs: Count
+    epochs: Rate  # need not be whole
     shift: Annotated[int, Field(ge=0)]
+    flip: bool = False  # augmentation: left to right, by chance
+    decay: Literal["all", "weights"] = "all"  # weights: none on norms and biases
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
