@@ -14,7 +14,7 @@ from torch import nn
 
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.convnets import CONVNETS, Convnet, load_classifier
-from ganscribe.convnets.evaluation import evaluate_classifier, predict_scores
+from ganscribe.convnets.evaluation import evaluate_classifier
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
 from ganscribe.runtime import save_torch, seed_everything
 
