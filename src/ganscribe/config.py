@@ -85,6 +85,10 @@ def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path)
             problems.append(f"{path}: max_updates.{family}.{name}: missing, add it (null: no cap)")
         for name in sorted(set(caps) - set(runs)):
             problems.append(f"{path}: max_updates.{family}.{name}: params.yaml has no such run, remove it")
+    for name in sorted(set(params.classifier.runs) & set(params.classifier.zoo)):
+        problems.append(
+            f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
+        )
     trained = {(run.dataset, run.network) for run in params.classifier.runs.values()}
     for name, run in params.gan.runs.items():
         if (run.dataset, params.judge) not in trained:
@@ -197,13 +201,14 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
     if section == "max_bad_images":
         return params.features.max_bad_images
     if section == "classifier_evaluation":
-        run = _run(params.classifier.runs, name, "classifier")
+        run = _run(params.classifier.runs | params.classifier.zoo, name, "classifier")
         return schema.ClassifierEvaluation(network=run.network, dataset=run.dataset)
     if section == "classifier":
         family = params.classifier
-        recipe = asdict(_run(family.runs, name, section))
+        recipe = asdict(_run(family.runs | family.zoo, name, section))
+        max_updates = caps.classifier.get(str(name), caps.zoo)  # runs and caps have the same names
         return schema.ClassifierRun(
-            **recipe, seed=family.seed, precision=family.precision, max_updates=caps.classifier[str(name)]
+            **recipe, seed=family.seed, precision=family.precision, max_updates=max_updates
         )
     if section == "gan":
         recipe = asdict(_run(params.gan.runs, name, section))
