@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -257,6 +258,18 @@ def test_28_pixels_are_zero_padded_to_32(name: str) -> None:
     padded[:, :, 2:30, 2:30] = images
     with torch.no_grad():
         torch.testing.assert_close(small(images), large(padded))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_layout_changes_the_speed_only(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = convnets.build(name, num_classes=10, image_shape=(3, 32, 32)).eval()
+    other = replace(convnets.CONVNETS[name], channels_last=not convnets.CONVNETS[name].channels_last)
+    monkeypatch.setitem(convnets.CONVNETS, name, other)
+    twin = convnets.build(name, num_classes=10, image_shape=(3, 32, 32)).eval()
+    twin.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(twin(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_alexnet_s_branches_do_not_see_each_other() -> None:

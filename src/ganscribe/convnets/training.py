@@ -146,10 +146,7 @@ def train_classifier(
     precision = resolve_precision(precision, device)
     shape = tuple(train_images.shape[1:])
     model = convnets.build(network, num_classes=num_classes, image_shape=shape, **options).to(device).train()
-    convnet = convnets.CONVNETS[network]
-    head_weights = torch.tensor(convnet.head_weights, device=device)
-    layout = torch.channels_last if convnet.channels_last else torch.contiguous_format
-    model = model.to(memory_format=layout)
+    head_weights = torch.tensor(convnets.CONVNETS[network].head_weights, device=device)
     stepper = _build_optimiser(
         model,
         optimiser=optimiser,
@@ -191,7 +188,7 @@ def train_classifier(
         for group in stepper.param_groups:
             group["lr"] = rate
         with autocast(precision, device):
-            heads = model(scale_images(batch).contiguous(memory_format=layout))
+            heads = model(scale_images(batch))
         heads = heads if isinstance(heads, tuple) else (heads,)
         loss = torch.stack([F.cross_entropy(scores.float(), targets) for scores in heads]) @ head_weights
         stepper.zero_grad()
