@@ -121,6 +121,10 @@ def read(folder: Path = Path()) -> tuple[paramsfile.Params, paramsfile.Scale]:
     return params, scale
 
 
+def _absolute(path: str | None) -> str | None:
+    return path and str((project_root() / Path(path).expanduser()).resolve())
+
+
 def _place(params: paramsfile.Params, scale: paramsfile.Scale, name: str) -> schema.Place:
     entry: paramsfile.SourceEntry = getattr(params.sources, name)
     kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
@@ -128,8 +132,7 @@ def _place(params: paramsfile.Params, scale: paramsfile.Scale, name: str) -> sch
         raise ValueError(
             f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
         )
-    folder = entry.folder and str((project_root() / Path(entry.folder).expanduser()).resolve())
-    return schema.Place(source=kind, folder=folder, archive=entry.archive)
+    return schema.Place(source=kind, folder=_absolute(entry.folder), archive=entry.archive)
 
 
 def _captions(params: paramsfile.Params, scale: paramsfile.Scale) -> schema.Captions:
@@ -222,6 +225,7 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
             classes=run.classes,
             splits=run.splits,
             judge=params.judge,
+            fid_inception=_absolute(params.gan.fid_inception),
             num_samples=scale.amounts.gan_samples,
             seed=params.gan.seed,
         )

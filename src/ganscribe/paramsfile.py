@@ -67,6 +67,7 @@ class GanFamily:
     precision: Precision
     log_every: Count
     snapshots: Count
+    fid_inception: str | None
     runs: dict[str, GanRecipe]
 
 

@@ -163,6 +163,7 @@ class GanEvaluation:
     classes: list[int] | None
     splits: list[str]
     judge: str
+    fid_inception: str | None  # the weights' absolute path
     num_samples: Annotated[int, Field(ge=2)]
     seed: int
 
