@@ -13,7 +13,7 @@ from ganscribe import config, tracking
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.evaluation import Evaluation, evaluate_classifier
 from ganscribe.data.images import Images, read_images
-from ganscribe.plots import save_grid
+from ganscribe.plots import save_confusion, save_grid
 from ganscribe.runtime import atomic_folder, write_csv, write_json
 
 COLUMNS = 5  # of the square of worst mistakes
@@ -23,7 +23,7 @@ HEADLINE = ("accuracy", "calibration_error", "nll")
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
-    """Write the confusion table and the images that got the least probability for their own class."""
+    """Write the confusion matrix, as a table and a picture, and the images that got the least probability for their own class."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
     own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]
@@ -41,6 +41,7 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
         write_csv(temporary / "confusion.csv", pairs)
         write_csv(temporary / "mistakes.csv", mistakes)
         save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
+        save_confusion(evaluation.confusion, temporary / "confusion.png", names)
 
 
 @stage
