@@ -23,7 +23,8 @@ HEADLINE = ("accuracy", "calibration_error", "nll")
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
-    """Write the confusion matrix, as a table and a picture, and the images that got the least probability for their own class."""
+    """Write the confusion matrix (table, picture) and the images that got the least probability for their own
+    class."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
     own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]

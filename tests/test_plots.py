@@ -96,8 +96,7 @@ def test_confusion_has_a_cell_a_pair_and_the_same_bytes_again(tmp_path: Path) ->
     for name in ("first.png", "second.png"):
         save_confusion(counts, tmp_path / name, ["cat", "dog", "horse"])
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
-    pixels = np.asarray(Image.open(tmp_path / "first.png").convert("RGB")).reshape(-1, 3).tolist()
-    shades = {tuple(pixel) for pixel in pixels if pixel[2] > pixel[0]}
-    blues = colormaps["Blues"]
+    pixels = read(tmp_path / "first.png").reshape(-1, 3).astype(int)
     for share in (0.9, 0.1, 1.0):
-        assert tuple(round(255 * value) for value in blues(share)[:3]) in shades
+        shade = np.array(colormaps["Blues"](share)[:3]) * 255
+        assert (np.abs(pixels - shade).max(1) <= 1).sum() > 1000
