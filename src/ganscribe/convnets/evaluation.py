@@ -94,5 +94,5 @@ def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, *image_shape))
+        model.eval()(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
     return int(counter.get_total_flops())
