@@ -11,9 +11,9 @@ import click
 from _common import stage
 from ganscribe import config, tracking
 from ganscribe.convnets import load_classifier
-from ganscribe.convnets.evaluation import Evaluation, count_flops, count_parameters, evaluate_classifier
+from ganscribe.convnets.evaluation import Evaluation, evaluate_classifier
 from ganscribe.data.images import Images, read_images
-from ganscribe.plots import save_grid
+from ganscribe.plots import save_confusion, save_grid
 from ganscribe.runtime import atomic_folder, write_csv, write_json
 
 COLUMNS = 5  # of the square of worst mistakes
@@ -23,7 +23,8 @@ HEADLINE = ("accuracy", "calibration_error", "nll")
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
-    """Write the confusion table and the images that got the least probability for their own class."""
+    """Write the confusion matrix (table, picture) and the images that got the least probability for their own
+    class."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
     own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]
@@ -41,28 +42,32 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
         write_csv(temporary / "confusion.csv", pairs)
         write_csv(temporary / "mistakes.csv", mistakes)
         save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
+        save_confusion(evaluation.confusion, temporary / "confusion.png", names)
 
 
 @stage
 @click.argument("name")
-def main(name: str) -> None:
+@click.option("--home", type=Path, default=".", help="Where models/, metrics/ and plots/ are.")
+def main(name: str, home: Path) -> None:
     """Score the classifier NAME of params.yaml on its test images."""
     run = config.load("classifier_evaluation", name)
-    folder, plots = Path("models/classifiers", run.dataset, run.network), Path("plots/classifiers", name)
+    folder = home / "models/classifiers" / run.dataset / run.network
+    plots = home / "plots/classifiers" / name
     test = read_images(f"data/{run.dataset}/test.parquet")
     model = load_classifier(folder / "model.pt")
     evaluation = evaluate_classifier(model, test.images, test.labels)
+    training = json.loads((folder / "training.json").read_text())
     scores = {
         "accuracy": evaluation.accuracy,
         "error": evaluation.error,
         "nll": evaluation.nll,
         "calibration_error": evaluation.calibration_error,
-        "parameters": count_parameters(model),
-        "flops": count_flops(model, tuple(test.images.shape[1:])),
+        "parameters": training["num_parameters"],
+        "flops": training["flops"],
         "num_images": len(test.images),
         "source": test.source,
     }
-    write_json(f"metrics/classifiers/{name}.json", {key: scores[key] for key in HEADLINE})
+    write_json(home / f"metrics/classifiers/{name}.json", {key: scores[key] for key in HEADLINE})
     draw(plots, test, evaluation, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
     with tracking.reopened_run(key, family="classifier", name=name) as tracked:

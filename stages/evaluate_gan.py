@@ -40,6 +40,7 @@ from ganscribe.schema import GanEvaluation
 
 # The numbers of `dvc metrics show`; scores.json beside the pictures has all, with judge, checksum and counts.
 HEADLINE = ("fid", "kid", "is", "precision", "recall", "modes", "kl", "swd", "floor_fid", "num_samples")
+HEADLINE += ("fid_inception", "kid_inception", "isc_inception")  # where the network's weights are
 SHOWN, COLUMNS = 100, 10
 WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
 # torch-fidelity's own weights, where an earlier download (or a person) has put them.
@@ -69,13 +70,19 @@ def judge_scores(
 
 
 def inception_scores(run: GanEvaluation, reference: Images, samples: Tensor) -> dict[str, Any]:
-    """The same by the FID Inception network, where torch's hub cache has its weights; else nothing."""
-    path = Path(torch.hub.get_dir()) / FID_INCEPTION
+    """The same by the FID Inception network, where its weights are: the file that the parameters name, else
+    what torch's hub cache has. Without: why not."""
+    path = Path(run.fid_inception or Path(torch.hub.get_dir(), FID_INCEPTION))
+    if run.fid_inception and not path.exists():
+        raise FileNotFoundError(
+            f"gan.fid_inception: {path} is missing: put torch-fidelity's file there, or null"
+        )
     if not path.exists():
-        return {}
+        return {"inception": "not available (no weights: gan.fid_inception in params.yaml names none)"}
     scores = score_images(reference.images, samples, inception_extractor(path), seed=run.seed)
-    facts = {"sha256": file_sha256(path), "resize": "bilinear as in TensorFlow 1, to 299"}
-    return {f"inception_{key}": value for key, value in (scores | facts).items()}
+    scores["isc"] = scores.pop("is")
+    facts = {"inception": file_sha256(path), "inception_resize": "bilinear as in TensorFlow 1, to 299"}
+    return {f"{key}_inception": value for key, value in scores.items()} | facts
 
 
 def draw(

@@ -19,13 +19,13 @@ METRICS = {
 }
 
 
-def read_scores(family: str, name: str) -> dict[str, Any]:
+def read_scores(home: Path, family: str, name: str) -> dict[str, Any]:
     """The scores of one model, none where it has not been scored."""
-    path = Path(METRICS[family].format(name=name))
+    path = home / METRICS[family].format(name=name)
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: str) -> str:
+def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: str, home: Path) -> str:
     """Tie the run of one model to this pipeline; returns `trained`, `linked` or `restored`.
 
     A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
@@ -38,19 +38,20 @@ def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: 
     with tracking.reopened_run(run_key, family=family, name=name) as tracked:
         client.set_tag(tracked.run_id, f"linked.{pipeline}", lock_sha256)
         if is_restored:
-            tracked.score(read_scores(family, name))
+            tracked.score(read_scores(home, family, name))
     return "restored" if is_restored else "linked"
 
 
 @stage
-def main() -> None:
+@click.option("--home", type=Path, default=".", help="Where models/, metrics/ and dvc.lock are.")
+def main(home: Path) -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
-    lock = Path("dvc.lock")
+    lock = home / "dvc.lock"
     lock_sha256 = file_sha256(lock) if lock.exists() else "none"
     client = tracking.open_client()
-    for path in sorted(Path("models").rglob("run_key.json")):
+    for path in sorted((home / "models").rglob("run_key.json")):
         model = json.loads(path.read_text())
-        link = link_run(client, **model, lock_sha256=lock_sha256)
+        link = link_run(client, **model, lock_sha256=lock_sha256, home=home)
         click.echo(f"{model['family']}/{model['name']}: {link}")
 
 

@@ -10,7 +10,7 @@ import click
 from _common import stage
 from ganscribe import config, tracking
 from ganscribe.checkpoint import open_checkpoint
-from ganscribe.convnets.evaluation import count_parameters
+from ganscribe.convnets.evaluation import count_flops, count_parameters
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
 from ganscribe.data.images import Images, read_images
 from ganscribe.provenance import run_key
@@ -21,13 +21,14 @@ from ganscribe.schema import ClassifierRun
 def save(
     folder: Path, name: str, key: str, run: ClassifierRun, images: Images, trained: TrainedClassifier
 ) -> None:
+    shape = tuple(images.images.shape[1:])
     state_dict = trained.model.state_dict()
     model = {
         "network": run.network,
         "options": run.options,
         "num_classes": len(images.class_names),
         "classes": images.class_names,
-        "image_shape": list(images.images.shape[1:]),
+        "image_shape": list(shape),
         "state_dict": {key: value.detach().cpu().contiguous() for key, value in state_dict.items()},
     }
     last = trained.history[-1]
@@ -37,6 +38,7 @@ def save(
         "precision": trained.precision,
         "updates": trained.updates,
         "num_parameters": count_parameters(trained.model),
+        "flops": count_flops(trained.model, shape),
         "val_accuracy": last["val_accuracy"],
     }
     with atomic_folder(folder) as temporary:
@@ -47,11 +49,13 @@ def save(
 
 @stage
 @click.argument("name")
-def main(name: str) -> None:
+@click.option("--home", type=Path, default=".", help="Where models/ and curves/ are.")
+def main(name: str, home: Path) -> None:
     """Train the classifier NAME of params.yaml."""
     run = config.load("classifier", name)
     inputs = [f"data/{run.dataset}/{split}.parquet" for split in ("train", "val")]
-    folder, curve = Path("models/classifiers", run.dataset, run.network), f"curves/classifiers/{name}.csv"
+    folder = home / "models/classifiers" / run.dataset / run.network
+    curve = home / f"curves/classifiers/{name}.csv"
     recipe = {key: value for key, value in asdict(run).items() if key != "dataset"}
     key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])
     training, validation = (read_images(path) for path in inputs)

@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
 from PIL import Image, ImageSequence
 
-from ganscribe.plots import GAP_PIXELS, save_animation, save_curves, save_grid, save_image_rows
+from ganscribe.plots import (
+    GAP_PIXELS,
+    save_animation,
+    save_confusion,
+    save_curves,
+    save_grid,
+    save_image_rows,
+)
 
 
 def pictures(count: int, channels: int = 1, side: int = 28) -> torch.Tensor:
@@ -81,3 +89,14 @@ def test_what_is_no_batch_of_images_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="need images"):
             save_grid(images, tmp_path / "grid.png", columns=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_confusion_has_a_cell_a_pair_and_the_same_bytes_again(tmp_path: Path) -> None:
+    counts = torch.tensor([[9, 1, 0], [0, 5, 0], [0, 0, 0]])  # a class without an image is no error
+    for name in ("first.png", "second.png"):
+        save_confusion(counts, tmp_path / name, ["cat", "dog", "horse"])
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    pixels = read(tmp_path / "first.png").reshape(-1, 3).astype(int)
+    for share in (0.9, 0.1, 1.0):
+        shade = np.array(colormaps["Blues"](share)[:3]) * 255
+        assert (np.abs(pixels - shade).max(1) <= 1).sum() > 1000

@@ -86,6 +86,10 @@ def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path)
             problems.append(f"{path}: max_updates.{family}.{name}: missing, add it (null: no cap)")
         for name in sorted(set(caps) - set(runs)):
             problems.append(f"{path}: max_updates.{family}.{name}: params.yaml has no such run, remove it")
+    for name in sorted(set(params.classifier.runs) & set(params.classifier.zoo)):
+        problems.append(
+            f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
+        )
     trained = {(run.dataset, run.network) for run in params.classifier.runs.values()}
     for name, run in params.gan.runs.items():
         if (run.dataset, params.judge) not in trained:
@@ -118,6 +122,10 @@ def read(folder: Path = Path()) -> tuple[paramsfile.Params, paramsfile.Scale]:
     return params, scale
 
 
+def _absolute(path: str | None) -> str | None:
+    return path and str((project_root() / Path(path).expanduser()).resolve())
+
+
 def _place(params: paramsfile.Params, scale: paramsfile.Scale, name: str) -> schema.Place:
     entry: paramsfile.SourceEntry = getattr(params.sources, name)
     kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
@@ -125,8 +133,7 @@ def _place(params: paramsfile.Params, scale: paramsfile.Scale, name: str) -> sch
         raise ValueError(
             f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
         )
-    folder = entry.folder and str((project_root() / Path(entry.folder).expanduser()).resolve())
-    return schema.Place(source=kind, folder=folder, archive=entry.archive)
+    return schema.Place(source=kind, folder=_absolute(entry.folder), archive=entry.archive)
 
 
 def _captions(params: paramsfile.Params, scale: paramsfile.Scale) -> schema.Captions:
@@ -198,13 +205,14 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
     if section == "max_bad_images":
         return params.features.max_bad_images
     if section == "classifier_evaluation":
-        run = _run(params.classifier.runs, name, "classifier")
+        run = _run(params.classifier.runs | params.classifier.zoo, name, "classifier")
         return schema.ClassifierEvaluation(network=run.network, dataset=run.dataset)
     if section == "classifier":
         family = params.classifier
-        recipe = asdict(_run(family.runs, name, section))
+        recipe = asdict(_run(family.runs | family.zoo, name, section))
+        max_updates = caps.classifier.get(str(name), caps.zoo)  # runs and caps have the same names
         return schema.ClassifierRun(
-            **recipe, seed=family.seed, precision=family.precision, max_updates=caps.classifier[str(name)]
+            **recipe, seed=family.seed, precision=family.precision, max_updates=max_updates
         )
     if section == "gan":
         recipe = asdict(_run(params.gan.runs, name, section))
@@ -218,6 +226,7 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
             classes=run.classes,
             splits=run.splits,
             judge=params.judge,
+            fid_inception=_absolute(params.gan.fid_inception),
             num_samples=scale.amounts.gan_samples,
             seed=params.gan.seed,
         )

@@ -56,6 +56,7 @@ class ClassifierFamily:
     seed: int
     precision: Precision
     runs: dict[str, ClassifierRecipe]
+    zoo: dict[str, ClassifierRecipe]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -66,6 +67,7 @@ class GanFamily:
     precision: Precision
     log_every: Count
     snapshots: Count
+    fid_inception: str | None
     runs: dict[str, GanRecipe]
 
 
@@ -141,6 +143,7 @@ class MaxUpdates:
     """At most this many updates of any network; None: the recipe's own budget."""
 
     classifier: dict[str, Count | None]
+    zoo: Count | None  # each of them
     gan: dict[str, Count | None]
     diagnostics: MaxDiagnosticUpdates
     captioner: dict[str, Count | None]

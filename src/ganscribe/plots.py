@@ -87,3 +87,23 @@ def save_curves(
     axes.legend()
     with atomic_write(path) as handle:
         figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
+
+
+def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str]) -> None:
+    """Write a PNG of `counts` (K, K), rows = actual, columns = predicted; shaded by the share of the row."""
+    from matplotlib.figure import Figure
+
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    for row, column in counts.nonzero().tolist():
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = str(int(counts[row, column]))
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(class_names)), class_names, rotation=45)
+    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    with atomic_write(path) as handle:
+        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})

@@ -19,9 +19,11 @@ _MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg
 # Columns where more is better, for the highlighted best of a table; in the others less is.
 _MORE_IS_BETTER = frozenset(
     {"is", "precision", "recall", "modes", "accuracy", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR"}
-    | {"ROUGE-L", "CIDEr", "SPICE"}
+    | {"ROUGE-L", "CIDEr", "SPICE", "isc_inception", "precision_inception", "recall_inception"}
 )
-_LESS_IS_BETTER = frozenset({"fid", "kid", "kl", "swd", "error", "nll", "ece", "loss", "perplexity"})
+_LESS_IS_BETTER = frozenset(
+    {"fid", "fid_inception", "kid", "kid_inception", "kl", "swd", "error", "nll", "ece", "loss", "perplexity"}
+)
 
 
 def data_url(path: Path) -> str:

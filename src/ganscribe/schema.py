@@ -6,6 +6,7 @@ with the old one would pass for current.
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -82,16 +83,18 @@ class ClassifierRecipe:
 
     network: str
     dataset: Dataset
-    options: dict[str, Any]
     optimiser: Literal["adam", "sgd"]
     learning_rate: Rate
-    betas: Betas
-    momentum: Share
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "linear", "cosine", "step"]
     batch_size: Count
-    epochs: Count
+    epochs: Rate  # need not be whole
     shift: Annotated[int, Field(ge=0)]
+    options: dict[str, Any] = field(default_factory=dict)  # the network's own
+    betas: Betas = (0.9, 0.999)  # Adam's
+    momentum: Share = 0.9  # Nesterov's
+    flip: bool = False  # augmentation: left to right, by chance
+    decay: Literal["all", "weights"] = "all"  # weights: none on norms and biases
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -161,6 +164,7 @@ class GanEvaluation:
     classes: list[int] | None
     splits: list[str]
     judge: str
+    fid_inception: str | None  # the weights' absolute path
     num_samples: Annotated[int, Field(ge=2)]
     seed: int
 

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from ganscribe.metrics.images import (
     EXTRACTION_BATCH,
+    Statistics,
     class_coverage,
     classifier_extractor,
+    feature_statistics,
     frechet_distance,
     inception_extractor,
     inception_score,
@@ -27,6 +29,7 @@ from ganscribe.metrics.images import (
     precision_recall,
     score_images,
     sliced_wasserstein,
+    statistics_distance,
 )
 
 
@@ -69,6 +72,26 @@ def test_fid_of_known_gaussians() -> None:
     assert frechet_distance(base, base) == pytest.approx(0, abs=1e-8)
 
 
+def test_distance_of_known_statistics() -> None:
+    """No samples: N(m, R A^2 R^T) and N(n, R B^2 R^T) with diagonal A, B: |m - n|^2 + |A - B|^2."""
+    rotation = torch.linalg.qr(normal(6, 6)).Q
+    m, n, a, b = normal(6, seed=1), normal(6, seed=2), normal(6, seed=3).abs(), normal(6, seed=4).abs()
+    first = Statistics(m, rotation @ a.square().diag() @ rotation.T)
+    second = Statistics(n, rotation @ b.square().diag() @ rotation.T)
+    expected = float((m - n).square().sum() + (a - b).square().sum())
+    assert statistics_distance(first, second) == pytest.approx(expected, rel=1e-9)
+    assert statistics_distance(second, first) == pytest.approx(expected, rel=1e-9)
+    assert statistics_distance(first, first) == pytest.approx(0, abs=1e-6)
+
+
+def test_statistics_of_float32_features_are_float64() -> None:
+    features = normal(50, 4)
+    found = feature_statistics(features.float())
+    assert found.mean.dtype == found.covariance.dtype == torch.float64
+    torch.testing.assert_close(found.mean, features.mean(0), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.covariance, features.T.cov(), rtol=0, atol=1e-6)
+
+
 def test_fid_of_general_covariances() -> None:
     real, generated = normal(300, 6) @ normal(6, 6, seed=1), normal(300, 6, seed=2) @ normal(6, 6, seed=3)
     a, b = np.cov(real.numpy(), rowvar=False), np.cov(generated.numpy(), rowvar=False)
@@ -87,6 +110,16 @@ def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
     across = sum(kernel(x, y) for x in real for y in generated)
     expected = float(within / (40 * 39) - 2 * across / (40 * 40))
     assert kernel_distance(real, generated, seed=0) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kid_of_identical_sets() -> None:
+    """Twice the same n points: 2 (S - D) / n (n - 1) - 2 S / n^2; S sums over all pairs, D the diagonal."""
+    features = normal(30, 5)
+    kernels = (features @ features.T / 5 + 1) ** 3
+    everything, diagonal = float(kernels.sum()), float(kernels.diagonal().sum())
+    expected = 2 * (everything - diagonal) / (30 * 29) - 2 * everything / 30**2
+    assert kernel_distance(features, features.clone(), seed=0) == pytest.approx(expected, rel=1e-9)
+    assert expected < 0  # unbiased for independent sets, which these are not
 
 
 def test_kid_of_one_distribution_is_about_zero_and_takes_small_sets() -> None:
@@ -258,22 +291,64 @@ def test_nearest_neighbours_against_brute_force() -> None:
     assert rows[2, :2].tolist() == [7, 31] and distances[2, 0] == 0
 
 
-def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.fixture(scope="module")
+def fid_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network's own initial weights stand in for the published ones, which no test can download."""
     from torch_fidelity import feature_extractor_inceptionv3 as source
 
+    path, module = tmp_path_factory.mktemp("weights") / "weights.pth", sys.modules[source.__name__]
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda url, progress: {})
+        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.save(module.FeatureExtractorInceptionV3("any", ["2048"]).state_dict(), path)
+    return path
+
+
+def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path, fid_weights: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="is no state dict of the FID Inception network"):
         inception_extractor(tmp_path / "other.pth")
-
-    # The network's own initial weights stand in for the published ones, which no test can download.
-    torch.manual_seed(0)
-    module = sys.modules[source.__name__]
-    monkeypatch.setattr(module, "load_state_dict_from_url", lambda url, progress: {})
-    monkeypatch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-    network = module.FeatureExtractorInceptionV3("any", ["2048"])
-    monkeypatch.undo()
-    torch.save(network.state_dict(), tmp_path / "weights.pth")
     grey = pictures(2)
-    features, logits = inception_extractor(tmp_path / "weights.pth")(grey)
+    features, logits = inception_extractor(fid_weights)(grey)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008)
-    torch.testing.assert_close(features, network(grey.repeat(1, 3, 1, 1))[0])
+    torch.testing.assert_close(features, inception_extractor(fid_weights)(grey.repeat(1, 3, 1, 1))[0])
+
+
+def test_inception_scores_equal_torch_fidelity_s_own_path(fid_weights: Path) -> None:
+    """Its front door, with its extractor, on the same weights (FID of 2,048 features would take a minute)."""
+    import torch_fidelity
+    from torch_fidelity.utils import Dataset
+
+    class Images(Dataset):
+        def __init__(self, images: Tensor) -> None:
+            self.images = images
+
+        def __getitem__(self, index: int) -> Tensor:
+            return self.images[index]
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+    real, generated = pictures(12, channels=3), pictures(12, seed=1, channels=3) // 2
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Images(generated),
+        input2=Images(real),
+        feature_extractor_weights_path=str(fid_weights),
+        isc=True,
+        kid=True,
+        kid_subset_size=12,
+        save_cpu_ram=True,
+        batch_size=12,
+        cuda=False,
+        cache=False,
+        verbose=False,
+    )
+    extract = inception_extractor(fid_weights)
+    judged = [judge_images(images, extract) for images in (real, generated)]
+    kid = kernel_distance(judged[0].features, judged[1].features, seed=0)
+    assert kid == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+    assert inception_score(judged[1].logits, seed=0) == pytest.approx(
+        theirs["inception_score_mean"],
+        rel=1e-3,  # other parts
+    )

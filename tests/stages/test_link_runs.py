@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from ganscribe import tracking
 
 
-def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
     """Run the stage in the DVC experiment `pipeline`; its lines."""
     monkeypatch.setenv("DVC_EXP_NAME", pipeline)
     monkeypatch.syspath_prepend(script.parent)
-    done = CliRunner().invoke(runpy.run_path(str(script))["main"], catch_exceptions=False)
+    done = CliRunner().invoke(runpy.run_path(str(script))["main"], arguments, catch_exceptions=False)
     return done.stdout.splitlines()
 
 
@@ -65,3 +65,22 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert captioner.data.metrics == {"beam.CIDEr": 0.4, "greedy.CIDEr": 0.3}
     assert captioner.data.tags["beam.SPICE"] == "not installed"
     assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
+
+
+def test_the_zoo_has_a_home_of_its_own(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for home, name, accuracy in ((Path(), "lenet5", 0.9), (Path("zoo"), "vgg11", 0.8)):
+        model, scores = home / "models" / name / "run_key.json", home / f"metrics/classifiers/{name}.json"
+        model.parent.mkdir(parents=True)
+        model.write_text(json.dumps({"family": "classifier", "name": name, "run_key": name * 4}))
+        scores.parent.mkdir(parents=True)
+        scores.write_text(json.dumps({"accuracy": accuracy}))
+    script = project / "stages/link_runs.py"
+    assert link(script, "first", monkeypatch) == ["classifier/lenet5: restored"]
+    assert link(script, "first", monkeypatch, "--home", "zoo") == ["classifier/vgg11: restored"]
+    run = tracking.find_run(tracking.open_client(), "vgg11" * 4)
+    assert run is not None and run.data.metrics == {"accuracy": 0.8}

@@ -6,15 +6,48 @@ Every network has `features(x)`, the input of its last linear layer, and that la
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from ganscribe.convnets import googlenet
+from ganscribe.convnets.alexnet import AlexNet
+from ganscribe.convnets.cliquenet import CliqueNet
+from ganscribe.convnets.densenet import DenseNetBC
 from ganscribe.convnets.lenet import LeNet5
+from ganscribe.convnets.resnet18 import ResNet18
+from ganscribe.convnets.resnet20 import ResNet20
+from ganscribe.convnets.vgg import build_vgg11, build_vgg16
 from ganscribe.runtime import load_torch
 
-CONVNETS: dict[str, Callable[..., nn.Module]] = {"lenet5": LeNet5}
+
+@dataclass(frozen=True)
+class Convnet:
+    """How a network is made and trained.
+
+    Where there are more `head_weights` than one, the network in training mode gives a tuple of class scores,
+    the auxiliary heads' after its own; each head's cross-entropy counts by its weight.
+    """
+
+    make: Callable[..., nn.Module]
+    head_weights: tuple[float, ...] = (1.0,)
+    channels_last: bool = True  # filters in this layout, and with them all maps: 3 to 45% faster on a CPU
+
+
+CONVNETS = {
+    "lenet5": Convnet(LeNet5, channels_last=False),
+    "alexnet": Convnet(AlexNet),
+    "vgg11": Convnet(build_vgg11),
+    "vgg16": Convnet(build_vgg16),
+    "googlenet": Convnet(googlenet.GoogLeNet, head_weights=googlenet.HEAD_WEIGHTS),
+    "resnet18": Convnet(ResNet18),
+    "resnet20": Convnet(ResNet20),
+    "densenet_bc": Convnet(DenseNetBC),
+    "cliquenet": Convnet(CliqueNet),
+}
 
 
 def build(name: str, *, num_classes: int, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
@@ -29,9 +62,10 @@ def build(name: str, *, num_classes: int, image_shape: tuple[int, ...], **option
             f"image shape {tuple(image_shape)} does not fit a convnet: use (C, 28, 28) or (C, 32, 32)"
         )
     try:
-        return CONVNETS[name](num_classes=num_classes, image_shape=tuple(image_shape), **options)
+        model = CONVNETS[name].make(num_classes=num_classes, image_shape=tuple(image_shape), **options)
     except TypeError as error:
         raise ValueError(f"convnet {name!r} does not take the options {options}: {error}") from error
+    return model.to(memory_format=torch.channels_last) if CONVNETS[name].channels_last else model
 
 
 def load_classifier(path: str | Path) -> nn.Module:

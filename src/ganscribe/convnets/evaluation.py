@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ganscribe.runtime import autocast
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -30,11 +32,17 @@ def scale_images(images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def predict_scores(model: nn.Module, images: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
-    """Class scores (N, K) in float32 of uint8 images (N, C, H, W), in evaluation mode."""
+def predict_scores(
+    model: nn.Module, images: torch.Tensor, *, batch_size: int = 250, precision: str = "fp32"
+) -> torch.Tensor:
+    """Class scores (N, K), float32, of uint8 images (N, C, H, W), in evaluation mode.
+
+    `precision` is that of the matrix products: fp32 or bf16.
+    """
     was_training = model.training
     model.eval()
-    scores = torch.cat([model(scale_images(batch)) for batch in images.split(batch_size)])
+    with autocast(precision, images.device):
+        scores = torch.cat([model(scale_images(batch)).float() for batch in images.split(batch_size)])
     model.train(was_training)
     return scores
 
@@ -86,5 +94,5 @@ def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, *image_shape))
+        model.eval()(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
     return int(counter.get_total_flops())

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ganscribe.convnets.layers import pad_to_32
+
 
 class LeNet5(nn.Module):
     """LeNet-5 with ReLU, max pooling and full connections; 61,706 parameters for one channel, ten classes.
@@ -21,9 +23,7 @@ class LeNet5(nn.Module):
 
     def __init__(self, *, num_classes: int, image_shape: tuple[int, ...]) -> None:
         super().__init__()
-        channels, height, _ = image_shape
-        self.padding = (32 - height) // 2
-        self.conv1 = nn.Conv2d(channels, 6, 5)
+        self.conv1 = nn.Conv2d(image_shape[0], 6, 5)
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
@@ -31,8 +31,7 @@ class LeNet5(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The input of the last linear layer: (N, C, H, W) -> (N, 84), after its ReLU."""
-        x = F.pad(images, [self.padding] * 4)
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv1(pad_to_32(images))), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.fc1(x.flatten(1)))
         return F.relu(self.fc2(x))

@@ -1,7 +1,8 @@
-"""Classifier training (one loop for every convnet) and evaluation."""
+"""Classifier training: one loop for every convnet."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +13,9 @@ from torch import nn
 
 from ganscribe import convnets
 from ganscribe.checkpoint import Checkpoint
+from ganscribe.convnets.augmentation import draw_epoch, flip_images, shift_images
 from ganscribe.convnets.evaluation import predict_scores, scale_images
-from ganscribe.runtime import (
-    autocast,
-    progress,
-    random_stream,
-    resolve_precision,
-    seed_everything,
-)
+from ganscribe.runtime import autocast, progress, resolve_precision, seed_everything
 from ganscribe.schedules import find_schedule
 
 
@@ -33,20 +29,6 @@ class TrainedClassifier:
     updates: int
 
 
-def shift_images(images: torch.Tensor, offsets: torch.Tensor, shift: int) -> torch.Tensor:
-    """Move each image of (N, C, H, W) by its own offset - shift pixels; black comes in at the border.
-
-    `offsets` (N, 2): rows, columns, integers in [0, 2 * shift].
-    """
-    count, channels, height, width = images.shape
-    device = images.device
-    padded = F.pad(images, [shift] * 4)
-    rows = (offsets[:, :1] + torch.arange(height, device=device))[:, None, :, None]
-    columns = (offsets[:, 1:] + torch.arange(width, device=device))[:, None, None, :]
-    image = torch.arange(count, device=device)[:, None, None, None]
-    return padded[image, torch.arange(channels, device=device)[:, None, None], rows, columns]
-
-
 def _build_optimiser(
     model: nn.Module,
     *,
@@ -55,8 +37,15 @@ def _build_optimiser(
     betas: tuple[float, float],
     momentum: float,
     weight_decay: float,
+    decay: str,
 ) -> torch.optim.Optimizer:
-    parameters = model.parameters()
+    parameters: list[Any] = list(model.parameters())
+    if decay == "weights":  # of norms and biases, all of one dimension, none
+        vectors = [parameter for parameter in parameters if parameter.ndim == 1]
+        others = [parameter for parameter in parameters if parameter.ndim > 1]
+        parameters = [{"params": others}, {"params": vectors, "weight_decay": 0.0}]
+    elif decay != "all":
+        raise ValueError(f"decay {decay!r} is unknown: use all or weights")
     if optimiser == "adam":
         return torch.optim.Adam(parameters, learning_rate, betas=betas, weight_decay=weight_decay, fused=True)
     if optimiser == "sgd":
@@ -115,13 +104,6 @@ class _Progress:
             torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
 
 
-def _epoch_draws(count: int, shift: int, seed: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """An epoch's permutation (N,) and shifts (N, 2): from the seed alone, so that no state need be kept."""
-    order = torch.randperm(count, generator=random_stream(seed, "order", epoch))
-    generator = random_stream(seed, "shift", epoch)
-    return order, torch.randint(0, 2 * shift + 1, (count, 2), generator=generator)
-
-
 def train_classifier(
     train_images: torch.Tensor,
     train_labels: torch.Tensor,
@@ -138,11 +120,13 @@ def train_classifier(
     weight_decay: float,
     schedule: str,
     batch_size: int,
-    epochs: int,
+    epochs: float,
     shift: int,
     seed: int,
     precision: str,
     device: torch.device,
+    flip: bool = False,
+    decay: str = "all",
     max_updates: int | None = None,
     checkpoint: Checkpoint | None = None,
     log: Callable[[int, dict[str, float]], None] | None = None,
@@ -150,8 +134,10 @@ def train_classifier(
     """Train the convnet `network` on uint8 images (N, C, H, W); one row of losses an epoch.
 
     Cross-entropy on fresh permutations (a last partial batch is dropped), images shifted at random by up to
-    `shift` pixels. `max_updates` shortens the training, the schedule with it. Raises ValueError for unknown
-    names, data that do not fit, and a loss that is no longer finite.
+    `shift` pixels and, with `flip`, mirrored by chance. Weight decay is on `decay`: all parameters, or the
+    weights without norms and biases. `max_updates` shortens the training, the schedule with it, and so do
+    `epochs` that are no whole number. Rows given to `log` say the seconds an epoch too. Raises ValueError for
+    unknown names, data that do not fit, and a loss that is no longer finite.
     """
     _check_data(train_images, train_labels, num_classes, "training")
     _check_data(val_images, val_labels, num_classes, "validation")
@@ -160,6 +146,7 @@ def train_classifier(
     precision = resolve_precision(precision, device)
     shape = tuple(train_images.shape[1:])
     model = convnets.build(network, num_classes=num_classes, image_shape=shape, **options).to(device).train()
+    head_weights = torch.tensor(convnets.CONVNETS[network].head_weights, device=device)
     stepper = _build_optimiser(
         model,
         optimiser=optimiser,
@@ -167,6 +154,7 @@ def train_classifier(
         betas=betas,
         momentum=momentum,
         weight_decay=weight_decay,
+        decay=decay,
     )
     images, labels = train_images.to(device), train_labels.to(device, torch.int64)
     val_images, val_labels = val_images.to(device), val_labels.to(device, torch.int64)
@@ -180,25 +168,29 @@ def train_classifier(
 
     batch_size = min(batch_size, len(images))
     epoch_steps = len(images) // batch_size
-    total = min(epochs * epoch_steps, max_updates or epochs * epoch_steps)
+    total = max(1, round(epochs * epoch_steps))
+    total = min(total, max_updates or total)
     bar = progress(total, f"train {network}", "update", initial=now.step)
-    drawn_epoch = -1
+    drawn_epoch, began_at, began = -1, now.step, time.monotonic()
     while now.step < total:
         epoch, position = divmod(now.step, epoch_steps)
         if epoch != drawn_epoch:
-            order, offsets = (t.to(device) for t in _epoch_draws(len(images), shift, seed, epoch))
+            draws = draw_epoch(len(images), shift=shift, seed=seed, epoch=epoch, device=device)
             drawn_epoch = epoch
         part = slice(position * batch_size, (position + 1) * batch_size)
-        batch = images[order[part]]
+        batch, targets = images[draws.order[part]], labels[draws.order[part]]
         if shift:
-            batch = shift_images(batch, offsets[part], shift)
+            batch = shift_images(batch, draws.offsets[part], shift)
+        if flip:
+            batch = flip_images(batch, draws.flips[part])
 
         rate = learning_rate * factor(now.step / total)
         for group in stepper.param_groups:
             group["lr"] = rate
         with autocast(precision, device):
-            scores = model(scale_images(batch))
-        loss = F.cross_entropy(scores.float(), labels[order[part]])
+            heads = model(scale_images(batch))
+        heads = heads if isinstance(heads, tuple) else (heads,)
+        loss = torch.stack([F.cross_entropy(scores.float(), targets) for scores in heads]) @ head_weights
         stepper.zero_grad()
         loss.backward()
         stepper.step()
@@ -208,12 +200,14 @@ def train_classifier(
 
         if position + 1 == epoch_steps or now.step == total:
             row = {"step": now.step, "epoch": epoch + 1, "learning_rate": rate}
-            row |= _epoch_scores(model, now.loss_sum / (position + 1), val_images, val_labels)
+            seconds = (time.monotonic() - began) * epoch_steps / (now.step - began_at)
+            row |= _epoch_scores(model, now.loss_sum / (position + 1), val_images, val_labels, precision)
             now.loss_sum.zero_()
             now.history.append(row)
             bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
             if log:
-                log(now.step, row)
+                log(now.step, row | {"seconds_an_epoch": seconds})  # of the updates; never in the table
+            began_at, began = now.step, time.monotonic()
         if checkpoint and checkpoint.due():
             checkpoint.save(now.state())
     bar.close()
@@ -221,11 +215,15 @@ def train_classifier(
 
 
 def _epoch_scores(
-    model: nn.Module, train_loss: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
+    model: nn.Module,
+    train_loss: torch.Tensor,
+    val_images: torch.Tensor,
+    val_labels: torch.Tensor,
+    precision: str,
 ) -> dict[str, float]:
     if not torch.isfinite(train_loss):
         raise ValueError("the training loss is no longer finite: lower the learning rate")
-    scores = predict_scores(model, val_images)
+    scores = predict_scores(model, val_images, precision=precision)
     return {
         "train_loss": train_loss.item(),
         "val_loss": F.cross_entropy(scores, val_labels).item(),

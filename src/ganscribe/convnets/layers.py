@@ -1,0 +1,37 @@
+"""What several networks of the zoo are made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def pad_to_32(images: torch.Tensor) -> torch.Tensor:
+    """Zero padding of (N, C, 28, 28) to (N, C, 32, 32); images of 32 pixels stay as they are."""
+    return F.pad(images, [(32 - images.shape[-1]) // 2] * 4)
+
+
+def conv_norm_relu(channels: int, filters: int, size: int) -> nn.Sequential:
+    """A convolution that keeps the image's size, without bias, then batch norm and ReLU."""
+    convolution = nn.Conv2d(channels, filters, size, padding=size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True))
+
+
+def norm_relu_conv(channels: int, filters: int, size: int) -> nn.Sequential:
+    """Batch norm and ReLU, then a convolution that keeps the image's size, without bias."""
+    convolution = nn.Conv2d(channels, filters, size, padding=size // 2, bias=False)
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True), convolution)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module) -> None:
+    """He et al. 2015 (1502.01852), eq. 10, for every convolution and hidden linear layer; zero biases.
+
+    The last linear layer, `classifier`, keeps torch's own.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) or (isinstance(module, nn.Linear) and name != "classifier"):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
