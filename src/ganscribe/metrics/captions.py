@@ -171,9 +171,8 @@ def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) 
         for image, (caption,) in candidates.items():
             hypothesis = caption.replace("|||", "").replace("  ", " ")
             statistics.append(ask(" ||| ".join(["SCORE", *references[image], hypothesis])))
-        first = ask(
-            " ||| ".join(["EVAL", *statistics])
-        )  # answered by each caption's own score, then by that of all
+        # Answered by each caption's own score, then by that of all.
+        first = ask(" ||| ".join(["EVAL", *statistics]))
         return [float(first), *(float(answer()) for _ in candidates)]
 
 
@@ -189,7 +188,13 @@ def _conversation(
         )
         assert process.stdin is not None and process.stdout is not None
         to_java, from_java = process.stdin, process.stdout
-        watchdog = threading.Timer(timeout_seconds, process.kill)
+        expired = threading.Event()
+
+        def stop() -> None:
+            expired.set()
+            process.kill()
+
+        watchdog = threading.Timer(timeout_seconds, stop)
         watchdog.start()
 
         def answer() -> str:
@@ -206,7 +211,7 @@ def _conversation(
         try:
             yield ask, answer
         except (OSError, ValueError) as error:
-            what = "failed" if watchdog.is_alive() else f"did not finish within {timeout_seconds:g} seconds"
+            what = f"did not finish within {timeout_seconds:g} seconds" if expired.is_set() else "failed"
             process.kill()
             errors.seek(0)
             raise ValueError(f"{name} {what} ({error}): {_tail(errors.read())}") from None
@@ -241,7 +246,10 @@ def _spice(references: Captions, candidates: Captions, timeout_seconds: float) -
             timeout_seconds=timeout_seconds,
         )
         results = json.loads(answered.read_text(encoding="utf-8"))
-    return float(sum(result["scores"]["All"]["f"] for result in results) / len(results))
+    each = [result["scores"]["All"]["f"] for result in results]
+    if len(each) != len(entries) or None in each:
+        raise ValueError(f"SPICE scored {len(each) - each.count(None)} captions of {len(entries)}: try again")
+    return float(np.mean(np.array(each, dtype=np.float64)))
 
 
 def caption_statistics(
