@@ -166,10 +166,76 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
     assert [one.tokens for one in found] == [[2], [4]]
 
 
+@pytest.mark.parametrize("width", [2, 4, 6, 40, 2000])
+def test_a_beam_of_any_width_wider_than_the_vocabulary_too(width: int) -> None:
+    """Against a beam search written with lists, one image at a time."""
+    step, state = tree(3, seed=9)
+    options = {"start": START, "end": END, "max_length": 5}
+    found = beam(step, state, batch_size=3, width=width, length_penalty=0.6, **options)
+    for image, one in enumerate(found):
+        places, opened, ended = width, [(0.0, [])], []
+        for _ in range(5):
+            longer = [
+                (total + log_prob_of_next(step, pick(state, image), words, word), [*words, word])
+                for total, words in opened
+                for word in range(1, WORDS)
+            ]
+            best = sorted(longer, reverse=True)[:places]
+            ended += [(total / len(words) ** 0.6, words[:-1]) for total, words in best if words[-1] == END]
+            opened = [(total, words) for total, words in best if words[-1] != END]
+            places = width - len(ended)
+            if not opened:
+                break
+        if not ended:  # the likeliest open one
+            ended = [(total / len(words) ** 0.6, words) for total, words in opened[:1]]
+        assert one.tokens == max(ended)[1] and one.is_finished == (len(one.tokens) < 5)
+        assert one.score(0.6) == pytest.approx(max(ended)[0], abs=1e-5)
+
+
+def log_prob_of_next(step: Step, state: State, words: list[int], word: int) -> float:
+    last = START
+    for each in words:
+        _, state = step(torch.tensor([last]), state)
+        last = each
+    return float(step(torch.tensor([last]), state)[0][0, word])
+
+
+def test_a_tree_with_fewer_sequences_than_places() -> None:
+    """One word, then the end: nothing else is possible."""
+
+    def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+        log_probs = torch.full((len(words), 3), -torch.inf)
+        log_probs[torch.arange(len(words)), torch.where(words == START, 2, END)] = 0.0
+        return log_probs, state
+
+    for max_length, tokens in ((4, [2]), (1, [2])):
+        (one,) = beam(
+            step, {"trace": torch.zeros(1, 1)}, batch_size=1, start=0, end=1, max_length=max_length, width=7
+        )
+        assert one.tokens == tokens and one.log_prob == 0.0 and one.is_finished == (max_length > 1)
+
+
+def test_no_images_no_captions() -> None:
+    step, state = tree(0)
+    options = {"start": START, "end": END, "max_length": 3}
+    assert greedy(step, state, batch_size=0, **options) == []
+    assert beam(step, state, batch_size=0, width=2, **options) == []
+    assert sample(step, state, uniforms=torch.empty(0, 3), **options) == []
+
+
 def test_bad_options_are_named() -> None:
     step, state = tree(1)
     options = {"start": START, "end": END, "max_length": 3}
     with pytest.raises(ValueError, match="temperature 0"):
         sample(step, state, uniforms=torch.rand(1, 3), temperature=0, **options)
+    for temperature in (-1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="temperature"):
+            sample(step, state, uniforms=torch.rand(1, 3), temperature=temperature, **options)
+    with pytest.raises(ValueError, match="top_k -1"):
+        sample(step, state, uniforms=torch.rand(1, 3), top_k=-1, **options)
+    with pytest.raises(ValueError, match="max_length 0"):
+        greedy(step, state, batch_size=1, start=START, end=END, max_length=0)
+    with pytest.raises(ValueError, match="max_length 0"):
+        beam(step, state, batch_size=1, start=START, end=END, max_length=0, width=1)
     with pytest.raises(ValueError, match="width 0"):
         beam(step, state, batch_size=1, width=0, **options)

@@ -10,7 +10,7 @@ from ganscribe.captioning.evaluation import caption_images, write_decoded
 from ganscribe.captioning.inference import SavedCaptioner, begin, decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
 from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
-from ganscribe.runtime import save_torch
+from ganscribe.runtime import load_torch, save_torch
 
 OPTIONS = {"vocabulary_size": 9, "embedding_dim": 6, "units": 8, "feature_dim": 10, "encoder_dim": 7}
 VOCABULARY = Vocabulary((PAD, UNK, "a", START, "dog", END, "red", "ball", "runs"))
@@ -45,7 +45,7 @@ def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="train_captioner"):
         load_captioner(tmp_path / "other.pt")
     save_torch(tmp_path / "other.pt", {"networks": "mlp"})
-    with pytest.raises(ValueError, match="no captioner"):
+    with pytest.raises(ValueError, match="no saved captioner"):
         load_captioner(tmp_path / "other.pt")
 
 
@@ -70,6 +70,48 @@ def test_a_batch_of_images_is_captioned_as_its_images_one_by_one(tmp_path: Path,
         torch.testing.assert_close(alone.traces, one.traces)
         assert one.traces.shape == (len(one.tokens), 64)
         torch.testing.assert_close(one.traces.sum(1), torch.ones(len(one.tokens)))
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
+def test_neither_order_nor_slices_of_a_batch_change_a_caption(tmp_path: Path, method: str) -> None:
+    saved, features, image_ids = saved_captioner(tmp_path), images(13), list(range(100, 113))
+    options = {
+        "vocabulary": saved.vocabulary,
+        "method": method,
+        "max_length": 8,
+        "width": 20,  # wider than the vocabulary
+        "length_penalty": 0.7,
+        "temperature": 1.5,
+        "seed": 3,
+    }
+
+    def caption(order: list[int], size: int) -> dict[int, tuple[list[int], bool]]:
+        found = {}
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            batch = [image_ids[row] for row in rows]
+            decoded = decode(saved.model, features[rows], image_ids=batch, **options)
+            found |= {row: (one.tokens, one.is_finished) for row, one in zip(rows, decoded, strict=True)}
+        return found
+
+    whole = caption(list(range(13)), 13)
+    assert len({tuple(tokens) for tokens, _ in whole.values()}) > 1
+    shuffled = torch.randperm(13, generator=torch.Generator().manual_seed(0)).tolist()
+    for order, size in ((list(range(13)), 4), (shuffled, 13), (shuffled, 5), (shuffled, 1)):
+        assert caption(order, size) == whole
+
+
+def test_a_damaged_captioner_is_named(tmp_path: Path) -> None:
+    saved_captioner(tmp_path)
+    whole = (tmp_path / "model.pt").read_bytes()
+    saved = load_torch(tmp_path / "model.pt")
+    for content in (b"", b"text", whole[: len(whole) // 2]):
+        (tmp_path / "model.pt").write_bytes(content)
+        with pytest.raises(ValueError, match="no saved captioner, or a damaged one"):
+            load_captioner(tmp_path / "model.pt")
+    save_torch(tmp_path / "model.pt", saved | {"options": saved["options"] | {"units": 9}})
+    with pytest.raises(ValueError, match="no saved captioner, or a damaged one"):
+        load_captioner(tmp_path / "model.pt")
 
 
 def test_attention_maps_are_those_of_teacher_forcing_on_the_words_found(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_missing_java_class_is_an_error_not_empty_captions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(captions, "_package", lambda part: tmp_path)  # no jar there
-    with pytest.raises(ValueError, match=r"tokenizer failed .*ClassNotFound"):
+    with pytest.raises(ValueError, match=r"tokenizer failed .*main class"):
         tokenise({1: ["a cat"]})
 
 

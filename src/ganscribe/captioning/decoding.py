@@ -7,6 +7,7 @@ attention map). N is batch size times beam width; the rows of one image are neig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,8 +64,10 @@ def sample(
     `uniforms` (B, max_length) in [0, 1) decide, by inversion, so that a sequence does not depend on the batch
     that it is drawn in: see `image_uniforms`.
     """
-    if temperature <= 0:
+    if not 0 < temperature < math.inf:
         raise ValueError(f"temperature {temperature} is not positive: use greedy decoding for the limit 0")
+    if top_k < 0:
+        raise ValueError(f"top_k {top_k} is negative: 0 stands for all words")
 
     def choose(log_probs: Tensor, position: int) -> Tensor:
         scaled = log_probs.double() / temperature
@@ -104,10 +107,13 @@ def beam(
     """Beam search as in Show, Attend and Tell's code: a sequence that ends gives up its place in the beam.
 
     Of an image's ended sequences, the one with the highest log_prob / length ** `length_penalty` (the length
-    counts `<end>`) is returned; where none has ended after `max_length` steps, the likeliest open one.
+    counts `<end>`) is returned; where none has ended after `max_length` steps, the likeliest open one. A beam
+    may be wider than there are words, or sequences: the places left over stay empty.
     """
     if width < 1:
         raise ValueError(f"beam width {width} is below 1")
+    if max_length < 1:
+        raise ValueError(f"max_length {max_length} is below 1")
     device = state["trace"].device
     images = torch.arange(batch_size, device=device)[:, None]
     places = torch.full((batch_size, 1), width, device=device)  # of each beam, still open
@@ -120,7 +126,7 @@ def beam(
     ended: list[list[Decoded]] = [[] for _ in range(batch_size)]
     for _ in range(max_length):
         log_probs, state = step(words.flatten(), state)
-        candidates = totals[..., None] + log_probs.view(batch_size, width, -1)
+        candidates = totals[..., None] + log_probs.view(batch_size, width, log_probs.shape[1])
         totals, index = candidates.flatten(1).topk(width)
         parents, words = index // log_probs.shape[1], index % log_probs.shape[1]
         state = {name: tensor[(images * width + parents).flatten()] for name, tensor in state.items()}
@@ -161,6 +167,8 @@ def _follow(
     max_length: int,
 ) -> list[Decoded]:
     """One sequence an image, each word chosen by `choose(log_probs, position)`."""
+    if max_length < 1:
+        raise ValueError(f"max_length {max_length} is below 1")
     words = torch.full((batch_size,), start, device=state["trace"].device)
     totals = torch.zeros(batch_size, dtype=torch.float64, device=words.device)
     is_open = torch.ones_like(words, dtype=torch.bool)
