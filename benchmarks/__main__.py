@@ -11,6 +11,7 @@ import captioner
 import features
 import gan
 import reader
+import streaming
 from ganscribe.runtime import choose_device, resolve_precision
 
 
@@ -21,7 +22,7 @@ def main() -> None:
         f"{resolve_precision('auto', device)}\n"
     )
     print("| work | unit | the tutorial's way | ours | ratio |\n|---|---|---|---|---|")
-    for module in (gan, captioner, features, reader):
+    for module in (gan, captioner, features, reader, streaming):
         for row in module.rows():
             numbers = f"{row['tutorial']:,.1f} | {row['ours']:,.1f} | {row['ratio']:.1f}x"
             print(f"| {row['work']} | {row['unit']} | {numbers} |", flush=True)

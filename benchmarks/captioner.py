@@ -66,11 +66,11 @@ def measure(work: str, tokens: Tensor) -> dict[str, Any]:
 
     def ours() -> None:
         for _ in range(OUR_STEPS_A_TURN):
-            loss, words = token_loss(models[1], read([]), tokens, precision=precision)
+            loss = token_loss(models[1], read([]), tokens, precision=precision)
             optimisers[1].zero_grad()
-            (loss / words).backward()
+            (loss.objective / loss.words).backward()
             optimisers[1].step()
-        loss.item()
+        loss.cross_entropy.item()
 
     times = take_turns(tutorial, ours)
     medians = [statistics.median(times[0]), statistics.median(times[1]) / OUR_STEPS_A_TURN]

@@ -62,7 +62,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "  crop: none", "  crap: none")
     edit(folder / "params.yaml", "units: 512", "units: lots")
     edit(folder / "params.yaml", "steps: 1950, ", "")
-    edit(folder / "params" / "sample.yaml", "captioner: {tutorial: 200", "captioner: {tutorial: -4")
+    edit(folder / "params" / "sample.yaml", "captioner: {tutorial: 100", "captioner: {tutorial: -4")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
@@ -82,6 +82,9 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: uniform", "noise: unifrom", "'unifrom' is wrong"),
         ("    lsgan: {", "    hinge: {", "max_updates.gan.hinge: missing"),
+        ("    tutorial: {", "    course: {", "max_updates.captioner.course: missing"),
+        ("tutorial: {embedding", "tutorial: {dropout: 1.0, embedding", "runs.tutorial.dropout: 1.0 is wrong"),
+        ("tutorial: {embedding", "tutorial: {drop_out: 0.1, embedding", "did you mean 'dropout'?"),
         ("sources: ", "sources: [", "is no valid YAML"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
     ],
