@@ -1,0 +1,113 @@
+"""evaluate_captioner: what the captions cost is not lost with Java, and the finished stage has everything."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ganscribe import tracking
+from ganscribe.captioning.inference import save_captioner
+from ganscribe.captioning.model import Captioner
+from ganscribe.data.coco import SelectedCaption, write_captions
+from ganscribe.data.shards import ShardWriter, open_shards
+from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
+from ganscribe.metrics import captions as scorer
+from ganscribe.metrics.inception_input import PREPROCESSING
+
+VOCABULARY = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
+METADATA = {"network": "n", "weights": "w", "weights_sha256": "0", "precision": "fp32"}
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with six images, a captioner and its run; nothing of it is trained."""
+    shutil.copytree(project / "params", tmp_path / "params")
+    recipes = (project / "params.yaml").read_text().splitlines()
+    kept = [line for line in recipes if "{method: sample" not in line]  # greedy and beam will do
+    (tmp_path / "params.yaml").write_text("\n".join(kept).replace("max_length: 40", "max_length: 3"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    ids, names = list(range(6)), [f"{number}.jpg" for number in range(6)]
+    writer = ShardWriter(
+        folder=Path("data/features"),
+        shape=(64, 2048),
+        metadata=METADATA | {"preprocessing": PREPROCESSING["none"]},
+    )
+    features = torch.randn(6, 64, 2048, generator=torch.Generator().manual_seed(0)).half()
+    writer.write(0, image_ids=ids, file_names=names, features=features)
+    writer.write_index(1)
+    splits = ["train", "train", "test", "test", "test", "test"]
+    texts = [("a dog", [2, 4, 5, 3]), ("a dog runs", [2, 4, 5, 6, 3])]
+    rows = [(image, 10 * image + k, *texts[k]) for image in ids for k in (0, 1)]
+    write_captions(
+        "data/captions/captions.parquet",
+        [SelectedCaption(i, n, names[i], "", text, splits[i], True) for i, n, text, _ in rows],
+    )
+    write_tokens(
+        "data/tokens/tokens.parquet",
+        image_ids=[image for image, *_ in rows],
+        caption_ids=[number for _, number, *_ in rows],
+        splits=[splits[image] for image, *_ in rows],
+        kept=[True] * len(rows),
+        tokens=[tokens for *_, tokens in rows],
+    )
+    Path("data/raw/coco/train2014").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (40, 30), "red").save(Path("data/raw/coco/train2014", name))
+    torch.manual_seed(0)
+    options = {"vocabulary_size": 7, "embedding_dim": 4, "units": 8, "encoder_dim": 8}
+    save_captioner(
+        "models/captioner/best/model.pt",
+        options=options,
+        vocabulary=VOCABULARY,
+        features=open_shards("data/features").metadata,
+        state_dict=Captioner(**options).state_dict(),
+    )
+    key = {"family": "captioner", "name": "best", "run_key": "k"}
+    Path("models/captioner/best/run_key.json").write_text(json.dumps(key))
+    with tracking.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]):
+        pass
+    return tmp_path
+
+
+def evaluate(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    script = project / "stages/evaluate_captioner.py"
+    monkeypatch.syspath_prepend(script.parent)
+    return CliRunner().invoke(runpy.run_path(str(script))["main"], ["best"])
+
+
+def test_a_java_that_dies_loses_no_caption(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java = folder / "java"
+    java.write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
+    java.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(scorer, "_java", lambda: str(java))
+        done = evaluate(project, monkeypatch)
+    assert done.exit_code == 1 and "the PTB tokenizer failed (exit status 1): no memory" in done.output
+    assert "Traceback" not in done.output and not Path("metrics/captioner").exists()
+    tables = {way: Path(f"data/captioned/best/{way}.parquet") for way in ("greedy", "beam")}
+    kept = {way: pd.read_parquet(path) for way, path in tables.items()}
+    assert all(list(table["image_id"]) == [2, 3, 4, 5] for table in kept.values())
+    assert len(list(Path("plots/captioner/best").glob("*.png"))) == 4
+
+    # METEOR's own Java takes seconds a decoding; its scores are tested elsewhere.
+    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    done = evaluate(project, monkeypatch)
+    assert done.exit_code == 0, done.output
+    for way, path in tables.items():
+        scored = pd.read_parquet(path)
+        assert list(scored["caption"]) == list(kept[way]["caption"]) and "CIDEr" in scored
+        assert "METEOR" in json.loads(path.with_suffix(".json").read_text())
+    assert set(json.loads(Path("metrics/captioner/best.json").read_text())) == set(tables)
