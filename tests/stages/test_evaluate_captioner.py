@@ -24,6 +24,7 @@ from ganscribe.metrics.inception_input import PREPROCESSING
 
 VOCABULARY = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
 METADATA = {"network": "n", "weights": "w", "weights_sha256": "0", "precision": "fp32"}
+METADATA["preprocessing"] = PREPROCESSING["none"]
 
 
 @pytest.fixture

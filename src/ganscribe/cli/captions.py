@@ -183,6 +183,10 @@ def caption(
     if not paths:
         raise ValueError("; ".join(f"{one.path}: {one.reason}" for one in unread))
     captioner = _open(model)
+    from ganscribe.metrics.inception import RANDOM_INIT
+
+    if captioner.inception.label == RANDOM_INIT:
+        click.echo(f"Note: the features are {RANDOM_INIT}: captions of photographs mean little", err=True)
     figures = figure_paths(paths, attention) if attention else {}
     separator = "["
     with _reporting(len(paths)) as (say, advance):
