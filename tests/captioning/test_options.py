@@ -197,5 +197,9 @@ def test_validation_goes_by_the_cider_of_the_evaluation() -> None:
         found[image] = vocabulary.decode(said[1:])
     model.dropout = 0.5
     assert any(found.values())
+    with pytest.raises(ValueError, match="0 on a single image"):
+        greedy_cider(
+            {0: ["a dog"]}, features_of, vocabulary=vocabulary, max_length=5, batch_size=3, device=CPU
+        )
     assert score(model, "fp32") == pytest.approx(score_captions(references, found)["CIDEr"])
     assert model.training

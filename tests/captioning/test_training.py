@@ -9,7 +9,7 @@ from torch import Tensor
 from ganscribe.captioning.dataset import CaptionSet, longest_caption, pad, read_captions
 from ganscribe.captioning.loss import _SummedCrossEntropy, mean_loss, staged
 from ganscribe.captioning.model import Captioner
-from ganscribe.captioning.training import TrainedCaptioner, train_captioner
+from ganscribe.captioning.training import TrainedCaptioner, batches, train_captioner
 from ganscribe.checkpoint import Checkpoint, Interrupted
 from ganscribe.data.tokens import write_tokens
 
@@ -223,14 +223,32 @@ def test_the_cap_ends_within_an_epoch_and_the_order_of_epochs_differs() -> None:
     trained = train(max_updates=7)
     assert trained.step == 7 and trained.epochs()[-1]["epoch"] == pytest.approx(1.4)
     captions = tiny_captions()
-    from ganscribe.captioning.training import batches
-
     stream = batches(captions, batch_size=5, seed=0, first=0)
     epochs = [[image for _ in range(5) for image in next(stream)[0]] for _ in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == captions.image_ids and epochs[0] != epochs[1]
     later = batches(captions, batch_size=5, seed=0, first=7)
     third = [next(batches(captions, batch_size=5, seed=0, first=7))[0], next(later)[0]]
     assert third[0] == third[1] == epochs[1][10:15]
+
+
+def test_a_batch_mixes_captions_of_every_part_of_the_data_and_asks_for_its_own_images_alone() -> None:
+    captions, asked = tiny_captions(640), []
+    stream = batches(captions, batch_size=64, seed=0, first=0)
+    for _ in range(10):  # of ten runs of 64 neighbours, which a shard would hold, each batch has most
+        parts = {(image_id - 100) // 64 for image_id in next(stream)[0]}
+        assert len(parts) >= 9
+
+    def reader(image_ids: Sequence[int]) -> Tensor:
+        asked.append(list(image_ids))
+        return tiny_features(image_ids)
+
+    train_captioner(
+        captions, tiny_captions(0), reader, vocabulary_size=9, embedding_dim=8, units=16, feature_dim=12,
+        encoder_dim=8, longest=6, optimiser="adam", learning_rate=1e-2, batch_size=64, epochs=1,
+        log_every=10, seed=0, precision="fp32", device=CPU,
+    )  # fmt: skip
+    assert [len(image_ids) for image_ids in asked] == [64] * 10  # one batch of features at a time
+    assert sorted(image_id for image_ids in asked for image_id in image_ids) == captions.image_ids
 
 
 def test_captions_are_read_by_split_and_dropped_with_their_image(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ class AttentionGRU(torch.autograd.Function):
     positions; values (B, P, E); weight (4 units, units), bias (4 units): 2 W2 of the attention above the
     GRU's recurrent kernel; score (units,): 2 V; from_context (3 units, E): the context's part of its input
     kernel. The twos: V tanh(x) = 2 V sigmoid(2 x) - sum(V), and the softmax drops the last term. The sigmoid
-    of key + query is 1 / (1 + e^-key e^-query), so that no exponential is left in the loop. One more row of weight and bias is the context's gate, beta =
-    sigmoid(w h + b) (1502.03044, section 4.2.1). Computes in the dtype of `keys`; the hidden state is kept in
-    that of `weight`.
+    of key + query is 1 / (1 + e^-key e^-query), so that no exponential of this size is left in the loop. One
+    more row of weight and bias is the context's gate, beta = sigmoid(w h + b) (1502.03044, section 4.2.1).
+    Computes in the dtype of `keys`; the hidden state is kept in that of `weight`.
     """
 
     @staticmethod

@@ -24,10 +24,16 @@ def greedy_cider(
 ) -> Callable[[Captioner, str], float]:
     """A function (model, precision) -> CIDEr of one greedy caption an image, as `score_captions` has it.
 
-    `references`: all captions of each image, by its id. On a single image CIDEr is 0 by definition.
+    `references`: all captions of each image, by its id. Raises ValueError for a single image, on which CIDEr
+    is 0 by definition, and where Java fails.
     """
     from pycocoevalcap.cider.cider import Cider
 
+    if len(references) == 1:
+        raise ValueError(
+            "early_stopping goes by the CIDEr of validation captions, which is 0 on a single image: raise the"
+            " second share of captions.split, or remove early_stopping"
+        )
     tokenised = tokenise({image_id: list(texts) for image_id, texts in references.items()})
     image_ids = list(references)
 
