@@ -137,24 +137,26 @@ def test_png_round_trip(channels: int) -> None:
 def test_captioner_captions_a_picture(tmp_path: Path) -> None:
     from ganscribe.captioning.inference import save_captioner
     from ganscribe.captioning.model import Captioner
+    from ganscribe.captioning.photographs import caption_photographs, open_captioner
     from ganscribe.data.tokens import Vocabulary
     from ganscribe.metrics.inception import load_inception, prepare, write_inception
     from ganscribe.metrics.inception_input import PREPROCESSING
 
-    options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
-    network = Captioner(**options)
-    network.output.bias.data[3] = -50
-    save_captioner(
-        tmp_path / "model.pt",
-        options=options,
-        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
-        features={"preprocessing": PREPROCESSING["none"]},
-        state_dict=network.state_dict(),  # it never chooses `<end>`
-    )
     noise = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8)
     inception = load_inception(None, calibration_images=noise)
     prepared = prepare(inception, precision="fp32", device=torch.device("cpu"))
     write_inception(tmp_path / "inception.pt", prepared)
+    options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
+    network = Captioner(**options)
+    network.output.bias.data[3] = -50
+    facts = {"weights": prepared.label, "weights_sha256": prepared.sha256}
+    save_captioner(
+        tmp_path / "model.pt",
+        options=options,
+        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
+        features=facts | {"preprocessing": PREPROCESSING["none"]},
+        state_dict=network.state_dict(),  # it never chooses `<end>`
+    )
 
     picture = serving.encode_png(noise[0].numpy())
     answers = serving._load_pyfunc(str(tmp_path)).predict(pd.DataFrame({"image": [picture, picture]}))
@@ -162,3 +164,11 @@ def test_captioner_captions_a_picture(tmp_path: Path) -> None:
     attention = np.array(answers["attention"][0])
     assert attention.shape == (len(answers["words"][0]), 64)
     np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-3)
+
+    captioner = open_captioner(tmp_path / "model.pt", tmp_path / "inception.pt")  # the command line's way
+    (one,) = caption_photographs(captioner, noise[:1])
+    assert one.text == answers["caption"][0]
+    np.testing.assert_allclose(one.attention, attention, rtol=1e-5)
+    (tmp_path / "inception.pt").write_bytes((tmp_path / "inception.pt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="or a damaged one"):
+        serving._load_pyfunc(str(tmp_path))
