@@ -6,6 +6,7 @@ A command imports what it needs when it runs, so that `ganscribe --help` answers
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
 import tempfile
@@ -184,3 +185,104 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
         else:
             _save_singles(images, out)
     click.echo(f"{count} images of {run}, seed {seed}: {out}")
+
+
+def _pairs(words: tuple[str, ...]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"--tag {word}: give it as KEY=VALUE, such as --tag dvc.exp_name=longer")
+    return dict(word.split("=", 1) for word in words)
+
+
+@main.command()
+@click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner"]))
+@click.option("--baseline", help="Hold against this id, name, pipeline or commit. [each name's oldest run]")
+@click.option("--pipeline", help="Only this invocation: a DVC experiment's name or repro-<commit>.")
+@click.option("--commit", help="Only runs of this commit, or of a branch or tag.")
+@click.option("--scale", help="Only runs of this scale.")
+@click.option("--tag", "words", multiple=True, metavar="KEY=VALUE", help="Only runs with this MLflow tag.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, with whole ids and checksums.")
+@_tells
+def runs(
+    family: str | None,
+    baseline: str | None,
+    pipeline: str | None,
+    commit: str | None,
+    scale: str | None,
+    words: tuple[str, ...],
+    is_json: bool,
+) -> None:
+    """Show the scored runs of a family (default: of all), best first.
+
+    Scores of different judges or sample counts stand in tables of their own. A commit with a plus sign had
+    uncommitted changes, which the run keeps as git.diff.
+    """
+    from ganscribe import leaderboard, origin, store
+
+    client, tags = store.open_existing(), _pairs(words)
+    named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
+    resolved = (named or commit or "").strip()
+    tables = []
+    for each in [family] if family else list(leaderboard.FAMILIES):
+        found = leaderboard.build_tables(
+            [record for record in store.read_runs(client, each) if not record.is_deleted],
+            each,
+            baseline=baseline,
+            shown=lambda record: leaderboard.matches(
+                record, pipeline=pipeline, commit=resolved, scale=scale, tags=tags
+            ),
+        )
+        tables += [(each, table) for table in found]
+    if is_json:
+        click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
+    elif not tables:
+        click.echo("no run with scores is of these: train and evaluate with `dvc repro`, or ask for less")
+    else:
+        click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
+
+
+@main.command()
+@click.argument("subject")
+@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+@_tells
+def lineage(subject: str, is_json: bool) -> None:
+    """Say where SUBJECT comes from, and which commands bring it back.
+
+    SUBJECT is an MLflow run's id, a file or folder that the pipeline made, or a registered model
+    (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1).
+    """
+    from ganscribe import lineage
+
+    found = lineage.trace(subject)
+    click.echo(json.dumps(lineage.as_json(found), indent=2) if is_json else lineage.as_text(found))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("version", default="candidate")
+@click.option("--force", is_flag=True, help="Also where it is worse, or cannot be compared.")
+@_tells
+def promote(model: str, version: str, force: bool) -> None:
+    """Make VERSION (a number or an alias) of the registered MODEL the champion.
+
+    Refused where it scores worse than the present champion, or was scored by another judge.
+    """
+    from ganscribe import registry, store
+
+    click.echo(registry.promote(store.open_existing(), model, version, is_forced=force))
+
+
+@main.command()
+@click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
+@_tells
+def doctor(online: bool) -> None:
+    """Check the set-up; exit code 1 where something is at fault."""
+    from ganscribe.doctor import examine
+
+    faults = 0
+    for finding in examine(is_online=online):
+        remedy = f" -> {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{'ok   ' if finding.is_ok else 'FAULT'} {finding.topic}: {finding.text}{remedy}")
+        faults += not finding.is_ok
+    if faults:
+        raise click.exceptions.Exit(1)

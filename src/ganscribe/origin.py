@@ -13,30 +13,37 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import read_yaml
+from ganscribe.locks import owner_of, read_outputs
 
 # DVC and the stages write these while a pipeline runs: they say nothing about the code or the parameters.
 _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What `git` prints, byte for byte but for what is no UTF-8; None where it fails or is missing."""
     command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def git_commit() -> str:
     """The commit of the working folder, `unknown` without git or a commit."""
-    return (_git("rev-parse", "--verify", "HEAD") or "unknown").strip()
+    return (git("rev-parse", "--verify", "HEAD") or "unknown").strip()
 
 
 def git_changes() -> str:
-    """What the working folder's code and parameters differ in from its commit; empty where nothing does."""
+    """What the working folder's code and parameters differ in from its commit; empty where nothing does.
+
+    A list of the changed files, then a patch that `git apply` takes, whatever a person's git is set to.
+    Files that git does not know are listed (`??`), their content is not kept.
+    """
     paths = ["--", ".", *(f":(exclude){name}" for name in _RESULTS)]
-    status = _git("status", "--short", *paths) or ""
-    return status + "\n" + (_git("diff", "HEAD", *paths) or "") if status else ""
+    status = git("-c", "core.quotePath=false", "status", "--short", *paths) or ""
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")
+    return status + "\n" + (git("diff", *plain, "HEAD", *paths) or "") if status else ""
 
 
 def pipeline() -> str:
@@ -61,19 +68,13 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
     Inputs that DVC has no record of (a script run by hand, an absolute path) are left out.
     """
     path = Path("dvc.lock")
-    stages = (read_yaml(path) or {}).get("stages", {}) if path.exists() else {}
-    recorded = {
-        PurePosixPath(out["path"]): str(out["md5"])
-        for stage in stages.values()
-        for out in stage.get("outs", [])
-        if "md5" in out
-    }
+    recorded = read_outputs(path.read_text(encoding="utf-8")) if path.exists() else {}
     hashes = {}
     for name in inputs:
         posix = PurePosixPath(Path(name).as_posix())
-        owner = next((part for part in [posix, *posix.parents] if part in recorded), None)
+        owner = owner_of(recorded, str(posix))
         if owner is not None:
-            hashes[str(posix)] = recorded[owner]
+            hashes[str(posix)] = owner.md5
     return hashes
 
 
