@@ -233,6 +233,8 @@ def runs(
             ),
         )
         tables += [(each, table) for table in found]
+    if baseline and tables and not any(row.baseline for _, table in tables for row in table.rows):
+        raise ValueError(f"--baseline {baseline}: no scored run has this id, name, pipeline or commit")
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
     elif not tables:

@@ -149,7 +149,7 @@ def build_tables(
     """The tables of a family, the largest first; each row's change is to the baseline, `shown` or not.
 
     `baseline` is a run's id (or its first digits), name, pipeline or commit; by default each run is held
-    against the oldest run of its own name. Raises ValueError where no run of the family is the baseline.
+    against the oldest run of its own name.
     """
     kind = FAMILIES[family]
     groups: dict[str, tuple[dict[str, Any], list[Row]]] = {}
@@ -164,10 +164,6 @@ def build_tables(
         compared = [row for row in compared if row.run_id in ids]
         compared.sort(key=lambda row: row.score if kind.less_is_better else -row.score)
         tables += [Table(facts=facts, rows=compared)] if compared else []
-    if baseline and tables and not any(row.baseline for table in tables for row in table.rows):
-        raise ValueError(
-            f"--baseline {baseline}: no scored run of {family} has this id, name, pipeline or commit"
-        )
     return sorted(tables, key=lambda table: -len(table.rows))
 
 
