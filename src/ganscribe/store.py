@@ -84,7 +84,7 @@ def _check_sqlite() -> None:
     except sqlite3.DatabaseError as error:
         raise OSError(
             f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
-            "mlartifacts away; `dvc repro -f link_runs` then notes the models that you have in a new one"
+            "mlartifacts away; `dvc repro --force --single-item link_runs` notes your models in a new one"
         ) from error
 
 

@@ -6,11 +6,49 @@ import hashlib
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import tracking
+from ganscribe import store, tracking
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import save_network
+
+LOCK = """\
+schema: '2.0'
+stages:
+  train_gan@dcgan:
+    cmd: python stages/train_gan.py dcgan
+    outs:
+    - path: models/gan/dcgan
+      hash: md5
+      md5: 9c1185a5c5e9fc54612808977ee8f548.dir
+  train_captioner:
+    cmd: python stages/train_captioner.py
+    deps:
+    - path: data/tokens
+      hash: md5
+      md5: 77623204debea5bf98c6a3de9f8f3537.dir
+    - path: stages/train_captioner.py
+      hash: md5
+      md5: d41d8cd98f00b204e9800998ecf8427e
+    params:
+      params.yaml:
+        captioner.epochs: 20
+      params/sample.yaml:
+        max_updates.captioner: 200
+    outs:
+    - path: models/captioner
+      hash: md5
+      md5: d41d8cd98f00b204e9800998ecf8427e.dir
+  tokenize_captions:
+    cmd: python stages/tokenize_captions.py
+    outs:
+    - path: data/tokens
+      hash: md5
+      md5: 77623204debea5bf98c6a3de9f8f3537.dir
+"""
 
 
 def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -41,7 +79,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(scores))
-    lock = "schema: '2.0'\nstages: {}\n"
+    lock = LOCK
     Path("dvc.lock").write_text(lock)
     monkeypatch.setenv("DVC_EXP_NAME", "first")
     with tracking.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
@@ -58,8 +96,39 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert gan.data.tags["pipeline"] == "first"
     assert gan.data.tags["linked.second"] == digest
     assert "linked.first" not in gan.data.tags
+    assert gan.data.tags["dvc.out.models/gan/dcgan"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
+    assert captioner.data.tags["dvc.out.models/captioner"] == "d41d8cd98f00b204e9800998ecf8427e.dir"
+    assert captioner.data.tags["dvc.stage"] == "train_captioner"
+    assert captioner.data.tags["input.data/tokens"] == "77623204debea5bf98c6a3de9f8f3537.dir"
+    assert captioner.data.params == {"epochs": "20", "max_updates": "200"}, "as training calls them"
     assert captioner.data.tags["restored"] == "true"
     assert captioner.data.tags["linked.second"] == digest
     assert captioner.data.metrics == {"beam.CIDEr": 0.4, "greedy.CIDEr": 0.3}
     assert captioner.data.tags["beam.SPICE"] == "not installed"
+    scores = [json.loads(value) for key, value in captioner.data.tags.items() if key.startswith("scores.")]
+    assert [each["beam.CIDEr"] for each in scores] == [0.4]
     assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "captioner")] == [1, 1]
+
+
+def test_a_model_without_its_run_is_registered(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a fresh clone that has pulled: the store is empty, models, scores and dvc.lock are there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = Path("models/gan/dcgan")
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
+    facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
+    save_network(folder / "generator.pt", network.state_dict(), networks="mlp", **facts)
+    (folder / "run_key.json").write_text('{"family": "gan", "name": "dcgan", "run_key": "k"}')
+    scores = Path("plots/gan_scores/dcgan/scores.json")
+    scores.parent.mkdir(parents=True)
+    scores.write_text('{"fid": 20.5, "judge": "lenet5", "num_samples": 10}')
+    Path("dvc.lock").write_text(LOCK)
+    for _ in range(2):
+        assert link(project / "stages/link_runs.py", "pulled", monkeypatch) == ["gan/dcgan: restored"]
+    (version,) = store.read_versions(store.open_client())
+    assert (version.name, version.version, version.aliases) == ("ganscribe-gan-dcgan", "1", ("candidate",))
+    expected = {"dvc.md5": "9c1185a5c5e9fc54612808977ee8f548.dir", "dvc.path": "models/gan/dcgan"}
+    assert (expected | {"fid": "20.5"}).items() <= version.tags.items()
