@@ -47,11 +47,11 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
 
 @stage
 @click.argument("name")
-@click.option("--home", type=Path, default=".", help="Where models/, metrics/ and plots/ are.")
+@click.option("--home", type=Path, default=".", help="Where metrics/ and plots/ are.")
 def main(name: str, home: Path) -> None:
     """Score the classifier NAME of params.yaml on its test images."""
     run = config.load("classifier_evaluation", name)
-    folder = home / "models/classifiers" / run.dataset / run.network
+    folder = Path("models/classifiers", run.dataset, run.network)
     plots = home / "plots/classifiers" / name
     test = read_images(f"data/{run.dataset}/test.parquet")
     model = load_classifier(folder / "model.pt")

@@ -1,4 +1,4 @@
-"""Tie this pipeline's models to the MLflow runs that trained them."""
+"""Tie this pipeline's models to the MLflow runs that trained them, and to DVC's hashes of them."""
 
 from __future__ import annotations
 
@@ -9,49 +9,107 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import origin, tracking
+from ganscribe import origin, registry, store, tracking
+from ganscribe.locks import Output, Stage, owner_of, read_outputs, read_stage
 from ganscribe.runtime import file_sha256
 
-METRICS = {
-    "gan": "metrics/gan/{name}.json",
-    "classifier": "metrics/classifiers/{name}.json",
-    "captioner": "metrics/captioner/{name}.json",
+INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
+
+
+LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))
+# Where the scores lie: with what they were made of, else the headline numbers. A file of another name than
+# the run's own holds one decoding.
+SCORES = {
+    "gan": ("plots/gan_scores/{name}/scores.json", "metrics/gan/{name}.json"),
+    "classifier": (
+        "plots/classifiers/{name}/scores.json",
+        "zoo/plots/classifiers/{name}/scores.json",
+        "metrics/classifiers/{name}.json",
+        "zoo/metrics/classifiers/{name}.json",
+    ),
+    "captioner": ("data/captioned/{name}/*.json", "metrics/captioner/{name}.json"),
 }
 
 
-def read_scores(home: Path, family: str, name: str) -> dict[str, Any]:
+def read_scores(family: str, name: str) -> dict[str, Any]:
     """The scores of one model, none where it has not been scored."""
-    path = home / METRICS[family].format(name=name)
-    return json.loads(path.read_text()) if path.exists() else {}
+    for pattern in SCORES[family]:
+        paths = sorted(Path().glob(pattern.format(name=name)))
+        found = {path.stem: json.loads(path.read_text()) for path in paths}
+        if found:
+            return found.get("scores") or found.get(name) or found
+    return {}
 
 
-def link_run(client: Any, run_key: str, *, family: str, name: str, lock_sha256: str, home: Path) -> str:
+def locked_params(locked: Stage, family: str, name: str) -> dict[str, Any]:
+    """The parameters of a training by dvc.lock, called as the training's own run calls them."""
+    params = {}
+    for entry, value in locked.params.items():
+        key = entry.partition(":")[2]
+        short = key.removeprefix(f"{family}.runs.{name}.").removeprefix(f"{family}.zoo.{name}.")
+        short = short.removeprefix(f"{family}.")
+        params["max_updates" if key.startswith("max_updates.") else short] = value
+    return params
+
+
+def restore_run(
+    tracked: tracking.TrackedRun, folder: Path, locked: Stage | None, family: str, name: str
+) -> None:
+    """Give a run that is made afterwards what files and dvc.lock still tell of the training."""
+    if locked is not None:
+        tags = origin.tags(name) | {"dvc.stage": locked.name}
+        params = locked_params(locked, family, name)
+        tracked.describe(tags=tags, params=params, inputs=list(locked.data))
+    kind, file = registry.REGISTERED[family]
+    is_registered = store.read_versions(tracked.client, f"run_id = '{tracked.run_id}'")
+    if (folder / file).is_file() and not is_registered:
+        tracked.log_model(kind, folder / file, inception=INCEPTION if family == "captioner" else None)
+    tracked.score(read_scores(family, name))
+
+
+def find_lock(folder: Path) -> tuple[Path | None, Output | None]:
+    """The lock file that records the model's folder, and its entry there."""
+    for path in LOCKS:
+        output = (
+            owner_of(read_outputs(path.read_text(encoding="utf-8")), folder.as_posix())
+            if path.exists()
+            else None
+        )
+        if output is not None:
+            return path, output
+    return next((path for path in LOCKS if path.exists()), None), None
+
+
+def link_run(client: Any, folder: Path, *, run_key: str, family: str, name: str) -> str:
     """Tie the run of one model to this pipeline; returns `trained`, `linked` or `restored`.
 
     A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
-    `linked.<pipeline>`; where the store has no run with the key, a light one is made of the scores.
+    `linked.<pipeline>`; where the store has no run with the key, a light one is made of what there is.
     """
-    run, pipeline = tracking.find_run(client, run_key), origin.pipeline()
+    run, pipeline = store.find_run(client, run_key), origin.pipeline()
+    lock, output = find_lock(folder)
     is_restored = run is None or "restored" in run.data.tags
-    if run is not None and not is_restored and run.data.tags["pipeline"] == pipeline:
-        return "trained"
+    is_own = run is not None and not is_restored and run.data.tags["pipeline"] == pipeline
     with tracking.reopened_run(run_key, family=family, name=name) as tracked:
-        client.set_tag(tracked.run_id, f"linked.{pipeline}", lock_sha256)
+        if not is_own:
+            client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
         if is_restored:
-            tracked.score(read_scores(home, family, name))
-    return "restored" if is_restored else "linked"
+            locked = read_stage(lock.read_text(encoding="utf-8"), output.stage) if lock and output else None
+            restore_run(tracked, folder, locked, family=family, name=name)
+        record = store.as_record(client.get_run(tracked.run_id), family)
+        if output is not None and f"dvc.out.{output.path}" not in record.tags:
+            client.set_tag(tracked.run_id, f"dvc.out.{output.path}", output.md5)
+        registry.tag_versions(client, record, folder=folder, md5=output.md5 if output else None)
+    return "trained" if is_own else "restored" if is_restored else "linked"
 
 
 @stage
-@click.option("--home", type=Path, default=".", help="Where models/, metrics/ and dvc.lock are.")
-def main(home: Path) -> None:
+def main() -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
-    lock = home / "dvc.lock"
-    lock_sha256 = file_sha256(lock) if lock.exists() else "none"
-    client = tracking.open_client()
-    for path in sorted((home / "models").rglob("run_key.json")):
+    client = store.open_client()
+    for path in sorted(Path("models").rglob("run_key.json")):
         model = json.loads(path.read_text())
-        link = link_run(client, **model, lock_sha256=lock_sha256, home=home)
+        link = link_run(client, path.parent, **model)
         click.echo(f"{model['family']}/{model['name']}: {link}")
 
 

@@ -49,12 +49,12 @@ def save(
 
 @stage
 @click.argument("name")
-@click.option("--home", type=Path, default=".", help="Where models/ and curves/ are.")
+@click.option("--home", type=Path, default=".", help="Where curves/ is.")
 def main(name: str, home: Path) -> None:
     """Train the classifier NAME of params.yaml."""
     run = config.load("classifier", name)
     inputs = [f"data/{run.dataset}/{split}.parquet" for split in ("train", "val")]
-    folder = home / "models/classifiers" / run.dataset / run.network
+    folder = Path("models/classifiers", run.dataset, run.network)
     curve = home / f"curves/classifiers/{name}.csv"
     recipe = {key: value for key, value in asdict(run).items() if key != "dataset"}
     key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])

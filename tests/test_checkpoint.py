@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,41 @@ def test_a_second_trainer_is_refused_and_a_dead_ones_lock_is_free(tmp_path: Path
     process.wait()
     with open_checkpoint("key"):
         pass
+
+
+def test_another_experiment_waits_for_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    script = textwrap.dedent("""
+        import sys
+        from ganscribe.checkpoint import open_checkpoint
+        with open_checkpoint("key") as checkpoint:
+            checkpoint.save({"step": 1})
+            print("held", flush=True)
+            sys.stdin.readline()
+            print("released", flush=True)
+    """)
+    environment = {**os.environ, "DVC_ROOT": str(tmp_path)}
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=elsewhere,
+        env=environment,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    timer = threading.Timer(0.5, lambda: holder.communicate("go on\n"))
+    timer.start()
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() is None, "the other's training has ended, this one starts afresh"
+        checkpoint.save({"step": 2})
+    timer.join()
+    assert holder.returncode == 0
+    assert not (tmp_path / ".checkpoints/key").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -212,6 +212,35 @@ def test_git_state_of_the_working_folder(folder: Path) -> None:
     assert "-a = 1\n+a = 2" in Path(text).read_text()
 
 
+def test_a_change_that_git_does_not_notice_is_noticed(folder: Path) -> None:
+    for command in ("git init -q", "git config user.name t", "git config user.email t@example.org"):
+        subprocess.run(command.split(), check=True)
+    params = folder / "params.yaml"
+    params.write_text("seed: 0\n")
+    os.utime(params, (1_000_000_000, 1_000_000_000))
+    for command in ("git config core.trustctime false", "git add params.yaml", "git commit -qm first"):
+        subprocess.run(command.split(), check=True)
+    assert origin.git_changes() == ""
+    params.write_text("seed: 1\n")  # as long, and of the same second, as in the folders of DVC's queue
+    os.utime(params, (1_000_000_000, 1_000_000_000))
+    status = subprocess.run(["git", "status", "--short"], capture_output=True, text=True, check=True).stdout
+    assert status == "", "git goes by time and size"
+    assert "-seed: 0\n+seed: 1" in origin.git_changes()
+
+    added = folder / "added.py"
+    added.write_text("a = 1\n")
+    subprocess.run(["git", "add", "added.py"], check=True)
+    (folder / "unknown.py").write_text("")
+    changes = origin.git_changes()
+    assert "?? unknown.py" in changes
+    patch = folder.parent / "changes.diff"
+    patch.write_text(changes)
+    subprocess.run(["git", "reset", "-q", "--hard"], check=True)
+    params.write_text("seed: 0\n")
+    subprocess.run(["git", "apply", str(patch)], check=True)
+    assert (params.read_text(), added.read_text()) == ("seed: 1\n", "a = 1\n")
+
+
 def test_short_runs_have_system_metrics(folder: Path) -> None:
     train(range(1))
     assert "system/cpu_utilization_percentage" in the_run().data.metrics

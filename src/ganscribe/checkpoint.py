@@ -12,6 +12,7 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -88,18 +89,26 @@ class Checkpoint:
 def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     """The checkpoint of the training `key`, locked while open, deleted when the block ends without an error.
 
-    SIGINT and SIGTERM are held until the next save. Raises ValueError if another process trains on it.
+    SIGINT and SIGTERM are held until the next save. If another process trains on it: waits where that one
+    works in another folder (another experiment), raises ValueError where it works in this one.
     """
     directory = project_root() / ".checkpoints" / key
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(directory.with_suffix(".lock"), timeout=0)  # flock: freed when its holder dies
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory.with_suffix(".lock"))  # flock: freed when its holder dies
+    holder = directory.with_suffix(".folder")
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise ValueError(
-            f"another process is training on the checkpoint {directory}: wait for it or stop it first "
-            "(a killed `dvc` leaves its stage running)"
-        ) from None
+        if not holder.exists() or holder.read_text() == str(Path.cwd()):
+            raise ValueError(
+                f"another process is training on the checkpoint {directory}: wait for it or stop it first "
+                "(a killed `dvc` leaves its stage running)"
+            ) from None
+        # Experiments of a queue, in folders of their own, may need the same model: one after the other.
+        sys.stderr.write(f"the same model is being trained in {holder.read_text()}: waiting for that\n")
+        lock.acquire()
+    holder.write_text(str(Path.cwd()))
+    directory.mkdir(exist_ok=True)
     checkpoint = Checkpoint(
         directory, every_seconds=float(os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS", "30"))
     )
@@ -110,4 +119,5 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        holder.unlink(missing_ok=True)
         lock.release()

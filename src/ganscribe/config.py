@@ -23,13 +23,21 @@ from ganscribe import paramsfile, schema
 from ganscribe.runtime import project_root
 
 
+def parse_yaml(text: str) -> Any:
+    """What the YAML `text` holds. Raises ValueError where it is none."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(f"no valid YAML: {error}") from None
+
+
 def read_yaml(path: Path) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run this from the project's top folder") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from None
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{path} is {error}") from None
 
 
 def _keys_at(shape: Any, location: tuple[str | int, ...]) -> list[str]:
@@ -90,7 +98,8 @@ def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path)
         problems.append(
             f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
         )
-    trained = {(run.dataset, run.network) for run in params.classifier.runs.values()}
+    classifiers = [*params.classifier.runs.values(), *params.classifier.zoo.values()]
+    trained = {(run.dataset, run.network) for run in classifiers}
     for name, run in params.gan.runs.items():
         if (run.dataset, params.judge) not in trained:
             problems.append(

@@ -5,38 +5,70 @@ All of it is read from the working folder, since `DVC_ROOT` is the main reposito
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import read_yaml
+from ganscribe.locks import owner_of, read_outputs
 
 # DVC and the stages write these while a pipeline runs: they say nothing about the code or the parameters.
 _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str, index: Path | None = None) -> str | None:
+    """What `git` prints, byte for byte but for what is no UTF-8; None where it fails or is missing."""
     command = ["git", "--no-optional-locks", *arguments]
+    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def git_commit() -> str:
     """The commit of the working folder, `unknown` without git or a commit."""
-    return (_git("rev-parse", "--verify", "HEAD") or "unknown").strip()
+    return (git("rev-parse", "--verify", "HEAD") or "unknown").strip()
 
 
 def git_changes() -> str:
-    """What the working folder's code and parameters differ in from its commit; empty where nothing does."""
+    """What the working folder's code and parameters differ in from its commit; empty where nothing does.
+
+    A list of the changed files, then a patch that `git apply` takes, whatever a person's git is set to.
+    Files that git does not know are listed (`??`), their content is not kept.
+    """
     paths = ["--", ".", *(f":(exclude){name}" for name in _RESULTS)]
-    status = _git("status", "--short", *paths) or ""
-    return status + "\n" + (_git("diff", "HEAD", *paths) or "") if status else ""
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")
+    with _distrusted_index() as index:
+        status = git("-c", "core.quotePath=false", "status", "--short", *paths, index=index) or ""
+        patch = git("diff", *plain, "HEAD", *paths, index=index) or "" if status else ""
+    return f"{status}\n{patch}" if status else ""
+
+
+@contextlib.contextmanager
+def _distrusted_index() -> Iterator[Path | None]:
+    """A copy of git's index that is older than any file, so that git reads files instead of their times.
+
+    In the folders of DVC's queue a file that has changed within a second, its size unchanged (seed 0 to 1),
+    passes for the committed one.
+    """
+    path = Path((git("rev-parse", "--git-path", "index") or "").rstrip("\n"))
+    with tempfile.TemporaryDirectory() as folder:
+        if not path.is_file():
+            yield None
+            return
+        copy = Path(folder, "index")
+        shutil.copyfile(path, copy)
+        os.utime(copy, (1, 1))  # 0 would mean that there is no time
+        yield copy
 
 
 def pipeline() -> str:
@@ -61,19 +93,13 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
     Inputs that DVC has no record of (a script run by hand, an absolute path) are left out.
     """
     path = Path("dvc.lock")
-    stages = (read_yaml(path) or {}).get("stages", {}) if path.exists() else {}
-    recorded = {
-        PurePosixPath(out["path"]): str(out["md5"])
-        for stage in stages.values()
-        for out in stage.get("outs", [])
-        if "md5" in out
-    }
+    recorded = read_outputs(path.read_text(encoding="utf-8")) if path.exists() else {}
     hashes = {}
     for name in inputs:
         posix = PurePosixPath(Path(name).as_posix())
-        owner = next((part for part in [posix, *posix.parents] if part in recorded), None)
+        owner = owner_of(recorded, str(posix))
         if owner is not None:
-            hashes[str(posix)] = recorded[owner]
+            hashes[str(posix)] = owner.md5
     return hashes
 
 

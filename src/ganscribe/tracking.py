@@ -1,25 +1,20 @@
-"""MLflow runs: one a trained model (training opens it, evaluation reopens it by its key), one a stage.
-
-The store is `sqlite:///<main repository>/mlflow.db`, artifacts lie in `<main repository>/mlartifacts`, so
-that `dvc exp run --temp` and `--queue` lose nothing with their folders; `MLFLOW_TRACKING_URI` overrides both.
-"""
+"""MLflow runs: one a trained model (training opens it, evaluation reopens it by its key), one a stage."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from ganscribe import origin
 from ganscribe.checkpoint import Interrupted
-from ganscribe.runtime import project_root
+from ganscribe.locks import flatten
+from ganscribe.store import experiment_id, find_run, find_runs, global_uri, open_client, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,61 +24,19 @@ FLUSH_SECONDS = 1.0
 MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
 
 
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
-def open_client() -> MlflowClient:
-    """A client of the tracking store; creates it on first use, under a lock. OSError where it cannot."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    uri = tracking_uri()
-    # Two processes that both find a fresh sqlite file empty would both create its tables.
-    with filelock.FileLock(project_root() / "mlflow.db.lock"):
-        try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
-        except MlflowException as error:
-            raise OSError(f"the MLflow store at {uri} cannot be opened: {error.message}") from error
-    return client
-
-
-def _experiment_id(client: MlflowClient, name: str) -> str:
-    with filelock.FileLock(project_root() / "mlflow.db.lock"):
-        experiment = client.get_experiment_by_name(name)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        # A server decides itself where artifacts go; a database would put them under the working folder.
-        is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
-        location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
-
-
-def find_runs(client: MlflowClient, run_key: str) -> list[Run]:
-    """The runs tagged `run_key` in any experiment, newest first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    newest_first = ["attributes.start_time DESC"]
-    return list(client.search_runs(experiments, f"tags.run_key = '{run_key}'", order_by=newest_first))
-
-
-def find_run(client: MlflowClient, run_key: str) -> Run | None:
-    """The run whose model the key `run_key` stands for: the newest FINISHED one, else the newest."""
-    runs = find_runs(client, run_key)
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    return next(iter(finished or runs), None)
-
-
-def _flatten(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def _score_tag(scores: dict[str, Any]) -> tuple[str, str]:
+    """All scores as one tag, named by a digest of what they were made of: words, checksums and counts."""
+    facts = {key: value for key, value in scores.items() if isinstance(value, str) or "num_" in key}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    short = {
+        key: value if isinstance(value, int) or not _is_number(value) else float(f"{value:.8g}")
+        for key, value in scores.items()
+    }
+    return f"scores.{digest}", json.dumps({"pipeline": origin.pipeline(), **short}, default=str)
 
 
 class TrackedRun:
@@ -108,6 +61,24 @@ class TrackedRun:
             self._seen[key] = {metric.step for metric in history}
         return step in self._seen[key]
 
+    def describe(self, *, tags: dict[str, str], params: dict[str, Any], inputs: list[str]) -> None:
+        """Add tags, parameters, input data sets and uncommitted changes; what the run has already stays."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+        known = self.client.get_run(self.run_id).data.params
+        hashes, changes = origin.input_hashes(inputs), origin.git_changes()
+        tags = tags | {f"input.{path}": md5 for path, md5 in hashes.items()}
+        tags |= {"params.sha256": origin.params_sha256(params), "git.dirty": str(bool(changes)).lower()}
+        new = [Param(key, str(value)) for key, value in flatten(params).items() if key not in known]
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        for start in range(0, len(new), 100):  # MLflow's own limit
+            self.client.log_batch(self.run_id, params=new[start : start + 100])
+        context = [InputTag("mlflow.data.context", "training")]
+        data = [Dataset(path, md5, "local", json.dumps({"uri": path})) for path, md5 in hashes.items()]
+        self.client.log_inputs(self.run_id, [DatasetInput(each, context) for each in data])
+        if changes:
+            self.client.log_text(self.run_id, changes, "git.diff")
+
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Add one row of metrics at `step`; written in batches, about one a second."""
         from mlflow.entities import Metric
@@ -127,16 +98,24 @@ class TrackedRun:
         self._flushed_at = time.monotonic()
 
     def score(self, scores: dict[str, Any]) -> None:
-        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags."""
+        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
+
+        Scores by another judge, or of another count, take the place of the earlier ones there. So all of
+        them together also go into a tag of their own, which `leaderboard` reads.
+        """
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
+        outputs = self.client.get_run(self.run_id).outputs
+        models = [each.model_id for each in outputs.model_outputs] if outputs else []
+        model = models[-1] if models else None  # the registry shows the scores with the model
         metrics, tags = [], []
-        for key, value in _flatten(scores).items():
-            if isinstance(value, int | float) and math.isfinite(value):
-                metrics.append(Metric(key, float(value), now, 0))
+        for key, value in flatten(scores).items():
+            if _is_number(value):
+                metrics.append(Metric(key, float(value), now, 0, model_id=model))
             else:
                 tags.append(RunTag(key, str(value)))
+        tags.append(RunTag(*_score_tag(flatten(scores))))
         self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:
@@ -171,18 +150,6 @@ class TrackedRun:
 
 
 @contextlib.contextmanager
-def global_uri() -> Iterator[None]:
-    """The tracking store as MLflow's global one, which logging a model goes by."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MLFLOW_TRACKING_URI"]
-
-
-@contextlib.contextmanager
 def _system_metrics(run_id: str, resume: bool) -> Iterator[None]:
     """Sample processor, memory, disk and network every ten seconds, and once at the end of a short run."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -200,32 +167,6 @@ def _system_metrics(run_id: str, resume: bool) -> Iterator[None]:
         monitor.mlflow_logger.flush()
 
 
-def _describe(
-    client: MlflowClient, run: Run, *, tags: dict[str, str], params: dict[str, Any], inputs: list[str]
-) -> None:
-    """Add tags, parameters, input data sets and uncommitted changes; a reopened run gets what it lacks."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
-
-    run_id = run.info.run_id
-    hashes, changes = origin.input_hashes(inputs), origin.git_changes()
-    tags = tags | {f"input.{path}": md5 for path, md5 in hashes.items()}
-    tags |= {"params.sha256": origin.params_sha256(params), "git.dirty": str(bool(changes)).lower()}
-    new = [Param(key, str(value)) for key, value in _flatten(params).items() if key not in run.data.params]
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    for start in range(0, len(new), 100):  # MLflow's own limit
-        client.log_batch(run_id, params=new[start : start + 100])
-    context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(
-        run_id,
-        [
-            DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})), context)
-            for path, md5 in hashes.items()
-        ],
-    )
-    if changes:
-        client.log_text(run_id, changes, "git.diff")
-
-
 def _open_run(
     client: MlflowClient, *, family: str, name: str, run_key: str | None, tags: dict[str, str]
 ) -> tuple[Run, bool]:
@@ -235,7 +176,7 @@ def _open_run(
             client.update_run(newest.info.run_id, status="RUNNING")
             return newest, True
     run = client.create_run(
-        _experiment_id(client, f"ganscribe/{family}"),
+        experiment_id(client, family),
         run_name=f"{name}-{tags['scale']}",
         tags=tags | ({"run_key": run_key} if run_key else {}),
     )
@@ -270,7 +211,7 @@ def training_run(
     run, is_reopened = _open_run(client, family=family, name=name, run_key=run_key, tags=tags)
     tracked = TrackedRun(client, run, registered_name=f"ganscribe-{family}-{name}", is_reopened=is_reopened)
     with _closing(tracked):
-        _describe(client, run, tags=tags, params=params, inputs=inputs)
+        tracked.describe(tags=tags, params=params, inputs=inputs)
         with _system_metrics(tracked.run_id, is_reopened):
             yield tracked
 

@@ -6,18 +6,56 @@ import hashlib
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import tracking
+from ganscribe import store, tracking
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import save_network
+
+LOCK = """\
+schema: '2.0'
+stages:
+  train_gan@dcgan:
+    cmd: python stages/train_gan.py dcgan
+    outs:
+    - path: models/gan/dcgan
+      hash: md5
+      md5: 9c1185a5c5e9fc54612808977ee8f548.dir
+  train_captioner@best:
+    cmd: python stages/train_captioner.py best
+    deps:
+    - path: data/tokens
+      hash: md5
+      md5: 77623204debea5bf98c6a3de9f8f3537.dir
+    - path: stages/train_captioner.py
+      hash: md5
+      md5: d41d8cd98f00b204e9800998ecf8427e
+    params:
+      params.yaml:
+        captioner.runs.best.epochs: 20
+      params/sample.yaml:
+        max_updates.captioner.best: 200
+    outs:
+    - path: models/captioner/best
+      hash: md5
+      md5: d41d8cd98f00b204e9800998ecf8427e.dir
+  tokenize_captions:
+    cmd: python stages/tokenize_captions.py
+    outs:
+    - path: data/tokens
+      hash: md5
+      md5: 77623204debea5bf98c6a3de9f8f3537.dir
+"""
 
 
-def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
+def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run the stage in the DVC experiment `pipeline`; its lines."""
     monkeypatch.setenv("DVC_EXP_NAME", pipeline)
     monkeypatch.syspath_prepend(script.parent)
-    done = CliRunner().invoke(runpy.run_path(str(script))["main"], arguments, catch_exceptions=False)
+    done = CliRunner().invoke(runpy.run_path(str(script))["main"], catch_exceptions=False)
     return done.stdout.splitlines()
 
 
@@ -43,7 +81,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(scores))
-    lock = "schema: '2.0'\nstages: {}\n"
+    lock = LOCK
     Path("dvc.lock").write_text(lock)
     monkeypatch.setenv("DVC_EXP_NAME", "first")
     with tracking.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
@@ -60,27 +98,67 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert gan.data.tags["pipeline"] == "first"
     assert gan.data.tags["linked.second"] == digest
     assert "linked.first" not in gan.data.tags
+    assert gan.data.tags["dvc.out.models/gan/dcgan"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
+    assert captioner.data.tags["dvc.out.models/captioner/best"] == "d41d8cd98f00b204e9800998ecf8427e.dir"
+    assert captioner.data.tags["dvc.stage"] == "train_captioner@best"
+    assert captioner.data.tags["input.data/tokens"] == "77623204debea5bf98c6a3de9f8f3537.dir"
+    assert captioner.data.params == {"epochs": "20", "max_updates": "200"}, "as training calls them"
     assert captioner.data.tags["restored"] == "true"
     assert captioner.data.tags["linked.second"] == digest
     assert captioner.data.metrics == {"beam.CIDEr": 0.4, "greedy.CIDEr": 0.3}
     assert captioner.data.tags["beam.SPICE"] == "not installed"
+    scores = [json.loads(value) for key, value in captioner.data.tags.items() if key.startswith("scores.")]
+    assert [each["beam.CIDEr"] for each in scores] == [0.4]
     assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
 
 
-def test_the_zoo_has_a_home_of_its_own(
+def test_a_model_without_its_run_is_registered(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a fresh clone that has pulled: the store is empty, models, scores and dvc.lock are there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = Path("models/gan/dcgan")
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
+    facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
+    save_network(folder / "generator.pt", network.state_dict(), networks="mlp", **facts)
+    (folder / "run_key.json").write_text('{"family": "gan", "name": "dcgan", "run_key": "k"}')
+    scores = Path("plots/gan_scores/dcgan/scores.json")
+    scores.parent.mkdir(parents=True)
+    scores.write_text('{"fid": 20.5, "judge": "lenet5", "num_samples": 10}')
+    Path("dvc.lock").write_text(LOCK)
+    for _ in range(2):
+        assert link(project / "stages/link_runs.py", "pulled", monkeypatch) == ["gan/dcgan: restored"]
+    (version,) = store.read_versions(store.open_client())
+    assert (version.name, version.version, version.aliases) == ("ganscribe-gan-dcgan", "1", ("candidate",))
+    expected = {"dvc.md5": "9c1185a5c5e9fc54612808977ee8f548.dir", "dvc.path": "models/gan/dcgan"}
+    assert (expected | {"fid": "20.5"}).items() <= version.tags.items()
+
+
+def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for home, name, accuracy in ((Path(), "lenet5", 0.9), (Path("zoo"), "vgg11", 0.8)):
-        model, scores = home / "models" / name / "run_key.json", home / f"metrics/classifiers/{name}.json"
-        model.parent.mkdir(parents=True)
-        model.write_text(json.dumps({"family": "classifier", "name": name, "run_key": name * 4}))
+    for folder, name, scores in (
+        ("models/classifiers/mnist/lenet5", "lenet5", Path("metrics/classifiers/lenet5.json")),
+        ("models/classifiers/mnist/vgg11", "vgg11", Path("zoo/metrics/classifiers/vgg11.json")),
+    ):
+        Path(folder).mkdir(parents=True)
+        key = {"family": "classifier", "name": name, "run_key": name * 4}
+        Path(folder, "run_key.json").write_text(json.dumps(key))
         scores.parent.mkdir(parents=True)
-        scores.write_text(json.dumps({"accuracy": accuracy}))
-    script = project / "stages/link_runs.py"
-    assert link(script, "first", monkeypatch) == ["classifier/lenet5: restored"]
-    assert link(script, "first", monkeypatch, "--home", "zoo") == ["classifier/vgg11: restored"]
-    run = tracking.find_run(tracking.open_client(), "vgg11" * 4)
-    assert run is not None and run.data.metrics == {"accuracy": 0.8}
+        scores.write_text(json.dumps({"accuracy": 0.9 if name == "lenet5" else 0.8}))
+    Path("dvc.lock").write_text(LOCK)
+    zoo = LOCK.replace("train_gan@dcgan", "train_classifier@vgg11")
+    Path("zoo/dvc.lock").write_text(zoo.replace("models/gan/dcgan", "models/classifiers/mnist/vgg11"))
+    lines = link(project / "stages/link_runs.py", "first", monkeypatch)
+    assert lines == ["classifier/lenet5: restored", "classifier/vgg11: restored"]
+    client = store.open_client()
+    lenet, vgg = (store.find_run(client, name * 4) for name in ("lenet5", "vgg11"))
+    assert lenet is not None and lenet.data.metrics == {"accuracy": 0.9}
+    assert vgg is not None and vgg.data.metrics == {"accuracy": 0.8}
+    assert vgg.data.tags["dvc.out.models/classifiers/mnist/vgg11"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
+    assert vgg.data.tags["linked.first"] == hashlib.sha256(Path("zoo/dvc.lock").read_bytes()).hexdigest()

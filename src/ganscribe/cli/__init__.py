@@ -9,6 +9,7 @@ import click
 
 from ganscribe import __version__
 from ganscribe.cli.captions import caption
+from ganscribe.cli.records import doctor, lineage, promote, runs
 from ganscribe.cli.sampling import sample
 
 
@@ -18,5 +19,5 @@ def main() -> None:
     """Use what the pipeline has trained. Run it in the project's top folder."""
 
 
-main.add_command(caption)
-main.add_command(sample)
+for command in (sample, caption, runs, lineage, promote, doctor):
+    main.add_command(command)

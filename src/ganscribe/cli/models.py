@@ -36,15 +36,12 @@ def tells(function: Callable[..., None]) -> Callable[..., None]:
 
 def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
     """The file of a `models:/` URI, downloaded into `scratch`."""
-    from ganscribe import tracking
+    from ganscribe import store
 
-    store = tracking.tracking_uri()
-    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).is_file():
-        raise FileNotFoundError(f"{uri} cannot be had: there is no MLflow store yet at {store}")
-    tracking.open_client()
+    store.open_existing()
     from ganscribe.serving import fetch_model
 
-    with tracking.global_uri():
+    with store.global_uri():
         return fetch_model(kind, uri, scratch)
 
 

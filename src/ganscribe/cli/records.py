@@ -1,0 +1,112 @@
+"""What the records say: `ganscribe runs`, `lineage`, `promote`, and `doctor` for the set-up itself."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ganscribe.cli.models import tells
+
+
+def _pairs(words: tuple[str, ...]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"--tag {word}: give it as KEY=VALUE, such as --tag dvc.exp_name=longer")
+    return dict(word.split("=", 1) for word in words)
+
+
+@click.command()
+@click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner"]))
+@click.option("--baseline", help="Hold against this id, name, pipeline or commit. [each name's oldest run]")
+@click.option("--pipeline", help="Only this invocation: a DVC experiment's name or repro-<commit>.")
+@click.option("--commit", help="Only runs of this commit, or of a branch or tag.")
+@click.option("--scale", help="Only runs of this scale.")
+@click.option("--tag", "words", multiple=True, metavar="KEY=VALUE", help="Only runs with this MLflow tag.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, with whole ids and checksums.")
+@tells
+def runs(
+    family: str | None,
+    baseline: str | None,
+    pipeline: str | None,
+    commit: str | None,
+    scale: str | None,
+    words: tuple[str, ...],
+    is_json: bool,
+) -> None:
+    """Show the scored runs of a family (default: of all), best first.
+
+    Scores of different judges or sample counts stand in tables of their own. A commit with a plus sign had
+    uncommitted changes, which the run keeps as git.diff.
+    """
+    from ganscribe import leaderboard, origin, store
+
+    client, tags = store.open_existing(), _pairs(words)
+    named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
+    resolved = (named or commit or "").strip()
+    tables = []
+    for each in [family] if family else list(leaderboard.FAMILIES):
+        found = leaderboard.build_tables(
+            [record for record in store.read_runs(client, each) if not record.is_deleted],
+            each,
+            baseline=baseline,
+            shown=lambda record: leaderboard.matches(
+                record, pipeline=pipeline, commit=resolved, scale=scale, tags=tags
+            ),
+        )
+        tables += [(each, table) for table in found]
+    if baseline and tables and not any(row.baseline for _, table in tables for row in table.rows):
+        raise ValueError(f"--baseline {baseline}: no scored run has this id, name, pipeline or commit")
+    if is_json:
+        click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
+    elif not tables:
+        click.echo("no run with scores is of these: train and evaluate with `dvc repro`, or ask for less")
+    else:
+        click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
+
+
+@click.command()
+@click.argument("subject")
+@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+@tells
+def lineage(subject: str, is_json: bool) -> None:
+    """Say where SUBJECT comes from, and which commands bring it back.
+
+    SUBJECT is an MLflow run's id, a file or folder that the pipeline made, or a registered model
+    (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1).
+    """
+    from ganscribe import lineage
+
+    found = lineage.trace(subject)
+    click.echo(json.dumps(lineage.as_json(found), indent=2) if is_json else lineage.as_text(found))
+
+
+@click.command()
+@click.argument("model")
+@click.argument("version", default="candidate")
+@click.option("--force", is_flag=True, help="Also where it is worse, or cannot be compared.")
+@tells
+def promote(model: str, version: str, force: bool) -> None:
+    """Make VERSION (a number or an alias) of the registered MODEL the champion.
+
+    Refused where it scores worse than the present champion, or was scored by another judge.
+    """
+    from ganscribe import registry, store
+
+    click.echo(registry.promote(store.open_existing(), model, version, is_forced=force))
+
+
+@click.command()
+@click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
+@tells
+def doctor(online: bool) -> None:
+    """Check the set-up; exit code 1 where something is at fault."""
+    from ganscribe.doctor import examine
+
+    faults = 0
+    for finding in examine(is_online=online):
+        remedy = f" -> {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{'ok   ' if finding.is_ok else 'FAULT'} {finding.topic}: {finding.text}{remedy}")
+        faults += not finding.is_ok
+    if faults:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,94 @@
+"""What records the work: MLflow, git, DVC."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganscribe import store
+from ganscribe.doctor.findings import INSTALL, Finding, fault, ok
+from ganscribe.origin import git
+from ganscribe.runtime import project_root
+
+
+def check_mlflow() -> Iterator[Finding]:
+    """The tracking store: whether it opens, and whether its sqlite file is whole."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # or a server that is down takes minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    path, uri = store.store_file(), store.tracking_uri()
+    if path is not None and not path.is_file():
+        folder = next(parent for parent in path.parents if parent.is_dir())
+        if os.access(folder, os.W_OK):
+            yield ok("mlflow store", f"none yet, the first training makes {path}")
+        else:
+            yield fault("mlflow store", f"{folder} cannot be written to", "set MLFLOW_TRACKING_URI")
+        return
+    try:
+        client = store.open_client()
+        if path is not None:
+            with sqlite3.connect(path) as connection:
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise OSError(f"{path} is damaged: {verdict}")
+        runs = len(store.read_runs(client))
+    except (OSError, ValueError, sqlite3.DatabaseError) as error:
+        yield fault("mlflow store", str(error), "restore it, move it away, or set MLFLOW_TRACKING_URI")
+        return
+    yield ok("mlflow store", f"{uri}: {runs} runs")
+
+
+def check_git() -> Iterator[Finding]:
+    """The repository: a commit to tie runs to, and no half-done merge."""
+    if shutil.which("git") is None:
+        yield fault("git", "is not installed", "install git: no run can be tied to its code without it")
+        return
+    inside = git("rev-parse", "--is-inside-work-tree")
+    if inside is None:
+        yield fault("git", "this is no git repository", "clone the project, or `git init` and commit")
+        return
+    commit = git("rev-parse", "--verify", "HEAD")
+    if commit is None:
+        yield fault("git", "there is no commit yet", "git add --all && git commit")
+        return
+    if git("ls-files", "--unmerged"):
+        yield fault("git", "a merge is not finished", "resolve the conflicts and commit")
+        return
+    changed = len((git("status", "--porcelain") or "").splitlines())
+    branch = (git("branch", "--show-current") or "").strip() or "no branch"
+    text = f"{commit.strip()[:12]} ({branch})"
+    yield ok("git", f"{text}, {changed} uncommitted changes" if changed else f"{text}, nothing uncommitted")
+
+
+def check_dvc() -> Iterator[Finding]:
+    """DVC's repository, its pipeline and a remote to share results by."""
+    try:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+    except ImportError as error:
+        yield fault("dvc", str(error), INSTALL)
+        return
+    try:
+        with Repo(str(project_root())) as repo:
+            stages, remotes = len(repo.index.stages), _remotes(repo)
+    except DvcException as error:
+        reason = str(error).splitlines()[0]
+        yield fault("dvc pipeline", reason, "mend dvc.yaml, params.yaml or .dvc/config (`git status`)")
+        return
+    yield ok("dvc pipeline", f"{stages} stages")
+    if not remotes:
+        remedy = "`dvc remote add --default NAME URL` to share results"
+        yield ok("dvc remote", "none, results stay on this machine", remedy)
+    for name, url in remotes.items():
+        if "://" not in url and not Path(url).is_dir():
+            remedy = "mount it, or `dvc remote modify`; the first `dvc push` makes a new folder"
+            yield fault("dvc remote", f"{name}: there is no folder {url}", remedy)
+        else:
+            yield ok("dvc remote", f"{name}: {url}")
+
+
+def _remotes(repo: Any) -> dict[str, str]:
+    return {name: str(remote["url"]) for name, remote in sorted(repo.config.get("remote", {}).items())}

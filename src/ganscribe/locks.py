@@ -1,0 +1,97 @@
+"""dvc.lock, of the working folder or of a commit: which stage made what, of which inputs and parameters.
+
+DVC writes the file itself, in one form. It is cut into its stages by that form and only what is asked for is
+parsed: the whole takes YAML two seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from ganscribe.config import parse_yaml
+
+_STAGE = re.compile(r"^  (\S.*):$", re.MULTILINE)
+_OUTS = re.compile(r"^    outs:\n((?:    -? .*\n?)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output that a dvc.lock records: `md5` ends in .dir for a folder."""
+
+    path: str
+    md5: str
+    stage: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the output is a folder, whose md5 is that of a list of its files."""
+        return self.md5.endswith(".dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a dvc.lock: md5 by path, and the parameters as `file:dotted.key`."""
+
+    name: str
+    deps: dict[str, str]
+    params: dict[str, Any]
+    outs: dict[str, str]
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The inputs that are no code."""
+        return {path: md5 for path, md5 in self.deps.items() if not path.endswith((".py", ".html"))}
+
+
+def _blocks(text: str) -> dict[str, str]:
+    starts = list(_STAGE.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    pairs = zip(starts, ends, strict=False)  # no stages: one end too many
+    return {match[1].strip("'\""): text[match.end() + 1 : end] for match, end in pairs}
+
+
+def _md5s(entries: list[dict[str, Any]] | None) -> dict[str, str]:
+    return {entry["path"]: str(entry["md5"]) for entry in entries or [] if "md5" in entry}
+
+
+def read_outputs(text: str) -> dict[str, Output]:
+    """Every output that the dvc.lock `text` records, by its path."""
+    found = {}
+    for name, block in _blocks(text).items():
+        outs = _OUTS.search(block)
+        for path, md5 in _md5s(parse_yaml(outs[1]) if outs else None).items():
+            found[path] = Output(path=path, md5=md5, stage=name)
+    return found
+
+
+def owner_of(outputs: dict[str, Output], path: str) -> Output | None:
+    """The output that the file or folder `path` is, or is a part of."""
+    posix = PurePosixPath(path)
+    return next((outputs[str(part)] for part in [posix, *posix.parents] if str(part) in outputs), None)
+
+
+def read_stage(text: str, name: str) -> Stage | None:
+    """The stage `name` of the dvc.lock `text`, None where it has none."""
+    block = _blocks(text).get(name)
+    if block is None:
+        return None
+    entry = parse_yaml(block)
+    params = {
+        f"{file}:{key}": value
+        for file, keys in entry.get("params", {}).items()
+        for key, value in keys.items()
+    }
+    return Stage(
+        name=name, deps=_md5s(entry.get("deps")), params=flatten(params), outs=_md5s(entry.get("outs"))
+    )
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
