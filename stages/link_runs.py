@@ -56,7 +56,8 @@ def restore_run(
     tracked: tracking.TrackedRun, folder: Path, locked: Stage | None, family: str, name: str
 ) -> None:
     """Give a run that is made afterwards what files and dvc.lock still tell of the training."""
-    if locked is not None:
+    known = tracked.client.get_run(tracked.run_id).data.tags
+    if locked is not None and "params.sha256" not in known:
         tags = origin.tags(name) | {"dvc.stage": locked.name}
         params = locked_params(locked, family, name)
         tracked.describe(tags=tags, params=params, inputs=list(locked.data))
@@ -64,7 +65,8 @@ def restore_run(
     is_registered = store.read_versions(tracked.client, f"run_id = '{tracked.run_id}'")
     if (folder / file).is_file() and not is_registered:
         tracked.log_model(kind, folder / file, inception=INCEPTION if family == "captioner" else None)
-    tracked.score(read_scores(family, name))
+    if not any(key.startswith("scores.") for key in known):
+        tracked.score(read_scores(family, name))
 
 
 def find_lock(folder: Path) -> tuple[Path | None, Output | None]:

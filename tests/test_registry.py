@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from ganscribe import config, registry, store
+from ganscribe import cli, config, registry, store
 
 NAME = "ganscribe-gan-dcgan"
 FACTS: dict[str, Any] = {
@@ -112,6 +113,31 @@ def test_a_version_bears_commit_hash_and_scores(client: Any) -> None:
     (version,) = store.read_versions(client, f"name = '{NAME}'")
     expected = {"dvc.path": "models/gan/dcgan", "dvc.md5": "0f.dir", "git.commit": "c" * 40, "fid": "20"}
     assert expected.items() <= version.tags.items()
+
+
+def test_the_commands(client: Any) -> None:
+    add(client, NAME, FACTS | {"fid": 20.0, "pipeline": "longer"})
+    add(client, NAME, FACTS | {"fid": 25.0, "pipeline": "other"})
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(cli.main, words)
+
+    scored = ["--tag", f"git.commit={'c' * 40}", "--scale", "tiny", "--commit", "ccccccc"]
+    (table, *_) = json.loads(invoke("runs", "gan", "--json", *scored).output)
+    assert {20.0, 25.0} <= {row["score"] for row in table["rows"]}
+    assert "fid" in invoke("runs", "--baseline", "longer").output
+    assert "no run with scores" in invoke("runs", "--scale", "full").output
+    for words, message in (
+        (["runs", "--baseline", "nothing"], "no scored run has this id"),
+        (["runs", "--tag", "scale"], "KEY=VALUE"),
+        (["promote", NAME, "2"], "worse than version 1"),
+    ):
+        invoke("promote", NAME, "1")
+        done = invoke(*words)
+        assert done.exit_code == 1
+        assert message in done.output
+    assert invoke("promote", NAME, "2", "--force").exit_code == 0
+    assert champion(client) == "2"
 
 
 def test_dvc_yaml_lists_the_models_of_the_registry(project: Path) -> None:

@@ -83,7 +83,8 @@ def _compare(
     if not mine:
         return "it has no scores: evaluate it first (`dvc repro`)", ""
     if champion is None:
-        return "", ", ".join(f"{row.score:.4g}" for _, row in mine.values())
+        name = FAMILIES[by_id[version.run_id].family].score
+        return "", ", ".join(f"{name} {row.score:.4g}" for _, row in mine.values())
     theirs = _best(by_id.get(champion.run_id))
     shared = [key for key in mine if key in theirs]
     if not shared:

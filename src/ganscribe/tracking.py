@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 1.0
 MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
+MAX_TAG = 8000  # and on the characters of a tag; ten decodings of a captioner would exceed it
 
 
 def _is_number(value: Any) -> bool:
@@ -115,7 +116,8 @@ class TrackedRun:
                 metrics.append(Metric(key, float(value), now, 0, model_id=model))
             else:
                 tags.append(RunTag(key, str(value)))
-        tags.append(RunTag(*_score_tag(flatten(scores))))
+        name, together = _score_tag(flatten(scores))
+        tags += [RunTag(name, together)] if len(together) <= MAX_TAG else []
         self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:

@@ -159,7 +159,7 @@ def refused(folder: Path, *words: str | Path) -> str:
 
 def test_an_unknown_run(folder: Path) -> None:
     message = refused(folder, "dcgam", "--out", "grid.png")
-    assert "'dcgam'" in message and "choose one of dcgan, " in message
+    assert "'dcgam'" in message and "choose one of best, dcgan, " in message
 
 
 def test_a_run_without_a_model(folder: Path) -> None:

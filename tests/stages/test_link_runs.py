@@ -101,6 +101,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert gan.data.tags["dvc.out.models/gan/dcgan"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
     assert captioner.data.tags["dvc.out.models/captioner/best"] == "d41d8cd98f00b204e9800998ecf8427e.dir"
     assert captioner.data.tags["dvc.stage"] == "train_captioner@best"
+    assert captioner.data.tags["pipeline"] == "first", "where it was noted first"
     assert captioner.data.tags["input.data/tokens"] == "77623204debea5bf98c6a3de9f8f3537.dir"
     assert captioner.data.params == {"epochs": "20", "max_updates": "200"}, "as training calls them"
     assert captioner.data.tags["restored"] == "true"
