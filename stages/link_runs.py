@@ -10,7 +10,7 @@ import click
 
 from _common import stage
 from ganscribe import origin, registry, store, tracking
-from ganscribe.locks import Stage, owner_of, read_outputs, read_stage
+from ganscribe.locks import Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.runtime import file_sha256
 
 INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
@@ -89,8 +89,7 @@ def link_run(client: Any, folder: Path, lock: str, *, run_key: str, family: str,
 @stage
 def main() -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
-    path = Path("dvc.lock")
-    lock = path.read_text(encoding="utf-8") if path.exists() else ""
+    lock = read_lock(Path("dvc.lock"))
     client = store.open_client()
     for path in sorted(Path("models").rglob("run_key.json")):
         model = json.loads(path.read_text())
