@@ -10,13 +10,15 @@ import click
 
 from _common import stage
 from ganscribe import origin, registry, store, tracking
-from ganscribe.locks import Output, Stage, owner_of, read_outputs, read_stage
+from ganscribe.locks import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.runtime import file_sha256
 
 INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
 
 
 LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))
+Locks = dict[Path, dict[str, Output]]  # what each of those records
+
 # Where the scores lie: with what they were made of, else the headline numbers. A file of another name than
 # the run's own holds one decoding.
 SCORES = {
@@ -69,34 +71,30 @@ def restore_run(
         tracked.score(read_scores(family, name))
 
 
-def find_lock(folder: Path) -> tuple[Path | None, Output | None]:
-    """The lock file that records the model's folder, and its entry there."""
-    for path in LOCKS:
-        output = (
-            owner_of(read_outputs(path.read_text(encoding="utf-8")), folder.as_posix())
-            if path.exists()
-            else None
-        )
+def find_output(locks: Locks, folder: Path) -> tuple[Path | None, Output | None]:
+    """The lock file that records the model's folder, and its entry there; else the first file."""
+    for path, outputs in locks.items():
+        output = owner_of(outputs, folder.as_posix())
         if output is not None:
             return path, output
-    return next((path for path in LOCKS if path.exists()), None), None
+    return next(iter(locks), None), None
 
 
-def link_run(client: Any, folder: Path, *, run_key: str, family: str, name: str) -> str:
+def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: str, name: str) -> str:
     """Tie the run of one model to this pipeline; returns `trained`, `linked` or `restored`.
 
     A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
     `linked.<pipeline>`; where the store has no run with the key, a light one is made of what there is.
     """
     run, pipeline = store.find_run(client, run_key), origin.pipeline()
-    lock, output = find_lock(folder)
+    lock, output = find_output(locks, folder)
     is_restored = run is None or "restored" in run.data.tags
     is_own = run is not None and not is_restored and run.data.tags["pipeline"] == pipeline
     with tracking.reopened_run(run_key, family=family, name=name) as tracked:
         if not is_own:
             client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
         if is_restored:
-            locked = read_stage(lock.read_text(encoding="utf-8"), output.stage) if lock and output else None
+            locked = read_stage(read_lock(lock), output.stage) if lock and output else None
             restore_run(tracked, folder, locked, family=family, name=name)
         record = store.as_record(client.get_run(tracked.run_id), family)
         if output is not None and f"dvc.out.{output.path}" not in record.tags:
@@ -108,10 +106,11 @@ def link_run(client: Any, folder: Path, *, run_key: str, family: str, name: str)
 @stage
 def main() -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
+    locks = {path: read_outputs(read_lock(path)) for path in LOCKS if path.exists()}
     client = store.open_client()
     for path in sorted(Path("models").rglob("run_key.json")):
         model = json.loads(path.read_text())
-        link = link_run(client, path.parent, **model)
+        link = link_run(client, path.parent, locks, **model)
         click.echo(f"{model['family']}/{model['name']}: {link}")
 
 

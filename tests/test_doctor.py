@@ -72,6 +72,7 @@ def use_local(folder: Path) -> None:
         (rot("params.yaml"), "parameters", "no valid YAML"),
         (rot("mlflow.db"), "mlflow store", "file is not a database"),
         (rot("dvc.yaml"), "dvc pipeline", "dvc.yaml"),
+        (rot(".git/index"), "git", "`git status` fails"),
         (rot("pyproject.toml"), "versions", "pyproject.toml cannot be read"),
         (lambda folder: (folder / "params.yaml").unlink(), "parameters", "is missing"),
         (lambda folder: shutil.rmtree(folder / ".git"), "git", "no git repository"),

@@ -179,6 +179,7 @@ def test_one_finished_mlflow_run_a_model_with_curves_scores_and_tags(built: Clon
     assert len(trained["run_key"]) == 32
     assert len(trained["git.commit"]) == 40
     assert trained["scale"] == "tiny"
+    assert trained["dvc.out.models/gan/dcgan"] in (built.folder / "dvc.lock").read_text()
     assert runs["pipeline"].nunique() == 1
 
 

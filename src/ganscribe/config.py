@@ -36,7 +36,9 @@ def read_yaml(path: Path) -> Any:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run this from the project's top folder") from None
-    except ValueError as error:  # UnicodeDecodeError is one
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from None
+    except ValueError as error:
         raise ValueError(f"{path} is {error}") from None
 
 

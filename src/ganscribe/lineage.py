@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganscribe import origin, restore, ties
-from ganscribe.locks import Output, Stage, owner_of, read_outputs, read_stage
+from ganscribe.locks import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.restore import Cache, Recording
 from ganscribe.runtime import atomic_write, project_root
 from ganscribe.store import (
@@ -52,7 +52,7 @@ def trace(subject: str) -> Lineage:
     """
     found = Lineage(subject=subject)
     lock_path = project_root() / "dvc.lock"
-    lock = lock_path.read_text(encoding="utf-8") if lock_path.exists() else ""
+    lock = read_lock(lock_path)
     with restore.open_cache() as cache:
         client = _client(found, is_needed=_is_id(subject) or subject.startswith("models:"))
         runs = read_runs(client) if client else []
@@ -175,7 +175,7 @@ def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path,
         if not cache.has(output.md5) and not restore.is_kept_by_git(output.path):
             remedy = ": `dvc pull` may have it" if cache.has_remote else ", and no remote is configured"
             found.warnings.append(f"{output.path} ({output.md5}) is not in DVC's cache{remedy}")
-        working = read_outputs(lock_path.read_text(encoding="utf-8")) if lock_path.exists() else {}
+        working = read_outputs(read_lock(lock_path))
         if working.get(output.path) == output:
             differences = restore.changes(output, cache, part=found.part)
             found.is_here, found.warnings = not differences, found.warnings + differences

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import parse_yaml
@@ -44,6 +44,14 @@ class Stage:
     def data(self) -> dict[str, str]:
         """The inputs that are no code."""
         return {path: md5 for path, md5 in self.deps.items() if not path.endswith((".py", ".html"))}
+
+
+def read_lock(path: Path) -> str:
+    """The text of a dvc.lock, empty where there is none. Raises ValueError where it is no text."""
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}): `git checkout {path.name}`") from error
 
 
 def _blocks(text: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import read_yaml
-from ganscribe.locks import owner_of, read_outputs
+from ganscribe.locks import owner_of, read_lock, read_outputs
 
 # DVC and the stages write these while a pipeline runs: they say nothing about the code or the parameters.
 _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
@@ -92,8 +92,7 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
 
     Inputs that DVC has no record of (a script run by hand, an absolute path) are left out.
     """
-    path = Path("dvc.lock")
-    recorded = read_outputs(path.read_text(encoding="utf-8")) if path.exists() else {}
+    recorded = read_outputs(read_lock(Path("dvc.lock")))
     hashes = {}
     for name in inputs:
         posix = PurePosixPath(Path(name).as_posix())

@@ -48,7 +48,7 @@ def check_device() -> Iterator[Finding]:
 
         device = choose_device()
         precision = resolve_precision("auto", device)
-    except (ValueError, ImportError) as error:
+    except (ValueError, RuntimeError, ImportError) as error:
         yield fault("device", str(error), "unset GANSCRIBE_DEVICE, or install torch")
         return
     name = f"{torch.get_num_threads()} threads"

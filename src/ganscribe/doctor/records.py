@@ -57,7 +57,11 @@ def check_git() -> Iterator[Finding]:
     if git("ls-files", "--unmerged"):
         yield fault("git", "a merge is not finished", "resolve the conflicts and commit")
         return
-    changed = len((git("status", "--porcelain") or "").splitlines())
+    status = git("status", "--porcelain")
+    if status is None:
+        yield fault("git", "`git status` fails", "run it, and do what it says")
+        return
+    changed = len(status.splitlines())
     branch = (git("branch", "--show-current") or "").strip() or "no branch"
     text = f"{commit.strip()[:12]} ({branch})"
     yield ok("git", f"{text}, {changed} uncommitted changes" if changed else f"{text}, nothing uncommitted")
@@ -74,7 +78,7 @@ def check_dvc() -> Iterator[Finding]:
     try:
         with Repo(str(project_root())) as repo:
             stages, remotes = len(repo.index.stages), _remotes(repo)
-    except DvcException as error:
+    except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         yield fault("dvc pipeline", reason, "mend dvc.yaml, params.yaml or .dvc/config (`git status`)")
         return
