@@ -237,7 +237,8 @@ def test_a_build_killed_in_every_stage_ends_with_the_bytes_of_an_unbroken_one(
         later = mine[mine["process"] != killed["process"].iloc[0]]
         assert later["step"].iloc[0] > killed["step"].iloc[-1], f"{script} started anew"
 
-    assert (clone.folder / "dvc.lock").read_text() == (built.folder / "dvc.lock").read_text()
+    locks = [YAML(typ="safe").load(folder / "dvc.lock") for folder in (clone.folder, built.folder)]
+    assert locks[0] == locks[1], "in whichever order the stages were run"
     assert [path for path in (clone.folder / ".checkpoints").glob("*") if path.is_dir()] == []
     runs = clone.runs()
     assert set(runs["status"]) == {"FINISHED"}
