@@ -14,7 +14,7 @@ from _common import stage
 from ganscribe import config, tracking
 from ganscribe.convnets import load_classifier
 from ganscribe.data.images import Images, read_images
-from ganscribe.gan.sampling import load_generator, sample_images
+from ganscribe.gan.sampling import load_generator
 from ganscribe.metrics.images import (
     Coverage,
     class_coverage,
@@ -114,14 +114,7 @@ def main(name: str) -> None:
     run = config.load("gan_evaluation", name)
     folder, plots = Path("models/gan", name), Path("plots/gan_scores", name)
     saved = load_generator(folder / "generator.pt")
-    samples = sample_images(
-        saved.network,
-        run.num_samples,
-        noise_dim=saved.noise_dim,
-        noise=saved.noise,
-        seed=run.seed,
-        device=choose_device(),
-    )
+    samples = saved.sample(run.num_samples, seed=run.seed, device=choose_device())
     parts = [read_images(f"data/{run.dataset}/{split}.parquet", run.classes) for split in run.splits]
     training = torch.cat([part.images for part in parts])
     test = read_images(f"data/{run.dataset}/test.parquet", run.classes)

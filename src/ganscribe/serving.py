@@ -67,21 +67,14 @@ def decode_image(text: str, num_channels: int) -> np.ndarray:
 
 
 def _load_generator(folder: Path) -> Callable[[Rows], Rows]:
-    from ganscribe.gan.sampling import load_generator, sample_images
+    from ganscribe.gan.sampling import load_generator
 
     saved = load_generator(folder / MODEL)
 
     def predict(rows: Rows) -> Rows:
         answers = []
         for row in rows:
-            images = sample_images(
-                saved.network,
-                int(row["count"]),
-                noise_dim=saved.noise_dim,
-                noise=saved.noise,
-                seed=int(row["seed"]),
-                device=torch.device("cpu"),
-            )
+            images = saved.sample(int(row["count"]), seed=int(row["seed"]), device=torch.device("cpu"))
             for index, image in enumerate(images.numpy()):
                 answers.append({"seed": int(row["seed"]), "index": index, "image": encode_png(image)})
         return answers

@@ -13,6 +13,7 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.stats import entropy, wasserstein_distance
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ganscribe.metrics.images import (
     EXTRACTION_BATCH,
@@ -35,6 +36,19 @@ from ganscribe.metrics.images import (
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Images(Dataset[Tensor]):
+    """Pictures as torch-fidelity's front door takes them in."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def pictures(count: int, seed: int = 0, channels: int = 1) -> Tensor:
@@ -161,7 +175,6 @@ def test_scores_equal_torch_fidelity_s_own_with_a_registered_extractor() -> None
     import torch_fidelity
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
-    from torch_fidelity.utils import Dataset
 
     judge = Judge().eval()
 
@@ -185,16 +198,6 @@ def test_scores_equal_torch_fidelity_s_own_with_a_registered_extractor() -> None
             features, logits = classifier_extractor(judge)(images)
             outputs = {"features": features.double(), "logits": logits.double()}
             return tuple(outputs[name] for name in self.features_list)
-
-    class Images(Dataset):
-        def __init__(self, images: Tensor) -> None:
-            self.images = images
-
-        def __getitem__(self, index: int) -> Tensor:
-            return self.images[index]
-
-        def __len__(self) -> int:
-            return len(self.images)
 
     real, generated = pictures(300), pictures(280, seed=1) // 2
     torch_fidelity.register_feature_extractor("ganscribe-test", Registered)
@@ -318,17 +321,6 @@ def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path
 def test_inception_scores_equal_torch_fidelity_s_own_path(fid_weights: Path) -> None:
     """Its front door, with its extractor, on the same weights (FID of 2,048 features would take a minute)."""
     import torch_fidelity
-    from torch_fidelity.utils import Dataset
-
-    class Images(Dataset):
-        def __init__(self, images: Tensor) -> None:
-            self.images = images
-
-        def __getitem__(self, index: int) -> Tensor:
-            return self.images[index]
-
-        def __len__(self) -> int:
-            return len(self.images)
 
     real, generated = pictures(12, channels=3), pictures(12, seed=1, channels=3) // 2
     theirs = torch_fidelity.calculate_metrics(

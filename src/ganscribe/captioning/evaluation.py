@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.decoding import Decoded
-from ganscribe.captioning.inference import SavedCaptioner, decode
+from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode
 from ganscribe.data.tokens import Vocabulary
 from ganscribe.metrics.intervals import PerImage
 from ganscribe.runtime import atomic_write, progress
@@ -21,15 +22,11 @@ def caption_images(
     image_ids: Sequence[int],
     *,
     method: str,
-    width: int,
-    length_penalty: float,
-    temperature: float,
-    top_k: int,
-    seed: int,
     max_length: int,
     batch_size: int,
     precision: str,
     device: torch.device,
+    **options: Unpack[DecodingOptions],
 ) -> list[Decoded]:
     """One caption an image by `inference.decode`, in the order of `image_ids`."""
     found: list[Decoded] = []
@@ -43,12 +40,8 @@ def caption_images(
                 image_ids=batch,
                 method=method,
                 max_length=max_length,
-                width=width,
-                length_penalty=length_penalty,
-                temperature=temperature,
-                top_k=top_k,
-                seed=seed,
                 precision=precision,
+                **options,
             )
             bar.update(len(batch))
     return found

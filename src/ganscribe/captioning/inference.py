@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -18,6 +18,16 @@ from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.runtime import autocast, load_torch, save_torch
 
 METHODS = ("greedy", "beam", "sample")
+
+
+class DecodingOptions(TypedDict, total=False):
+    """What `decode` takes beside the method: `beam` has the first two, `sample` the last three."""
+
+    width: int  # captions kept at each word; 1 if not said
+    length_penalty: float  # 0 if not said
+    temperature: float  # 1 if not said
+    top_k: int  # 0, if not said: all words
+    seed: int  # 0 if not said
 
 
 @dataclass(frozen=True)
@@ -94,12 +104,8 @@ def decode(
     image_ids: Sequence[int | str],
     method: str,
     max_length: int,
-    width: int = 1,
-    length_penalty: float = 0.0,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
     precision: str = "fp32",
+    **options: Unpack[DecodingOptions],
 ) -> list[Decoded]:
     """One caption each for features (B, 64, 2048) by `method`: greedy, beam or sample.
 
@@ -123,8 +129,8 @@ def decode(
                 start=start,
                 end=end,
                 max_length=max_length,
-                width=width,
-                length_penalty=length_penalty,
+                width=options.get("width", 1),
+                length_penalty=options.get("length_penalty", 0.0),
             )
         return sample(
             step,
@@ -132,7 +138,7 @@ def decode(
             start=start,
             end=end,
             max_length=max_length,
-            uniforms=image_uniforms(seed, image_ids, max_length),
-            temperature=temperature,
-            top_k=top_k,
+            uniforms=image_uniforms(options.get("seed", 0), image_ids, max_length),
+            temperature=options.get("temperature", 1.0),
+            top_k=options.get("top_k", 0),
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganscribe.captioning.inference import SavedCaptioner, decode, load_captioner
+from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode, load_captioner
 from ganscribe.metrics.inception import Inception, compute_features, read_inception
 from ganscribe.metrics.inception_input import crop_of
 
-MAX_LENGTH, WIDTH, LENGTH_PENALTY = 40, 5, 0.7
+MAX_LENGTH = 40
+BEAM: DecodingOptions = {"width": 5, "length_penalty": 0.7}  # what a beam has that nothing else is said of
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,7 @@ def caption_photographs(
     *,
     method: str = "beam",
     max_length: int = MAX_LENGTH,
-    width: int = WIDTH,
-    length_penalty: float = LENGTH_PENALTY,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
+    **options: Unpack[DecodingOptions],
 ) -> list[PhotographCaption]:
     """One caption each for pictures (N, 3, 299, 299) uint8, as `inference.decode` has it.
 
@@ -93,11 +91,7 @@ def caption_photographs(
         image_ids=digests,
         method=method,
         max_length=max_length,
-        width=width,
-        length_penalty=length_penalty,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
+        **(BEAM | options),
     )
     words = captioner.saved.vocabulary.words
     return [

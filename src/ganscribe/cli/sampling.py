@@ -104,19 +104,12 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
     if not is_picture:
         _check_folder(out, count)
 
-    from ganscribe.gan.sampling import load_generator, sample_images
+    from ganscribe.gan.sampling import load_generator
     from ganscribe.runtime import choose_device
 
     with tempfile.TemporaryDirectory() as scratch:
         saved = load_generator(find_model("generator", run, Path(scratch)))
-        images = sample_images(
-            saved.network,
-            count,
-            noise_dim=saved.noise_dim,
-            noise=saved.noise,
-            seed=seed,
-            device=choose_device(),
-        )
+        images = saved.sample(count, seed=seed, device=choose_device())
         if is_picture:
             _save_grid(images, out, Path(scratch))
         else:

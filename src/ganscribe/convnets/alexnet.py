@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from ganscribe.convnets.layers import initialise, pad_to_32
+from ganscribe.convnets.layers import PlainNetwork, initialise
 
 
-class AlexNet(nn.Module):
+class AlexNet(PlainNetwork):
     """AlexNet for 32 pixels in its two branches of 2012, which meet only in the 1st and 3rd convolution.
 
     | layer | output |
@@ -48,11 +47,3 @@ class AlexNet(nn.Module):
         )
         self.classifier = nn.Linear(1024, num_classes)
         initialise(self)
-
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The input of the last linear layer: (N, C, H, W) -> (N, 1024), after its ReLU."""
-        features: torch.Tensor = self.hidden(self.convolutions(pad_to_32(images)).flatten(1))
-        return features
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

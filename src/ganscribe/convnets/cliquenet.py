@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe.convnets.layers import norm_relu_conv, pad_to_32
+from ganscribe.convnets.layers import Classifier, norm_relu_conv, pad_to_32
 
 STEM_FILTERS = 64
 
@@ -84,7 +84,7 @@ class Attention(nn.Module):
         return maps * self.gate(maps.mean((2, 3)))[:, :, None, None]
 
 
-class CliqueNet(nn.Module):
+class CliqueNet(Classifier):
     """CliqueNet for 32 pixels: `k` filters a layer, `T` layers in the three blocks together.
 
     | layer | output for k = 36, T = 12 |
@@ -157,6 +157,3 @@ class CliqueNet(nn.Module):
             if index < len(self.transitions):
                 maps = self.transitions[index](refined)
         return torch.cat(pooled, dim=1)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

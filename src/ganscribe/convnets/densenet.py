@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ganscribe.convnets.layers import initialise, norm_relu_conv, pad_to_32
+from ganscribe.convnets.layers import Classifier, initialise, norm_relu_conv, pad_to_32
 
 
 class DenseLayer(nn.Module):
@@ -24,7 +24,7 @@ class DenseLayer(nn.Module):
         return torch.cat([maps, self.new(maps)], dim=1)
 
 
-class DenseNetBC(nn.Module):
+class DenseNetBC(Classifier):
     """DenseNet-BC for 32 pixels; `depth` L = 6n + 4, `growth` k; 0.8M parameters for L = 100, k = 12.
 
     | layer | output for L = 100, k = 12 |
@@ -71,6 +71,3 @@ class DenseNetBC(nn.Module):
         """The input of the last linear layer: (N, C, H, W) -> (N, 342) for L = 100, averages of ReLUs."""
         maps: torch.Tensor = self.blocks(pad_to_32(images))
         return maps.mean((2, 3))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

@@ -7,6 +7,31 @@ import torch.nn.functional as F
 from torch import nn
 
 
+class Classifier(nn.Module):
+    """A network that ends in one linear layer, `classifier`: (N, C, H, W) -> scores (N, num_classes)."""
+
+    classifier: nn.Linear
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The input of the last linear layer: (N, C, H, W) -> (N, features)."""
+        raise NotImplementedError
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.features(images))
+
+
+class PlainNetwork(Classifier):
+    """Convolutions, then hidden linear layers, then the classifier: nothing runs past anything else."""
+
+    convolutions: nn.Sequential
+    hidden: nn.Sequential
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The input of the last linear layer: (N, C, H, W) -> (N, features)."""
+        features: torch.Tensor = self.hidden(self.convolutions(pad_to_32(images)).flatten(1))
+        return features
+
+
 def pad_to_32(images: torch.Tensor) -> torch.Tensor:
     """Zero padding of (N, C, 28, 28) to (N, C, 32, 32); images of 32 pixels stay as they are."""
     return F.pad(images, [(32 - images.shape[-1]) // 2] * 4)

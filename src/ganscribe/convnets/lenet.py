@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe.convnets.layers import pad_to_32
+from ganscribe.convnets.layers import Classifier, pad_to_32
 
 
-class LeNet5(nn.Module):
+class LeNet5(Classifier):
     """LeNet-5 with ReLU, max pooling and full connections; 61,706 parameters for one channel, ten classes.
 
     | layer | output |
@@ -35,6 +35,3 @@ class LeNet5(nn.Module):
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.fc1(x.flatten(1)))
         return F.relu(self.fc2(x))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

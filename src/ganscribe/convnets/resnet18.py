@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ganscribe.convnets.layers import pad_to_32
+from ganscribe.convnets.layers import Classifier, pad_to_32
 
 
-class ResNet18(nn.Module):
+class ResNet18(Classifier):
     """ResNet-18 whose stem keeps the image's size; projection shortcuts where the width changes (option B).
 
     | layer | output |
@@ -37,6 +37,3 @@ class ResNet18(nn.Module):
         """The input of the last linear layer: (N, C, H, W) -> (N, 512), averages of ReLUs."""
         features: torch.Tensor = self.body(pad_to_32(images))
         return features
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe.convnets.layers import initialise, pad_to_32
+from ganscribe.convnets.layers import Classifier, initialise, pad_to_32
 
 
 class Residual(nn.Module):
@@ -34,7 +34,7 @@ class Residual(nn.Module):
         return F.relu(inner + shortcut)
 
 
-class ResNet20(nn.Module):
+class ResNet20(Classifier):
     """ResNet-20 for 32 pixels; 0.27M parameters.
 
     | layer | output |
@@ -61,6 +61,3 @@ class ResNet20(nn.Module):
         """The input of the last linear layer: (N, C, H, W) -> (N, 64), averages of ReLUs."""
         maps = self.blocks(F.relu(self.norm(self.stem(pad_to_32(images)))))
         return maps.mean((2, 3))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))

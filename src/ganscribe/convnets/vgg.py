@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from ganscribe.convnets.layers import conv_norm_relu, initialise, pad_to_32
+from ganscribe.convnets.layers import PlainNetwork, conv_norm_relu, initialise
 
 WIDTHS = (64, 128, 256, 512, 512)
 # 3x3 convolutions before each maxpool
@@ -13,7 +12,7 @@ COLUMN_A = (1, 1, 2, 2, 2)
 COLUMN_D = (2, 2, 3, 3, 3)
 
 
-class VGG(nn.Module):
+class VGG(PlainNetwork):
     """VGG-11 (column A) or VGG-16 (column D) for 32 pixels.
 
     | layer | A | D | output |
@@ -52,14 +51,6 @@ class VGG(nn.Module):
         )
         self.classifier = nn.Linear(512, num_classes)
         initialise(self)
-
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The input of the last linear layer: (N, C, H, W) -> (N, 512), after its ReLU."""
-        features: torch.Tensor = self.hidden(self.convolutions(pad_to_32(images)).flatten(1))
-        return features
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(images))
 
 
 def build_vgg11(*, num_classes: int, image_shape: tuple[int, ...], dropout: float = 0.5) -> VGG:

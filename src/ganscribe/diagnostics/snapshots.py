@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganscribe.checkpoint import Checkpoint
-from ganscribe.gan.sampling import load_generator, sample_images
+from ganscribe.gan.sampling import load_generator
 from ganscribe.metrics.images import Extractor, frechet_distance, judge_images
 
 if TYPE_CHECKING:
@@ -72,14 +72,7 @@ def score_snapshots(
             if (run, step) in done:
                 continue
             saved = load_generator(path)
-            samples = sample_images(
-                saved.network,
-                num_samples,
-                noise_dim=saved.noise_dim,
-                noise=saved.noise,
-                seed=seed,
-                device=device,
-            )
+            samples = saved.sample(num_samples, seed=seed, device=device)
             generated = judge_images(samples, extractor, f"{run} at step {step}").features
             estimate, critic_loss = estimate_at(curve, step)
             fid = frechet_distance(features, generated)

@@ -93,6 +93,12 @@ class SavedGenerator:
     noise: str
     image_shape: ImageShape
 
+    def sample(self, count: int, *, seed: int, device: torch.device) -> Tensor:
+        """`count` of its images, as `sample_images` has it."""
+        return sample_images(
+            self.network, count, noise_dim=self.noise_dim, noise=self.noise, seed=seed, device=device
+        )
+
 
 def save_network(
     path: str | Path,
