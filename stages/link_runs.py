@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import origin, registry, store, tracking
+from ganscribe import origin, registry
 from ganscribe.locks import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.runtime import file_sha256
+from ganscribe.tracking import sender, store
+from ganscribe.tracking.runs import TrackedRun, reopen_run
 
 INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
 
@@ -54,21 +56,20 @@ def locked_params(locked: Stage, family: str, name: str) -> dict[str, Any]:
     return params
 
 
-def restore_run(
-    tracked: tracking.TrackedRun, folder: Path, locked: Stage | None, family: str, name: str
-) -> None:
+def restore_run(tracked: TrackedRun, folder: Path, locked: Stage | None, family: str, name: str) -> None:
     """Give a run that is made afterwards what files and dvc.lock still tell of the training."""
     known = tracked.client.get_run(tracked.run_id).data.tags
     if locked is not None and "params.sha256" not in known:
         tags = origin.tags(name) | {"dvc.stage": locked.name}
         params = locked_params(locked, family, name)
-        tracked.describe(tags=tags, params=params, inputs=list(locked.data))
+        inputs, changes = origin.input_hashes(list(locked.data)), origin.git_changes()
+        tracked.describe(tags=tags, params=params, inputs=inputs, changes=changes)
     kind, file = registry.REGISTERED[family]
     is_registered = store.read_versions(tracked.client, f"run_id = '{tracked.run_id}'")
     if (folder / file).is_file() and not is_registered:
         tracked.log_model(kind, folder / file, inception=INCEPTION if family == "captioner" else None)
     if not any(key.startswith("scores.") for key in known):
-        tracked.score(read_scores(family, name))
+        tracked.score(read_scores(family, name), pipeline=origin.pipeline())
 
 
 def find_output(locks: Locks, folder: Path) -> tuple[Path | None, Output | None]:
@@ -90,16 +91,16 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
     lock, output = find_output(locks, folder)
     is_restored = run is None or "restored" in run.data.tags
     is_own = run is not None and not is_restored and run.data.tags["pipeline"] == pipeline
-    with tracking.reopened_run(run_key, family=family, name=name) as tracked:
-        if not is_own:
-            client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
-        if is_restored:
-            locked = read_stage(read_lock(lock), output.stage) if lock and output else None
-            restore_run(tracked, folder, locked, family=family, name=name)
-        record = store.as_record(client.get_run(tracked.run_id), family)
-        if output is not None and f"dvc.out.{output.path}" not in record.tags:
-            client.set_tag(tracked.run_id, f"dvc.out.{output.path}", output.md5)
-        registry.tag_versions(client, record, folder=folder, md5=output.md5 if output else None)
+    tracked = reopen_run(client, family=family, name=name, run_key=run_key, tags=origin.tags(name))
+    if not is_own:
+        client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
+    if is_restored:
+        locked = read_stage(read_lock(lock), output.stage) if lock and output else None
+        restore_run(tracked, folder, locked, family=family, name=name)
+    record = store.as_record(client.get_run(tracked.run_id), family)
+    if output is not None and f"dvc.out.{output.path}" not in record.tags:
+        client.set_tag(tracked.run_id, f"dvc.out.{output.path}", output.md5)
+    registry.tag_versions(client, record, folder=folder, md5=output.md5 if output else None)
     return "trained" if is_own else "restored" if is_restored else "linked"
 
 
@@ -107,6 +108,7 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
 def main() -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
     locks = {path: read_outputs(read_lock(path)) for path in LOCKS if path.exists()}
+    sender.finish()  # all that the other stages have recorded
     client = store.open_client()
     for path in sorted(Path("models").rglob("run_key.json")):
         model = json.loads(path.read_text())

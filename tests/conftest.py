@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_sender() -> Iterator[None]:
+    """Recordings of this process start no sender; a test that wants them in MLflow calls `sender.finish`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganscribe.tracking.recording.start_sender", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The repository's top folder."""
@@ -32,3 +41,34 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set GANSCRIBE_TEST_DATA")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def captioner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.pt, a tiny captioner that never ends a caption, and a random inception.pt."""
+    import torch
+
+    from ganscribe.captioning.inference import save_captioner
+    from ganscribe.captioning.model import Captioner
+    from ganscribe.data.tokens import Vocabulary
+    from ganscribe.metrics.inception import load_inception, prepare, write_inception
+    from ganscribe.metrics.inception_input import PREPROCESSING
+
+    folder = tmp_path_factory.mktemp("captioner")
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8)
+    inception = load_inception(None, calibration_images=noise)
+    prepared = prepare(inception, precision="fp32", device=torch.device("cpu"))
+    write_inception(folder / "inception.pt", prepared)
+    options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
+    network = Captioner(**options)
+    network.output.bias.data[3] = -50
+    facts = {"weights": prepared.label, "weights_sha256": prepared.sha256}
+    save_captioner(
+        folder / "model.pt",
+        options=options,
+        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
+        features=facts | {"preprocessing": PREPROCESSING["none"]},
+        state_dict=network.state_dict(),
+    )
+    return folder

@@ -196,7 +196,7 @@ def test_every_parameter_that_a_stage_reads_is_tracked(
     # Further classifiers, so that a run's data set and the judge have another value that loads.
     lenet5 = trees["params.yaml"]["classifier"]["runs"]["lenet5"]
     for dataset in ("mnist", "cifar10"):
-        for network in ("lenet5", "other"):
+        for network in ("lenet5", "resnet20", "other"):
             run = f"further_{network}_{dataset}"
             trees["params.yaml"]["classifier"]["runs"][run] = lenet5 | {
                 "dataset": dataset,

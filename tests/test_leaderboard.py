@@ -9,7 +9,7 @@ import pytest
 
 from ganscribe import leaderboard
 from ganscribe.leaderboard import as_text, build_tables, matches
-from ganscribe.store import RunRecord
+from ganscribe.tracking.store import RunRecord
 
 FACTS: dict[str, Any] = {"dataset": "mnist", "source": "sample", "judge": "lenet5", "judge_sha256": "a" * 64}
 FACTS |= {"num_samples": 1000, "num_real": 500}

@@ -26,6 +26,8 @@ LEFT_OUT = (  # need the other runs, or much time
     "diagnose_critic_tracks_quality",
     "diagnose_without_batch_norm",
     "diagnose_adam_on_wgan",
+    "judge_gans",
+    "compare_judges",
 )
 KILLS = {  # each stage by itself, since DVC may run independent stages in any order; after so many saves
     "train_classifier@lenet5": "train_classifier.py:3",
@@ -45,6 +47,7 @@ def shorten(folder: Path) -> None:
                 del runs[name]
     for name in LEFT_OUT:
         del trees["dvc.yaml"]["stages"][name]
+    trees["params.yaml"]["judges"] = ["lenet5", "vgg11"]  # any that have a recipe: they are left out
     for name in ("download", "prepare_images"):
         trees["dvc.yaml"]["stages"][name]["foreach"].remove("cifar10")  # no run is left that needs it
     del trees["dvc.yaml"]["plots"]  # they name every run's files

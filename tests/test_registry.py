@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ganscribe import cli, config, registry, store
+from ganscribe import cli, config, registry
+from ganscribe.tracking import store
 
 NAME = "ganscribe-gan-dcgan"
 FACTS: dict[str, Any] = {

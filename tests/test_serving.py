@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from ganscribe import convnets, serving, tracking
+from ganscribe.data.pictures import decode_image, encode_png, read_file
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, sample_images, save_network
 from ganscribe.runtime import save_torch
+from ganscribe.tracking import runs, sender
+from ganscribe.tracking.store import find_run, open_client, tracking_uri
 
 CLASSES = ["circle", "square", "triangle"]
 
@@ -50,7 +56,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 family=family, name="tested", run_key=kind, params={}, inputs=[]
             ) as tracked:
                 tracked.log_model(kind, root / f"{kind}.pt")
-        patch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())
+        sender.finish()
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
         yield root
 
 
@@ -83,7 +90,7 @@ def test_generator_answers_several_rows(store: Path) -> None:
 def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
-    texts = [serving.encode_png(image) for image in images]
+    texts = [encode_png(image) for image in images]
     answers = load("classifier").predict(pd.DataFrame({"image": texts}))
 
     network = convnets.load_classifier(store / "classifier.pt")
@@ -95,19 +102,19 @@ def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
 
 def test_classifier_refuses_other_sizes_and_other_text(store: Path) -> None:
     model = load("classifier")
-    small = serving.encode_png(np.zeros((3, 8, 8), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"\(3, 8, 8\)"):
+    small = encode_png(np.zeros((3, 8, 8), dtype=np.uint8))
+    with pytest.raises(MlflowException, match=r"\(3, 8, 8\)"):
         model.predict(pd.DataFrame({"image": [small]}))
-    with pytest.raises(ValueError, match="base64"):
+    with pytest.raises(MlflowException, match="base64"):
         model.predict(pd.DataFrame({"image": ["no image!"]}))
-    with pytest.raises(ValueError, match="no image file"):
+    with pytest.raises(MlflowException, match="no image file"):
         model.predict(pd.DataFrame({"image": [base64.b64encode(b"text").decode()]}))
 
 
 def test_signature_example_and_run(store: Path) -> None:
-    client = tracking.open_client()
+    client = open_client()
     version = client.get_model_version_by_alias("ganscribe-gan-tested", "candidate")
-    run = tracking.find_run(client, "generator")
+    run = find_run(client, "generator")
     assert run is not None and version.run_id == run.info.run_id
     model = load("gan")
     assert model.metadata.signature.inputs.input_names() == ["seed", "count"]
@@ -117,58 +124,57 @@ def test_signature_example_and_run(store: Path) -> None:
 
 
 def test_wrong_files(store: Path) -> None:
-    with tracking.reopened_run("generator", family="gan", name="tested") as tracked:
-        with pytest.raises(ValueError, match="holds a generator"):
-            tracked.log_model("classifier", store / "generator.pt")
-        with pytest.raises(FileNotFoundError, match=r"missing\.pt"):
-            tracked.log_model("generator", store / "missing.pt")
-        save_torch(store / "other.pt", {"weights": 1})
-        with pytest.raises(ValueError, match="no model"):
-            tracked.log_model("generator", store / "other.pt")
+    found = find_run(open_client(), "generator")
+    assert found is not None
+    tracked = runs.resume_run(open_client(), found.info.run_id, family="gan", name="wrong")
+    arguments = {"experiment_id": tracked.experiment_id, "run_id": tracked.run_id, "registered_name": "wrong"}
+    save_torch(store / "other.pt", {"weights": 1})
+    for kind, name, message in (
+        ("classifier", "generator.pt", "holds a generator"),
+        ("generator", "other.pt", "no model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            serving.log_model(tracked.client, kind, store / name, **arguments)
+    with pytest.raises(FileNotFoundError, match=r"missing\.pt"):
+        serving.log_model(tracked.client, "generator", store / "missing.pt", **arguments)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_round_trip(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), dtype=np.uint8)
-    assert np.array_equal(serving.decode_image(serving.encode_png(image), channels), image)
+    assert np.array_equal(decode_image(encode_png(image), channels), image)
 
 
-@pytest.mark.slow
-def test_captioner_captions_a_picture(tmp_path: Path) -> None:
-    from ganscribe.captioning.inference import save_captioner
-    from ganscribe.captioning.model import Captioner
+def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> None:
     from ganscribe.captioning.photographs import caption_photographs, open_captioner
-    from ganscribe.data.tokens import Vocabulary
-    from ganscribe.metrics.inception import load_inception, prepare, write_inception
-    from ganscribe.metrics.inception_input import PREPROCESSING
 
-    noise = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8)
-    inception = load_inception(None, calibration_images=noise)
-    prepared = prepare(inception, precision="fp32", device=torch.device("cpu"))
-    write_inception(tmp_path / "inception.pt", prepared)
-    options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
-    network = Captioner(**options)
-    network.output.bias.data[3] = -50
-    facts = {"weights": prepared.label, "weights_sha256": prepared.sha256}
-    save_captioner(
-        tmp_path / "model.pt",
-        options=options,
-        vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
-        features=facts | {"preprocessing": PREPROCESSING["none"]},
-        state_dict=network.state_dict(),  # it never chooses `<end>`
-    )
-
-    picture = serving.encode_png(noise[0].numpy())
-    answers = serving._load_pyfunc(str(tmp_path)).predict(pd.DataFrame({"image": [picture, picture]}))
+    noise = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8)
+    picture = encode_png(noise[0].numpy())
+    served = serving._load_pyfunc(str(captioner_files))
+    answers = served.predict(pd.DataFrame({"image": [picture, picture]}), {"attention": True})
     assert answers["caption"][0] == " ".join(answers["words"][0]) == answers["caption"][1]
     attention = np.array(answers["attention"][0])
     assert attention.shape == (len(answers["words"][0]), 64)
     np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-3)
+    assert list(served.predict(pd.DataFrame({"image": [picture]}))) == ["caption", "words"]
 
-    captioner = open_captioner(tmp_path / "model.pt", tmp_path / "inception.pt")  # the command line's way
-    (one,) = caption_photographs(captioner, noise[:1])
+    captioner = open_captioner(captioner_files / "model.pt", captioner_files / "inception.pt")
+    (one,) = caption_photographs(captioner, noise)  # the command line's way
     assert one.text == answers["caption"][0]
     np.testing.assert_allclose(one.attention, attention, rtol=1e-5)
-    (tmp_path / "inception.pt").write_bytes((tmp_path / "inception.pt").read_bytes()[:1000])
+    for name in ("model.pt", "inception.pt"):
+        (tmp_path / name).write_bytes((captioner_files / name).read_bytes()[: 1000 if "in" in name else None])
     with pytest.raises(ValueError, match="or a damaged one"):
         serving._load_pyfunc(str(tmp_path))
+
+
+def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    huge += struct.pack(">I", 1000) + b"IDAT" + bytes(1004)
+    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|no image file: .*bomb"):
+        read_file(base64.b64encode(huge).decode())
+    with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
+        read_file("A" * 40_000_000)

@@ -102,6 +102,12 @@ def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path)
         )
     classifiers = [*params.classifier.runs.values(), *params.classifier.zoo.values()]
     trained = {(run.dataset, run.network) for run in classifiers}
+    for judge in params.judges:
+        if ("mnist", judge) not in trained:
+            problems.append(
+                f"params.yaml: judges: {judge!r} is not trained on mnist: add it to classifier.runs, or take"
+                " another"
+            )
     for name, run in params.gan.runs.items():
         if (run.dataset, params.judge) not in trained:
             problems.append(
@@ -195,8 +201,8 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
 
     `section` is scale (its name), source or place (name: a data set), captions, vocabulary_size, features,
     max_bad_images, classifier or classifier_evaluation (name: a run), gan or gan_evaluation (name: a run),
-    captioner (name: a run), captioner_evaluation. A stage asks for what it uses, and DVC tracks what it asks
-    for (tests). Raises ValueError for a bad file or an unknown name.
+    judges, judging, captioner (name: a run), captioner_evaluation. A stage asks for what it uses, and DVC
+    tracks what it asks for (tests). Raises ValueError for a bad file or an unknown name.
     """
     caps = scale.max_updates
     if section == "scale":
@@ -241,6 +247,10 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
             num_samples=scale.amounts.gan_samples,
             seed=params.gan.seed,
         )
+    if section == "judges":
+        return params.judges
+    if section == "judging":
+        return schema.Judging(num_samples=scale.amounts.gan_samples, seed=params.gan.seed)
     if section in ("gradients", "parallel_lines", "snapshot_scoring"):
         return _diagnostic(params, scale, section)
     if section == "captioner":

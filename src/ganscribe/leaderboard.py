@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ganscribe.store import RunRecord
+from ganscribe.tracking.store import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

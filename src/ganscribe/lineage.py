@@ -11,7 +11,7 @@ from ganscribe import origin, restore, ties
 from ganscribe.locks import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.restore import Cache, Recording
 from ganscribe.runtime import atomic_write, project_root
-from ganscribe.store import (
+from ganscribe.tracking.store import (
     RunRecord,
     VersionRecord,
     open_existing,
@@ -21,7 +21,7 @@ from ganscribe.store import (
 )
 
 if TYPE_CHECKING:
-    from ganscribe.store import MlflowClient
+    from ganscribe.tracking.store import MlflowClient
 
 PATCH = "git.diff"
 

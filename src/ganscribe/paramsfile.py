@@ -102,6 +102,7 @@ class Params:
     features: FeaturesRecipe
     classifier: ClassifierFamily
     judge: str
+    judges: Annotated[tuple[str, ...], Field(min_length=2)]
     gan: GanFamily
     diagnostics: Diagnostics
     captioner: CaptionerFamily

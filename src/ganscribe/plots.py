@@ -89,6 +89,24 @@ def save_curves(
         figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
 
 
+def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) -> None:
+    """Write a PNG of every run's FID (judge: {run: FID}) by the first judge against each of the others'."""
+    from matplotlib.figure import Figure
+
+    (first, one), *others = fids.items()
+    figure = Figure(figsize=(6 * max(1, len(others)), 5), layout="constrained")
+    panels = figure.subplots(1, max(1, len(others)), squeeze=False)[0]
+    for axes, (judge, two) in zip(panels, others, strict=False):
+        axes.loglog(list(one.values()), [two[run] for run in one], ".", markersize=8)
+        for run, value in one.items():
+            axes.annotate(run, (value, two[run]), xytext=(5, -3), textcoords="offset points", fontsize=8)
+        axes.set_xlabel(f"FID by {first}")
+        axes.set_ylabel(f"FID by {judge}")
+        axes.grid(alpha=0.3, which="both")
+    with atomic_write(path) as handle:
+        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
+
+
 def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str]) -> None:
     """Write a PNG of `counts` (K, K), rows = actual, columns = predicted; shaded by the share of the row."""
     from matplotlib.figure import Figure

@@ -31,9 +31,13 @@ NEUTRAL = frozenset(
         "ganscribe/restore.py",
         "ganscribe/schema.py",
         "ganscribe/serving.py",
-        "ganscribe/store.py",
         "ganscribe/ties.py",
-        "ganscribe/tracking.py",
+        "ganscribe/tracking/__init__.py",
+        "ganscribe/tracking/outbox.py",
+        "ganscribe/tracking/recording.py",
+        "ganscribe/tracking/runs.py",
+        "ganscribe/tracking/sender.py",
+        "ganscribe/tracking/store.py",
     }
 )
 

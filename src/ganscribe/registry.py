@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganscribe.leaderboard import FAMILIES, Row, rows_of
-from ganscribe.store import RunRecord, VersionRecord, read_runs, read_versions
+from ganscribe.tracking.store import RunRecord, VersionRecord, read_runs, read_versions
 
 if TYPE_CHECKING:
-    from ganscribe.store import MlflowClient
+    from ganscribe.tracking.store import MlflowClient
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 # What is registered of each family: its kind (see serving.KINDS), and its file in the model's folder.

@@ -206,6 +206,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         params=params,
         gan_tables=gan_tables(gans),
         gans=[gan_entry(root, run) for run in gans],
+        judges=[diagnostic_entry(path.parent) for path in root.glob("plots/judges/caption.txt")],
         diagnostics=[
             diagnostic_entry(path.parent) for path in sorted(root.glob("plots/diagnostics/*/caption.txt"))
         ],

@@ -217,6 +217,14 @@ class SnapshotScoring:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Judging:
+    """How the GANs are scored by each of the judges that are compared."""
+
+    num_samples: Annotated[int, Field(ge=4)]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Decoding:
     """One way to turn probabilities into a caption."""
 

@@ -3,14 +3,17 @@
 Images travel as base64 text of PNG (any format that pillow reads is taken in). The data of a served model is
 a folder: `model.pt` as training saved it, and for a captioner `inception.pt`, the network that made its
 features.
+
+What is wrong with a request is an MlflowException that the server answers with status 400. A file or picture
+that is too large is refused before it is decoded. Requests that come at once are computed one after the
+other: the network uses all cores for one, and memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,10 +27,10 @@ import pandas as pd
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
-from PIL import Image
 
+from ganscribe.data.pictures import decode_image, encode_png, read_file
 from ganscribe.runtime import load_torch
 
 if TYPE_CHECKING:
@@ -35,45 +38,26 @@ if TYPE_CHECKING:
 
 MODEL, INCEPTION = "model.pt", "inception.pt"
 
+MAX_COUNT = 1000  # images of one row
+BATCH_SIZE = 16  # photographs captioned at once
+
 Rows = list[dict[str, Any]]
+Predict = Callable[[Rows, dict[str, Any]], Rows]
 
 # What loading and predicting imports; given to MLflow, since finding it out takes seconds a model.
 _REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
 
 
-def encode_png(image: np.ndarray) -> str:
-    """uint8 pixels (C, H, W), C = 1 or 3 -> base64 text of a PNG."""
-    pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _decode_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise ValueError(f"the input is no base64 text: {error}") from error
-
-
-def decode_image(text: str, num_channels: int) -> np.ndarray:
-    """Base64 text of an image file -> uint8 pixels (C, H, W). Raises ValueError for anything else."""
-    try:
-        image = Image.open(io.BytesIO(_decode_base64(text)))
-        pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
-    except (ValueError, OSError) as error:
-        raise ValueError(f"the input is no image file: {error}") from error
-    return pixels[None] if num_channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _load_generator(folder: Path) -> Callable[[Rows], Rows]:
+def _load_generator(folder: Path) -> Predict:
     from ganscribe.gan.sampling import load_generator
 
     saved = load_generator(folder / MODEL)
 
-    def predict(rows: Rows) -> Rows:
+    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
         answers = []
         for row in rows:
+            if not 1 <= int(row["count"]) <= MAX_COUNT:
+                raise ValueError(f"count {row['count']}: ask for 1 to {MAX_COUNT} images")
             images = saved.sample(int(row["count"]), seed=int(row["seed"]), device=torch.device("cpu"))
             for index, image in enumerate(images.numpy()):
                 answers.append({"seed": int(row["seed"]), "index": index, "image": encode_png(image)})
@@ -82,14 +66,14 @@ def _load_generator(folder: Path) -> Callable[[Rows], Rows]:
     return predict
 
 
-def _load_classifier(folder: Path) -> Callable[[Rows], Rows]:
+def _load_classifier(folder: Path) -> Predict:
     from ganscribe.convnets import load_classifier
     from ganscribe.convnets.evaluation import predict_probabilities
 
     saved, model = load_torch(folder / MODEL), load_classifier(folder / MODEL)
     shape, classes = tuple(saved["image_shape"]), saved["classes"]
 
-    def predict(rows: Rows) -> Rows:
+    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
         images = [decode_image(row["image"], shape[0]) for row in rows]
         for image in images:
             if image.shape != shape:
@@ -104,18 +88,21 @@ def _load_classifier(folder: Path) -> Callable[[Rows], Rows]:
     return predict
 
 
-def _load_captioner(folder: Path) -> Callable[[Rows], Rows]:
+def _load_captioner(folder: Path) -> Predict:
     from ganscribe.captioning.photographs import caption_photographs, open_captioner
     from ganscribe.metrics.inception_input import load_image
 
     captioner = open_captioner(folder / MODEL, folder / INCEPTION)
 
-    def predict(rows: Rows) -> Rows:
-        images = [load_image(_decode_base64(row["image"]), crop=captioner.crop) for row in rows]
-        return [
-            {"caption": found.text, "words": found.words, "attention": found.attention.tolist()}
-            for found in caption_photographs(captioner, torch.stack(images))
-        ]
+    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
+        answers = []
+        for start in range(0, len(rows), BATCH_SIZE):
+            batch = rows[start : start + BATCH_SIZE]
+            images = [load_image(read_file(row["image"]), crop=captioner.crop) for row in batch]
+            for found in caption_photographs(captioner, torch.stack(images)):
+                maps = {"attention": found.attention.tolist()} if params.get("attention") else {}
+                answers.append({"caption": found.text, "words": found.words, **maps})
+        return answers
 
     return predict
 
@@ -131,14 +118,15 @@ def _classifier_example(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of model file is known, loaded (path -> rows to rows), and what goes in and comes out."""
+    """How one kind of model file is known and loaded, and what goes in and out."""
 
     mark: str  # a key that only this kind's file has
     requirements: tuple[str, ...]
-    load: Callable[[Path], Callable[[Rows], Rows]]
+    load: Callable[[Path], Predict]
     inputs: list[ColSpec]
     outputs: Callable[[Path], list[ColSpec]]
     example: Callable[[Path], dict[str, Any]]
+    params: tuple[ParamSpec, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
@@ -170,8 +158,10 @@ KINDS: dict[str, Kind] = {
         outputs=lambda path: [
             ColSpec(DataType.string, "caption"),
             ColSpec(Array(DataType.string), "words"),
-            ColSpec(Array(Array(DataType.double)), "attention"),  # a word: 64 positions, 8 x 8 row by row
+            # a word: 64 positions, 8 x 8 row by row; where it is asked for
+            ColSpec(Array(Array(DataType.double)), "attention", required=False),
         ],
+        params=(ParamSpec("attention", DataType.boolean, False),),
         example=lambda path: {"image": encode_png(np.zeros((3, 32, 32), dtype=np.uint8))},
     ),
 }
@@ -182,13 +172,20 @@ class Served:
 
     def __init__(self, folder: Path) -> None:
         self.predict_rows = KINDS[kind_of(folder / MODEL)].load(folder)
+        self._turn = threading.Lock()
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Answer the rows of `model_input`."""
+        """Answer the rows of `model_input`. Raises MlflowException for what is wrong with them."""
         rows = [
             dict(zip(model_input.columns, row, strict=True)) for row in model_input.itertuples(index=False)
         ]
-        return pd.DataFrame(self.predict_rows(rows))
+        if not rows:
+            raise MlflowException.invalid_parameter_value("the request has no rows: send at least one")
+        try:
+            with self._turn:
+                return pd.DataFrame(self.predict_rows(rows, params or {}))
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
 def _load_pyfunc(path: str) -> Served:
@@ -211,13 +208,14 @@ def log_model(
     path: Path,
     *,
     inception: Path | None = None,
+    code: Path = Path(__file__).parent,
     experiment_id: str,
     run_id: str,
     registered_name: str,
 ) -> str:
     """Add the model file at `path` to the run as a pyfunc, registered; returns its version.
 
-    A captioner needs `inception`, which extract_features leaves. The package's code travels with the model,
+    A captioner needs `inception`, which extract_features leaves. The package's `code` travels with the model,
     so that it can be served where ganscribe is not installed. Raises ValueError where the file is not of the
     `kind`, FileNotFoundError where there is none.
     """
@@ -241,9 +239,13 @@ def log_model(
             registered_model_name=registered_name,
             loader_module="ganscribe.serving",
             data_path=folder,
-            code_paths=[str(Path(__file__).parent)],
+            code_paths=[str(code)],
             pip_requirements=[f"{name}=={version(name)}" for name in KINDS[kind].requirements],
-            signature=ModelSignature(Schema(KINDS[kind].inputs), Schema(KINDS[kind].outputs(path))),
+            signature=ModelSignature(
+                Schema(KINDS[kind].inputs),
+                Schema(KINDS[kind].outputs(path)),
+                ParamSchema(list(KINDS[kind].params)) if KINDS[kind].params else None,
+            ),
             input_example=pd.DataFrame([KINDS[kind].example(path)]),
         )
     return str(info.registered_model_version)
@@ -252,7 +254,7 @@ def log_model(
 def fetch_model(kind: str, uri: str, folder: Path) -> Path:
     """Download the model that `log_model` has registered as `uri` into `folder`; returns its model file.
 
-    `uri`: models:/name/version or models:/name@alias, in MLflow's global store (see tracking.global_uri).
+    `uri`: models:/name/version or models:/name@alias, in MLflow's global store (see store.global_uri).
     Raises FileNotFoundError where there is none, ValueError where it is not of the `kind`.
     """
     try:

@@ -7,7 +7,7 @@ import json
 from ganscribe.locks import Output, Stage, read_stage
 from ganscribe.origin import git
 from ganscribe.restore import Cache, lock_at
-from ganscribe.store import RunRecord
+from ganscribe.tracking.store import RunRecord
 
 RUN_KEY = "run_key.json"
 

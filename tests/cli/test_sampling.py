@@ -21,6 +21,7 @@ from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, sample_images, save_network
 from ganscribe.plots import save_grid
 from ganscribe.runtime import save_torch
+from ganscribe.tracking import store
 
 
 def make_generator(path: Path, *, noise: str) -> None:
@@ -260,7 +261,7 @@ def test_a_model_of_the_registry(folder: Path) -> None:
     Path("foreign").mkdir()
     for name in ("kind", "foreign"):
         Path(name, "MLmodel").write_text("flavors: {}\n")
-    client = tracking.open_client()
+    client = store.open_client()
     for name in ("kind", "foreign"):
         client.create_registered_model(name)
         client.create_model_version(name, source=str(Path(name).resolve()))

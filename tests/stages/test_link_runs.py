@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import store, tracking
+from ganscribe import tracking
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
+from ganscribe.tracking import store
 
 LOCK = """\
 schema: '2.0'
@@ -91,8 +92,8 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for _ in range(2):  # a second time changes nothing
         assert link(script, "second", monkeypatch) == ["captioner/best: restored", "gan/dcgan: linked"]
 
-    client = tracking.open_client()
-    gan, captioner = (tracking.find_run(client, name * 4) for name in ("dcgan", "best"))
+    client = store.open_client()
+    gan, captioner = (store.find_run(client, name * 4) for name in ("dcgan", "best"))
     assert gan is not None and captioner is not None
     digest = hashlib.sha256(lock.encode()).hexdigest()
     assert gan.data.tags["pipeline"] == "first"
@@ -110,7 +111,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert captioner.data.tags["beam.SPICE"] == "not installed"
     scores = [json.loads(value) for key, value in captioner.data.tags.items() if key.startswith("scores.")]
     assert [each["beam.CIDEr"] for each in scores] == [0.4]
-    assert [len(tracking.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
+    assert [len(store.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
 
 
 def test_a_model_without_its_run_is_registered(

@@ -6,9 +6,12 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ganscribe.tracking.store import MlflowClient
 
 # By a model's kind (serving.KINDS): its folder under models/, its file, its stage, and what it is called.
 PLACES = {
@@ -34,12 +37,29 @@ def tells(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def send_recorded() -> None:
+    """Have what stages have recorded in MLflow before it is read; say so where that does not work."""
+    from ganscribe.tracking import sender
+
+    try:
+        sender.finish()
+    except OSError as error:
+        click.echo(str(error), err=True)
+
+
+def open_store() -> MlflowClient:
+    """The tracking store, up to date."""
+    from ganscribe.tracking import store
+
+    send_recorded()
+    return store.open_existing()
+
+
 def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
     """The file of a `models:/` URI, downloaded into `scratch`."""
-    from ganscribe import store
-
-    store.open_existing()
+    open_store()
     from ganscribe.serving import fetch_model
+    from ganscribe.tracking import store
 
     with store.global_uri():
         return fetch_model(kind, uri, scratch)

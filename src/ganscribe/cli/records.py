@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ganscribe.cli.models import tells
+from ganscribe.cli.models import open_store, send_recorded, tells
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -17,7 +17,7 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner"]))
+@click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner", "sync"]))
 @click.option("--baseline", help="Hold against this id, name, pipeline or commit. [each name's oldest run]")
 @click.option("--pipeline", help="Only this invocation: a DVC experiment's name or repro-<commit>.")
 @click.option("--commit", help="Only runs of this commit, or of a branch or tag.")
@@ -37,11 +37,18 @@ def runs(
     """Show the scored runs of a family (default: of all), best first.
 
     Scores of different judges or sample counts stand in tables of their own. A commit with a plus sign had
-    uncommitted changes, which the run keeps as git.diff.
+    uncommitted changes, which the run keeps as git.diff. `ganscribe runs sync` sends to MLflow what stages
+    have recorded while it could not be reached.
     """
-    from ganscribe import leaderboard, origin, store
+    if family == "sync":
+        from ganscribe.tracking import sender
 
-    client, tags = store.open_existing(), _pairs(words)
+        click.echo(f"{sender.finish()} recordings sent")
+        return
+    from ganscribe import leaderboard, origin
+    from ganscribe.tracking import store
+
+    client, tags = open_store(), _pairs(words)
     named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
     resolved = (named or commit or "").strip()
     tables = []
@@ -77,6 +84,7 @@ def lineage(subject: str, is_json: bool) -> None:
     """
     from ganscribe import lineage
 
+    send_recorded()
     found = lineage.trace(subject)
     click.echo(json.dumps(lineage.as_json(found), indent=2) if is_json else lineage.as_text(found))
 
@@ -91,9 +99,9 @@ def promote(model: str, version: str, force: bool) -> None:
 
     Refused where it scores worse than the present champion, or was scored by another judge.
     """
-    from ganscribe import registry, store
+    from ganscribe import registry
 
-    click.echo(registry.promote(store.open_existing(), model, version, is_forced=force))
+    click.echo(registry.promote(open_store(), model, version, is_forced=force))
 
 
 @click.command()

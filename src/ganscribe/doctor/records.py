@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganscribe import store
 from ganscribe.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.origin import git
 from ganscribe.runtime import project_root
+from ganscribe.tracking import store
+from ganscribe.tracking.outbox import entries, outbox_folder
 
 
 def check_mlflow() -> Iterator[Finding]:
@@ -20,6 +21,10 @@ def check_mlflow() -> Iterator[Finding]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # or a server that is down takes minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     path, uri = store.store_file(), store.tracking_uri()
+    reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]
+    if reasons:
+        text = f"{len(reasons)} recordings have not reached MLflow ({reasons[-1]})"
+        yield fault("mlflow outbox", text, "put it right, then `ganscribe runs sync`")
     if path is not None and not path.is_file():
         folder = next(parent for parent in path.parents if parent.is_dir())
         if os.access(folder, os.W_OK):

@@ -59,19 +59,26 @@ def generate(generator: nn.Module, noise: Tensor) -> Tensor:
     return torch.cat(images)
 
 
+def sample_noise(count: int, noise_dim: int, noise: str, seed: int) -> Tensor:
+    """The noise (count, noise_dim) of `sample_images`, row i the same for every count.
+
+    It is drawn on the CPU, in whole batches (torch draws the last few of an odd number of normal values in
+    another way).
+    """
+    if count < 1:
+        raise ValueError(f"count {count}: ask for at least one image")
+    rows = -(-count // SAMPLE_BATCH) * SAMPLE_BATCH
+    return noise_source(noise)((rows, noise_dim), random_stream(seed, "gan", "samples"))[:count]
+
+
 def sample_images(
     generator: nn.Module, count: int, *, noise_dim: int, noise: str, seed: int, device: torch.device
 ) -> Tensor:
     """`count` images (N, C, H, W) uint8 of `generator`, rounded, on the CPU; the same for the same seed.
 
-    Image i is the same for every count and device: noise is drawn on the CPU, in whole batches (torch draws
-    the last few of an odd number of normal values in another way).
+    Image i is the same for every count and device.
     """
-    if count < 1:
-        raise ValueError(f"count {count}: ask for at least one image")
-    rows = -(-count // SAMPLE_BATCH) * SAMPLE_BATCH
-    latent = noise_source(noise)((rows, noise_dim), random_stream(seed, "gan", "samples"))
-    return generate(generator.to(device), latent[:count])
+    return generate(generator.to(device), sample_noise(count, noise_dim, noise, seed))
 
 
 def interpolate_images(
@@ -98,6 +105,12 @@ class SavedGenerator:
         return sample_images(
             self.network, count, noise_dim=self.noise_dim, noise=self.noise, seed=seed, device=device
         )
+
+    def between(self, count: int, *, seed: int, position: float) -> Tensor:
+        """`count` images at `position` (0 to 1) on the straight way from the noise of `seed`, whose images
+        are those of `sample`, to the noise of `seed + 1`."""
+        ends = [sample_noise(count, self.noise_dim, self.noise, seed + step) for step in (0, 1)]
+        return generate(self.network, torch.lerp(ends[0], ends[1], position))
 
 
 def save_network(

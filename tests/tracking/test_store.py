@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import cli, store
+from ganscribe import cli
+from ganscribe.tracking import store
 
 
 @pytest.fixture

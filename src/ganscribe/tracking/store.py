@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from ganscribe.runtime import project_root
+from ganscribe.tracking.outbox import tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -60,11 +61,6 @@ class VersionRecord:
     tags: dict[str, str]
 
 
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{project_root() / 'mlflow.db'}"
-
-
 def store_file() -> Path | None:
     """The store's sqlite file, None where the store is no such file."""
     uri = tracking_uri()
@@ -94,6 +90,9 @@ def open_client() -> MlflowClient:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the outbox keeps what did not arrive
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -138,11 +137,11 @@ def experiment_id(client: MlflowClient, family: str) -> str:
         return str(client.create_experiment(name, artifact_location=location))
 
 
-def find_runs(client: MlflowClient, run_key: str) -> list[Run]:
-    """The runs tagged `run_key` in any experiment, newest first."""
+def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list[Run]:
+    """The runs whose `tag` has this value, in any experiment, newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     newest_first = ["attributes.start_time DESC"]
-    return list(client.search_runs(experiments, f"tags.run_key = '{run_key}'", order_by=newest_first))
+    return list(client.search_runs(experiments, f"tags.{tag} = '{value}'", order_by=newest_first))
 
 
 def find_run(client: MlflowClient, run_key: str) -> Run | None:

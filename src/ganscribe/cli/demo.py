@@ -1,0 +1,44 @@
+"""`ganscribe demo`: a web page on top of the trained models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ganscribe.cli.models import tells
+
+
+def _trained(folder: Path, name: str) -> dict[str, Path]:
+    """The models that are there, by run."""
+    return {path.parent.name: path for path in sorted(folder.glob(f"*/{name}"))}
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows it to the whole network.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")
+@tells
+def demo(host: str, port: int, browser: bool) -> None:
+    """Open a page to caption photographs and to move through a generator's noise.
+
+    It shows the models of this folder, at this machine alone unless --host says otherwise.
+    """
+    from ganscribe.runtime import project_root
+
+    root = project_root()
+    captioners = _trained(root / "models" / "captioner", "model.pt")
+    generators = _trained(root / "models" / "gan", "generator.pt")
+    if not captioners and not generators:
+        raise FileNotFoundError(
+            f"{root / 'models'} holds no captioner and no generator: `dvc repro`, or `dvc pull`"
+        )
+    try:
+        from ganscribe.demo import Models, serve
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise ValueError('the page needs gradio: pip install "ganscribe[demo]"') from error
+    models = Models(captioners, generators, inception=root / "data" / "features" / "inception.pt")
+    click.echo(f"http://{host}:{port} (Ctrl+C ends it)")
+    serve(models, host=host, port=port, opens_browser=browser)

@@ -1,0 +1,117 @@
+"""`ganscribe demo` as a visitor sees it, in headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from ganscribe import cli
+from ganscribe.captioning.photographs import caption_photographs, open_captioner
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import load_generator, save_network
+from ganscribe.metrics.inception_input import load_image
+
+
+@pytest.fixture(scope="module")
+def folder(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with a captioner and a generator."""
+    folder = tmp_path_factory.mktemp("demo")
+    for name, place in (("model.pt", "models/captioner/tiny"), ("inception.pt", "data/features")):
+        (folder / place).mkdir(parents=True)
+        shutil.copy(captioner_files / name, folder / place / name)
+    facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
+    save_network(folder / "models/gan/tiny/generator.pt", network, networks="mlp", **facts)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-c", "from ganscribe.cli import main; main()"]
+    command += ["demo", "--no-browser", "--port", str(port)]
+    environment = os.environ | {"DVC_ROOT": str(folder)}
+    process = subprocess.Popen(command, cwd=folder, env=environment)
+    try:
+        for _ in range(900):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5)
+                break
+            except (urllib.error.URLError, ConnectionError):
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(90_000)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        yield page
+        strangers = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+        browser.close()
+    assert strangers == [], "the page needs no other host"
+
+
+def test_a_photograph_is_captioned(page: Any, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dog.png"
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    page.locator("input[type=file]").first.set_input_files(path)
+    captioner = open_captioner(
+        folder / "models/captioner/tiny/model.pt", folder / "data/features/inception.pt"
+    )
+    (expected,) = caption_photographs(captioner, load_image(path, crop=captioner.crop)[None])
+    page.wait_for_function("document.querySelector('#caption textarea').value != ''")
+    assert page.locator("#caption textarea").input_value() == expected.text
+    page.locator("#attention img").first.wait_for()
+
+
+def test_a_walk_through_the_noise(page: Any, folder: Path) -> None:
+    page.get_by_role("tab").nth(1).click()
+    image = page.locator("#samples img")
+    image.wait_for()
+    first = image.get_attribute("src")
+    page.locator("#position input[type=number]").fill("0.5")
+    page.keyboard.press("Tab")
+    page.wait_for_function(f"document.querySelector('#samples img').src != '{first}'")
+
+    saved = load_generator(folder / "models/gan/tiny/generator.pt")
+    ends = [saved.between(5, seed=3, position=position) for position in (0, 1)]
+    assert (ends[0] == saved.sample(5, seed=3, device=next(saved.network.parameters()).device)).all()
+    assert (ends[1] == saved.sample(5, seed=4, device=next(saved.network.parameters()).device)).all()
+
+
+def test_a_folder_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    done = CliRunner().invoke(cli.main, ["demo", "--no-browser"])
+    assert done.exit_code == 1 and "holds no captioner and no generator: `dvc repro`" in done.output

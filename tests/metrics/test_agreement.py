@@ -1,0 +1,84 @@
+"""Judges that agree, disagree, or cannot be told apart; generators scored as evaluate_gan scores them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from ganscribe import convnets
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import load_generator, save_network
+from ganscribe.metrics.agreement import SCORES, compare_judges
+from ganscribe.metrics.images import classifier_extractor, score_images
+from ganscribe.metrics.judging import judge_generators
+
+CPU = torch.device("cpu")
+
+
+def table(**columns: list[float]) -> pd.DataFrame:
+    count = len(columns["fid"])
+    same = {score: list(range(count)) for score in SCORES} | columns
+    return pd.DataFrame({"run": [f"run{number}" for number in range(count)], **same})
+
+
+def test_rho_is_that_of_the_ranks() -> None:
+    # Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * 4 / (5 * 24) = 0.8
+    found = compare_judges(
+        {"one": table(fid=[1, 2, 30, 400, 5e3]), "two": table(fid=[0.2, 0.1, 0.4, 0.3, 9])}
+    )
+    assert found.lowest["fid"] == pytest.approx(0.8)
+    assert found.lowest["kid"] == pytest.approx(1)
+    assert "fid 0.80" in found.caption
+    assert "First by FID: run0 (one), run1 (two)" in found.caption
+
+
+def test_three_judges_are_compared_two_by_two() -> None:
+    tables = {
+        "a": table(fid=[1, 2, 3, 4]),
+        "b": table(fid=[4, 3, 2, 1]),
+        "c": table(fid=[1, 2, 3, 4], recall=[0.5] * 4),  # recall tells no two apart
+    }
+    found = compare_judges(tables)
+    rho = {(row["judge"], row["other"]): row["rho"] for row in found.correlations if row["score"] == "fid"}
+    assert rho == {("a", "b"): pytest.approx(-1), ("a", "c"): pytest.approx(1), ("b", "c"): pytest.approx(-1)}
+    assert [row["judge"] for row in found.correlations if row["score"] == "recall"] == ["a"]
+    assert found.lowest["fid"] == pytest.approx(-1)
+
+
+def test_judges_of_different_runs_are_refused() -> None:
+    other = table(fid=[1, 2, 3])
+    other["run"] = ["run0", "run1", "run9"]
+    with pytest.raises(ValueError, match="not scored the same runs"):
+        compare_judges({"one": table(fid=[1, 2, 3]), "two": other})
+    assert "not defined" in compare_judges({"one": table(fid=[1, 2]), "two": table(fid=[2, 1])}).caption
+
+
+def test_generators_get_the_scores_of_their_samples(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    files = {}
+    for name, networks, shape in (
+        ("b", "mlp", (1, 28, 28)),
+        ("a", "mlp", (1, 28, 28)),
+        ("rgb", "mlp", (3, 32, 32)),
+    ):
+        generator = build_generator(networks, noise_dim=4, image_shape=shape)
+        files[name] = tmp_path / f"{name}.pt"
+        save_network(
+            files[name],
+            generator.state_dict(),
+            networks=networks,
+            noise_dim=4,
+            noise="uniform",
+            image_shape=shape,
+        )
+    judge = classifier_extractor(convnets.build("resnet20", num_classes=10, image_shape=(1, 28, 28)))
+    real = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
+    rows = judge_generators(files, real, judge, num_samples=30, seed=2, device=CPU)
+    assert [row["run"] for row in rows] == ["b", "a"], "colour pictures are not for this judge"
+    samples = load_generator(files["a"]).sample(30, seed=2, device=CPU)
+    assert rows[1] == {"run": "a", **score_images(real, samples, judge, seed=2)}
+    with pytest.raises(ValueError, match="no generator makes images"):
+        judge_generators({"rgb": files["rgb"]}, real, judge, num_samples=30, seed=2, device=CPU)
