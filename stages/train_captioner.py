@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from ganscribe.checkpoint import open_checkpoint
 from ganscribe.data.shards import Shards, open_shards
 from ganscribe.data.tokens import Vocabulary, read_vocabulary
 from ganscribe.provenance import run_key
-from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
+from ganscribe.runtime import atomic_folder, choose_device, count_parameters, write_csv, write_json
 
 TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
 CAPTIONS = Path("data/captions/captions.parquet")
@@ -34,6 +35,7 @@ def save(
     shards: Shards,
     splits: dict[str, CaptionSet],
     longest: int,
+    recipe: dict[str, Any],
 ) -> None:
     facts = {
         "precision": trained.precision,
@@ -44,6 +46,9 @@ def save(
         "val_captions": len(splits["val"]),
         "vocabulary_size": len(vocabulary),
         "longest_caption": longest,
+        "num_parameters": count_parameters(trained.model),
+        "features": shards.metadata["weights"],
+        "recipe": recipe,
     }
     with atomic_folder(folder) as temporary:
         save_captioner(
@@ -114,6 +119,7 @@ def main(name: str) -> None:
             shards=shards,
             splits=splits,
             longest=longest,
+            recipe=asdict(run),
         )
         write_csv(curve, trained.epochs())
         tracked.log_files(curve, folder="curves")

@@ -10,11 +10,18 @@ import click
 from _common import stage
 from ganscribe import config, tracking
 from ganscribe.checkpoint import open_checkpoint
-from ganscribe.convnets.evaluation import count_flops, count_parameters
+from ganscribe.convnets.evaluation import count_flops
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
 from ganscribe.data.images import Images, read_images
 from ganscribe.provenance import run_key
-from ganscribe.runtime import atomic_folder, choose_device, save_torch, write_csv, write_json
+from ganscribe.runtime import (
+    atomic_folder,
+    choose_device,
+    count_parameters,
+    save_torch,
+    write_csv,
+    write_json,
+)
 from ganscribe.schema import ClassifierRun
 
 
@@ -40,6 +47,7 @@ def save(
         "num_parameters": count_parameters(trained.model),
         "flops": count_flops(trained.model, shape),
         "val_accuracy": last["val_accuracy"],
+        "recipe": asdict(run),
     }
     with atomic_folder(folder) as temporary:
         save_torch(temporary / "model.pt", model)

@@ -17,7 +17,7 @@ from ganscribe.gan.state import TrainedGan
 from ganscribe.gan.training import train_gan
 from ganscribe.plots import save_animation, save_curves, save_grid
 from ganscribe.provenance import run_key
-from ganscribe.runtime import atomic_folder, choose_device, write_csv, write_json
+from ganscribe.runtime import atomic_folder, choose_device, count_parameters, write_csv, write_json
 from ganscribe.schema import GanRun
 
 INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
@@ -32,6 +32,9 @@ def save_models(
         "precision": gan.precision,
         "generator_updates": gan.step,
         "critic_updates": gan.critic_updates,
+        "generator_parameters": count_parameters(gan.kept_generator),
+        "critic_parameters": count_parameters(gan.discriminator),
+        "recipe": asdict(run),
     }
     weights = {
         "generator.pt": gan.kept_generator.state_dict(),

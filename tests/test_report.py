@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from ganscribe import report
+from ganscribe.cards import captioner_card, data_cards, gan_card
+from ganscribe.data.images import write_images
 
 SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
 
@@ -54,6 +56,21 @@ def root(tmp_path: Path) -> Path:
     for name, record in scores.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(record))
+    recipe = {"dataset": "mnist", "objective": "lsgan", "seed": 7, "learning_rate": 0.0002}
+    training = {"recipe": recipe, "precision": "bf16", "num_images": 50_000, "generator_updates": 1950}
+    training |= {"critic_updates": 9750, "generator_parameters": 3_000_000, "critic_parameters": 2_000_000}
+    caption = {"recipe": recipe, "precision": "fp32", "train_captions": 5120, "train_images": 1024}
+    caption |= {"features": "random-init", "updates": 1600, "num_parameters": 9, "vocabulary_size": 3480}
+    for name, record in (
+        ("gan/good", training),
+        ("gan/poor", training),
+        ("gan/horse", training),
+        ("captioner/best", caption),
+    ):
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "training.json").write_text(json.dumps(record))
+        (folder / "run_key.json").write_text(json.dumps({"run_key": f"key of {name}"}))
     for name in ("gan/good", "gan/poor", "gan/horse", "classifiers/lenet5", "captioner/best"):
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +96,36 @@ def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     assert page.cells.count(("0.250 to 0.750", False)) == 2
     assert text.count("SPICE: <code>not installed</code>") == 1
     assert text.count("<svg") == 5
+
+
+def test_cards_say_what_the_files_say(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    (root / "data/mnist").mkdir(parents=True)
+    for split, count in (("train", 30), ("val", 4), ("test", 6)):
+        write_images(
+            root / f"data/mnist/{split}.parquet",
+            rng.integers(0, 255, (count, 1, 28, 28), dtype=np.uint8),
+            np.zeros(count, dtype=np.uint8),
+            range(count),
+            dataset="mnist",
+            classes=["zero", "one"],
+            source="download",
+        )
+    (card,) = data_cards(root)
+    assert card.facts["images"] == "30 train, 4 val, 6 test"
+    assert card.facts["shape"] == "1 x 28 x 28"
+    assert card.facts["classes"] == "zero, one"
+    assert "CC BY-SA 3.0" in card.texts[0], "not the sample"
+
+    gan = gan_card(root / "models/gan/good")
+    assert gan.facts["updates"] == "1,950 of the generator, 9,750 of the critic"
+    assert gan.facts["objective"] == "lsgan" and "betas" not in gan.facts
+    assert gan.facts["precision, seed"] == "bf16, 7"
+    captioner = captioner_card(root / "models/captioner/best")
+    assert captioner.facts["trained on"] == "5,120 captions of 1,024 images"
+    text = report.render(root, params={"scale": "tiny"})
+    for said in ("key of gan/poor", "key of captioner/best", "30 train, 4 val, 6 test", "random-init"):
+        assert said in text
 
 
 def test_scores_by_different_judges_share_no_table(root: Path) -> None:

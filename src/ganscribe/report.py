@@ -14,6 +14,7 @@ import jinja2
 import pandas as pd
 
 from ganscribe.captioning.comparison import compare
+from ganscribe.cards import captioner_card, data_cards, gan_card
 
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg": "image/jpeg"}
 # Columns where more is better, for the highlighted best of a table; in the others less is.
@@ -116,7 +117,12 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
     pictures = _pictures(plots / "gan_scores" / run, ["samples.png", "neighbours.png"])
     pictures += _pictures(plots / "gan" / run, ["animation.*", "interpolation.png"])
     chart = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
-    return {"name": run, "pictures": pictures, "chart": chart}
+    return {
+        "name": run,
+        "pictures": pictures,
+        "chart": chart,
+        "card": gan_card(root / "models" / "gan" / run),
+    }
 
 
 def interval_table(files: dict[str, Path]) -> dict[str, Any]:
@@ -165,19 +171,25 @@ def captioner_entry(root: Path, run: str) -> dict[str, Any]:
     return {
         "name": run,
         "chart": chart,
+        "card": captioner_card(root / "models" / "captioner" / run),
         "attention": _pictures(root / "plots" / "captioner" / run, ["*.png"]),
     }
 
 
 def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
-    """A table for each judge, in the order of the data sets: scores by different judges share no column."""
-    judges: dict[tuple[str, str, str], dict[str, Path]] = {}
+    """A table for each judge, best FID first: scores by different judges share no column."""
+    judges: dict[tuple[str, str, str], list[tuple[float, str, Path]]] = {}
     for name, path in files.items():
         scores = json.loads(path.read_text())
-        judges.setdefault((scores["dataset"], scores["judge"], scores["judge_sha256"]), {})[name] = path
+        judge = (scores["dataset"], scores["judge"], scores["judge_sha256"])
+        judges.setdefault(judge, []).append((scores["fid"], name, path))
     ordered = sorted(judges.items(), key=lambda entry: (-len(entry[1]), entry[0]))
     return [
-        {"dataset": dataset, "judge": judge, "table": score_table(group)}
+        {
+            "dataset": dataset,
+            "judge": judge,
+            "table": score_table({name: path for _, name, path in sorted(group)}),
+        }
         for (dataset, judge, _), group in ordered
     ]
 
@@ -202,10 +214,12 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         f"{path.parent.name}, {path.stem}": path for path in sorted(root.glob("data/captioned/*/*.json"))
     }
     runs = sorted({path.parent.name for path in captioned.values()})
+    tables = gan_tables(gans)
     return environment.get_template("report.html").render(
         params=params,
-        gan_tables=gan_tables(gans),
-        gans=[gan_entry(root, run) for run in gans],
+        gan_tables=tables,
+        data_cards=data_cards(root),
+        gans=[gan_entry(root, row["name"]) for table in tables for row in table["table"]["rows"]],
         judges=[diagnostic_entry(path.parent) for path in root.glob("plots/judges/caption.txt")],
         diagnostics=[
             diagnostic_entry(path.parent) for path in sorted(root.glob("plots/diagnostics/*/caption.txt"))

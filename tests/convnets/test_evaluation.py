@@ -12,11 +12,11 @@ from ganscribe import convnets
 from ganscribe.convnets.evaluation import (
     calibration_error,
     count_flops,
-    count_parameters,
     evaluate_classifier,
     predict_scores,
     scale_images,
 )
+from ganscribe.runtime import count_parameters
 
 
 def brute_force_ece(probabilities: torch.Tensor, labels: torch.Tensor, num_bins: int) -> float:

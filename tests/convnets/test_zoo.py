@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ganscribe import convnets
-from ganscribe.convnets.evaluation import count_flops, count_parameters
+from ganscribe.convnets.evaluation import count_flops
+from ganscribe.runtime import count_parameters
 
 Counts = tuple[int, int]  # parameters, multiply-adds of one image
 

