@@ -40,17 +40,6 @@ stages:
 """
 
 
-@pytest.fixture(scope="module")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once: MLflow takes seconds to make its tables."""
-    root = tmp_path_factory.mktemp("fresh")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store.open_client()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A main repository with a store, and a working folder elsewhere as `dvc exp run --temp` has it."""

@@ -26,17 +26,6 @@ from ganscribe.tracking.outbox import Entry, entries, outbox_folder
 RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3}, "inputs": []}
 
 
-@pytest.fixture(scope="module")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once: MLflow takes seconds to make its tables."""
-    root = tmp_path_factory.mktemp("fresh")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store.open_client()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copyfile(fresh_store, tmp_path / "mlflow.db")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """A network that ends in one linear layer, `classifier`: (N, C, H, W) -> scores (N, num_classes)."""
 
     classifier: nn.Linear
 
+    @abstractmethod
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The input of the last linear layer: (N, C, H, W) -> (N, features)."""
-        raise NotImplementedError
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(images))
