@@ -227,7 +227,8 @@ def finish() -> int:
 
 def main() -> None:
     """Follow the outbox, unless another sender does."""
-    os.nice(5)
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(5)
     outbox = outbox_folder()
     try:
         with _lock(outbox).acquire(timeout=TAKEOVER_SECONDS):
