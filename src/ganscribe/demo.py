@@ -77,6 +77,7 @@ def build_page(models: Models) -> gradio.Blocks:
         except (ValueError, OSError) as error:
             raise gradio.Error(str(error), print_exception=False) from error
 
+    shown: dict[str, Any] = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
     with gradio.Blocks(title="ganscribe", analytics_enabled=False) as page:
         gradio.Markdown("# ganscribe\nThe models of this folder, as they were trained here.")
         if models.captioners:
@@ -87,9 +88,7 @@ def build_page(models: Models) -> gradio.Blocks:
                     type="filepath", sources=["upload", "clipboard"], label="photograph"
                 )
                 text = gradio.Textbox(label="caption", elem_id="caption")
-                figure = gradio.Image(
-                    label="where each word looks", interactive=False, format="png", elem_id="attention"
-                )
+                figure = gradio.Image(label="where each word looks", elem_id="attention", **shown)
                 for each in (photograph, run):
                     each.change(caption, [run, photograph], [text, figure], api_visibility="private")
         if models.generators:
@@ -101,9 +100,7 @@ def build_page(models: Models) -> gradio.Blocks:
                     position = gradio.Slider(
                         0, 1, value=0, step=0.02, label="on the way to the next seed", elem_id="position"
                     )
-                grid = gradio.Image(
-                    label="samples", interactive=False, format="png", elem_id="samples", height=560
-                )
+                grid = gradio.Image(label="samples", elem_id="samples", height=560, **shown)
                 inputs = [run, seed, position]
                 for change in (run.change, seed.release, position.change):
                     change(models.walk, inputs, grid, show_progress="hidden", api_visibility="private")
