@@ -23,7 +23,7 @@ def gradients(fall: float = 1e-5, growth: tuple[float, float] = (100.0, 50.0), s
                 {
                     "epochs": epochs,
                     "critic_step": step,
-                    "critic_loss": 1.0,
+                    "critic_loss": 0.25 if late else 1.0,
                     "saturating_norm": 2.0 * fall if late else 20.0 if step else 2.0,
                     "saturating_variance": 0.1,
                     "nonsaturating_norm": factor if late else 1.0,
@@ -49,6 +49,7 @@ def test_vanishing_counts_orders_from_the_start_and_from_the_peak() -> None:
     assert finding.metric["orders_from_peak_25_epochs"] == pytest.approx(6)
     assert finding.metric["orders_of_magnitude"] == pytest.approx(5)
     assert finding.metric["vanishes"] is True
+    assert finding.metric["critic_loss_25_epochs"] == 0.25 and "0.25 and 0.25; 0 is a" in finding.caption
     assert "as the papers expect" in finding.caption and "against" not in finding.caption.split("Orders")[1]
     assert "1 and 25 epochs (390 and 9,750 updates)" in finding.caption and "short" not in finding.caption
 
