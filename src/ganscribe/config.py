@@ -250,7 +250,7 @@ def select(params: paramsfile.Params, scale: paramsfile.Scale, section: str, nam
     if section == "judges":
         return params.judges
     if section == "judging":
-        return schema.Judging(num_samples=scale.amounts.gan_samples, seed=params.gan.seed)
+        return schema.Judging(num_samples=scale.amounts.snapshot_samples, seed=params.gan.seed)
     if section in ("gradients", "parallel_lines", "snapshot_scoring"):
         return _diagnostic(params, scale, section)
     if section == "captioner":
