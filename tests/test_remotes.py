@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from miniature import Miniature
 
 from ganscribe import cli, tracking
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
 from ganscribe.tracking import sender, store
+from miniature import Miniature
 
 
 def free_port() -> int:
