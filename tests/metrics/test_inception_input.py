@@ -111,7 +111,7 @@ def test_every_mode_with_colour(mode: str) -> None:
     if mode == "LAB":
         pytest.importorskip("PIL.ImageCms")
     image = scene().convert(mode)
-    if mode == "PA":  # no file format brings it
+    if mode in ("PA", "YCbCr"):  # no file format brings it; Pillow before 13 cannot read its own TIFF of it
         found = np.asarray(inception_input._as_rgb(image)).astype(int)[[4, 26], 20]
     else:
         found = halves(encoded(image, kind))
