@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +19,8 @@ from ganscribe import cli, tracking
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
 from ganscribe.tracking import sender, store
+from loopback import free_port, wait_for, wait_for_page
 from miniature import Miniature
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -102,16 +93,6 @@ def postgresql() -> Iterator[str]:
             server.wait()
 
 
-def wait_for(attempt: Callable[[], Any], *faults: type[Exception]) -> None:
-    for _ in range(900):
-        try:
-            attempt()
-            return
-        except faults:
-            time.sleep(0.1)
-    attempt()
-
-
 @contextmanager
 def mlflow_server(database: str, folder: Path) -> Iterator[str]:
     """An MLflow server on `database` that takes and hands out artifacts itself."""
@@ -123,7 +104,7 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_for(lambda: urllib.request.urlopen(f"{address}/health"), urllib.error.URLError, ConnectionError)
+        wait_for_page(f"{address}/health")
         yield address
     finally:
         os.killpg(server.pid, 9)

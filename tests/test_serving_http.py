@@ -6,10 +6,8 @@ import base64
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,6 +30,7 @@ from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.metrics.inception_input import load_image
 from ganscribe.tracking import sender
 from ganscribe.tracking.outbox import tracking_uri
+from loopback import free_port, wait_for_page
 
 Ask = Callable[[Any], tuple[int, Any]]
 
@@ -61,9 +60,7 @@ def registry(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @contextmanager
 def served(model: str, folder: Path) -> Iterator[tuple[Ask, psutil.Process]]:
     """The command line that a person types; a function that posts JSON, and the process that answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@candidate"]
     command += ["--env-manager", "local", "--port", str(port)]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -81,13 +78,7 @@ def served(model: str, folder: Path) -> Iterator[tuple[Ask, psutil.Process]]:
             return error.code, error.read().decode()
 
     try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None, (folder / f"{model}.log").read_text()[-3000:]
-                time.sleep(0.1)
+        wait_for_page(f"http://127.0.0.1:{port}/ping")
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         yield ask, max(family, key=lambda each: each.memory_info().rss)
     finally:

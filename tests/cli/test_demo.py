@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ from ganscribe.captioning.photographs import caption_photographs, open_captioner
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.metrics.inception_input import load_image
+from loopback import free_port, wait_for_page
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +38,13 @@ def folder(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-c", "from ganscribe.cli import main; main()"]
     command += ["demo", "--no-browser", "--port", str(port)]
     environment = os.environ | {"DVC_ROOT": str(folder)}
     process = subprocess.Popen(command, cwd=folder, env=environment)
     try:
-        for _ in range(900):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5)
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None
-                time.sleep(0.1)
+        wait_for_page(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from ganscribe import cli, tracking
 from ganscribe.runtime import save_torch
 from ganscribe.tracking import sender, store
 from ganscribe.tracking.outbox import Entry, entries, outbox_folder
+from loopback import free_port, wait_for_page
 
 RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3}, "inputs": []}
 
@@ -42,9 +40,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -56,13 +52,7 @@ class Server:
             self.process = subprocess.Popen(
                 command.split() + backend + files, env=kept, stdout=log, stderr=log, start_new_session=True
             )
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=5)
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.1)
-        raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
+        wait_for_page(f"{self.uri}/health")
 
     def kill(self) -> None:
         if self.process is not None:
