@@ -11,8 +11,9 @@ from ganscribe import config, tracking
 from ganscribe.checkpoint import open_checkpoint
 from ganscribe.data.coco import image_folder
 from ganscribe.data.coco_images import ImageFile, read_image_files
-from ganscribe.data.features import calibration_images, extract_features
+from ganscribe.data.features import calibration_images, plan_extraction
 from ganscribe.data.sources import open_raw
+from ganscribe.engines.extraction import extract
 from ganscribe.metrics.inception import Inception, load_inception, prepare
 from ganscribe.provenance import run_key
 from ganscribe.runtime import choose_device, resolve_precision, seed_everything
@@ -49,18 +50,22 @@ def main() -> None:
         start = time.monotonic()
         inception = open_network(files, folder, crop=features.crop, seed=features.seed)
         inception = prepare(inception, precision=precision, device=device)
-        rejected = extract_features(
+        extraction = plan_extraction(
             files,
             folder=folder,
             inception=inception,
             precision=precision,
-            device=device,
             crop=features.crop,
             batch_size=features.batch_size,
             images_per_shard=features.images_per_shard,
+            working=checkpoint.directory,
+        )
+        rejected = extract(
+            extraction,
+            inception=inception,
+            device=device,
             max_bad_images=features.max_bad_images,
             out=Path("data/features"),
-            working=checkpoint.directory,
             is_stopping=lambda: checkpoint.stop_signal is not None,
         )
         tracked.score(

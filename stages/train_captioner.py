@@ -18,6 +18,7 @@ from ganscribe.captioning.validation import greedy_cider
 from ganscribe.checkpoint import open_checkpoint
 from ganscribe.data.shards import Shards, open_shards
 from ganscribe.data.tokens import Vocabulary, read_vocabulary
+from ganscribe.engines.training import train
 from ganscribe.provenance import run_key
 from ganscribe.runtime import atomic_folder, choose_device, count_parameters, write_csv, write_json
 
@@ -85,7 +86,6 @@ def main(name: str) -> None:
             vocabulary=vocabulary,
             max_length=longest,
             batch_size=run.batch_size,
-            device=device,
         )
     with (
         open_checkpoint(key) as checkpoint,
@@ -97,7 +97,8 @@ def main(name: str) -> None:
             inputs=[str(table), str(FEATURES)],
         ) as tracked,
     ):
-        trained = train_captioner(
+        trained = train(
+            train_captioner,
             splits["train"],
             splits["val"],
             shards.gather_images,

@@ -13,6 +13,7 @@ from ganscribe.checkpoint import open_checkpoint
 from ganscribe.convnets.evaluation import count_flops
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
 from ganscribe.data.images import Images, read_images
+from ganscribe.engines.training import train
 from ganscribe.provenance import run_key
 from ganscribe.runtime import (
     atomic_folder,
@@ -73,7 +74,8 @@ def main(name: str, home: Path) -> None:
             family="classifier", name=name, run_key=key, params=asdict(run), inputs=inputs
         ) as tracked,
     ):
-        trained = train_classifier(
+        trained = train(
+            train_classifier,
             training.images,
             training.labels,
             validation.images,

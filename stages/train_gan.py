@@ -12,6 +12,7 @@ from _common import stage
 from ganscribe import config, tracking
 from ganscribe.checkpoint import open_checkpoint
 from ganscribe.data.images import read_images
+from ganscribe.engines.training import train
 from ganscribe.gan.sampling import interpolate_images, save_network
 from ganscribe.gan.state import TrainedGan
 from ganscribe.gan.training import train_gan
@@ -92,7 +93,8 @@ def main(name: str) -> None:
             family="gan", name=name, run_key=key, params=asdict(run), inputs=inputs
         ) as tracked,
     ):
-        gan = train_gan(
+        gan = train(
+            train_gan,
             images,
             held_out=held_out,
             device=choose_device(),

@@ -63,8 +63,11 @@ class Checkpoint:
             )
         return None
 
-    def due(self) -> bool:
-        """Whether the training is to save now: time has passed, or a signal has asked it to stop."""
+    def due(self, *, last: bool = False) -> bool:
+        """Whether the training is to save now: time has passed, or a signal has asked it to stop.
+
+        `last`: the step after which the training is over. The result follows at once, so no state is saved.
+        """
         return self.stop_signal is not None or time.monotonic() - self._saved_at >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:

@@ -185,9 +185,7 @@ def test_validation_goes_by_the_cider_of_the_evaluation() -> None:
     model = Captioner(**SIZES)
     model.output.bias.data[4:] = torch.linspace(2, 1, 7)
     references = {image: ["A red dog runs.", f"It's a {words[image]} - ball!"] for image in range(4)}
-    score = greedy_cider(
-        references, features_of, vocabulary=vocabulary, max_length=5, batch_size=3, device=CPU
-    )
+    score = greedy_cider(references, features_of, vocabulary=vocabulary, max_length=5, batch_size=3)
     found: dict[int, str] = {}
     for image in range(4):  # greedily, an image at a time
         memory, hidden, said = model.encode(features_of([image])), torch.zeros(1, 8), [2]
@@ -198,8 +196,6 @@ def test_validation_goes_by_the_cider_of_the_evaluation() -> None:
     model.dropout = 0.5
     assert any(found.values())
     with pytest.raises(ValueError, match="0 on a single image"):
-        greedy_cider(
-            {0: ["a dog"]}, features_of, vocabulary=vocabulary, max_length=5, batch_size=3, device=CPU
-        )
+        greedy_cider({0: ["a dog"]}, features_of, vocabulary=vocabulary, max_length=5, batch_size=3)
     assert score(model, "fp32") == pytest.approx(score_captions(references, found)["CIDEr"])
     assert model.training

@@ -14,7 +14,7 @@ from torch import nn
 
 from ganscribe.checkpoint import Interrupted
 from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import calibration_images, extract_features, load_images
+from ganscribe.data.features import calibration_images, extract_features, load_images, plan_extraction
 from ganscribe.data.shards import open_shards
 from ganscribe.metrics.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.metrics.inception_input import load_image
@@ -58,13 +58,15 @@ def image_files(folder: Path) -> list[ImageFile]:
 def extract(folder: Path, name: str, files: list[ImageFile] | None = None, **options: Any) -> Path:
     working, out = folder.parent / f"{name}-working", folder.parent / name
     working.mkdir(exist_ok=True)
-    arguments: dict[str, Any] = {
-        "inception": Inception(SmallNetwork(), "small", "0" * 64), "precision": "fp32",
-        "device": torch.device("cpu"), "crop": "none", "batch_size": 3, "images_per_shard": 4,
-        "max_bad_images": 0.0, "num_workers": 1,
+    plan: dict[str, Any] = {
+        "inception": Inception(SmallNetwork(), "small", "0" * 64),
+        "precision": "fp32", "crop": "none", "batch_size": 3, "images_per_shard": 4,
     }  # fmt: skip
+    run: dict[str, Any] = {"device": torch.device("cpu"), "max_bad_images": 0.0, "num_workers": 1}
+    plan |= {name: options.pop(name) for name in plan if name in options}
     files = image_files(folder) if files is None else files
-    extract_features(files, folder=folder, out=out, working=working, **(arguments | options))
+    extraction = plan_extraction(files, folder=folder, working=working, **plan)
+    extract_features(extraction, inception=plan["inception"], out=out, **(run | options))
     assert not list(working.glob("shard-*"))
     return out
 

@@ -108,6 +108,9 @@ def token_loss(
 
     `own_words`: the probability that the model goes on from its own last word, not from the caption's.
     """
+    if len(tokens) == 0:  # a worker without a share of a small batch
+        nothing = torch.zeros((), device=features.device)
+        return BatchLoss(nothing.clone().requires_grad_(), nothing, 0)
     with autocast(precision, features.device):
         fed = mix_in_own_words(model, features, tokens, probability=own_words) if own_words else None
         scores, following, attention = model(features, tokens, fed=fed, with_attention=doubly_stochastic > 0)

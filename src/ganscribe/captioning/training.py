@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from ganscribe import workers
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
-from ganscribe.captioning.loss import BatchLoss, mean_loss, staged, token_loss
+from ganscribe.captioning.loss import mean_loss, staged, token_loss
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.state import TrainedCaptioner, start_training
 from ganscribe.checkpoint import Checkpoint
@@ -34,13 +36,19 @@ def batches(
 
 
 def _update(
-    trained: TrainedCaptioner, loss: BatchLoss, *, learning_rate: float, clip_norm: float | None
+    trained: TrainedCaptioner,
+    objective: Tensor,
+    *,
+    words: int,
+    learning_rate: float,
+    clip_norm: float | None,
 ) -> None:
     """One step of the optimiser on the objective a word."""
     for group in trained.optimiser.param_groups:
         group["lr"] = learning_rate
     trained.optimiser.zero_grad()
-    (loss.objective / loss.words).backward()
+    (objective / words).backward()
+    workers.sum_gradients(trained.model.parameters())
     if clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(trained.model.parameters(), clip_norm)
     trained.optimiser.step()
@@ -128,6 +136,15 @@ def train_captioner(
     steps = min(epochs * per_epoch, max_updates or epochs * per_epoch)
     read = staged(features, precision=trained.precision, device=device)
     data = batches(train, batch_size=batch_size, seed=seed, first=trained.step)
+    validate = partial(
+        mean_loss,
+        trained.model,
+        val,
+        features,
+        batch_size=batch_size,
+        precision=trained.precision,
+        device=device,
+    )
     with progress(steps, "captioner", "step", initial=trained.step) as bar:
         for step in range(trained.step + 1, steps + 1):
             if early_stopping is not None and trained.is_over(early_stopping):
@@ -135,42 +152,45 @@ def train_captioner(
             image_ids, tokens = next(data)
             done = (step - 1) / steps
             torch.manual_seed(stream_seed(seed, "captioner", "step", step))  # of dropout and coins
+            workers.seed_own(seed, "captioner", "step", step)
             loss = token_loss(
                 trained.model,
-                read(image_ids),
-                tokens,
+                read(workers.share(image_ids)),
+                workers.share(tokens),
                 precision=trained.precision,
                 label_smoothing=label_smoothing,
                 doubly_stochastic=doubly_stochastic,
                 own_words=scheduled_sampling * (1 - ramp(done)),
             )
-            _update(trained, loss, learning_rate=learning_rate * factor(done), clip_norm=clip_norm)
+            words = int((tokens[:, 1:] != 0).sum())
+            _update(
+                trained,
+                loss.objective,
+                words=words,
+                learning_rate=learning_rate * factor(done),
+                clip_norm=clip_norm,
+            )
 
             trained.step = step
-            trained.sums[:, 0] += loss.cross_entropy
-            trained.sums[:, 1] += loss.words
-            trained.sums[:, 2] += loss.cross_entropy / (len(tokens) * longest)
+            cross_entropy = workers.total(loss.cross_entropy)
+            trained.sums[:, 0] += cross_entropy
+            trained.sums[:, 1] += words
+            trained.sums[:, 2] += cross_entropy / (len(tokens) * longest)
             trained.sums[:, 3] += 1
             ends_epoch = step % per_epoch == 0 or step == steps
             if step % log_every == 0 or ends_epoch:
                 row = trained.record(epoch=step / per_epoch, ends_epoch=ends_epoch)
                 trained.history.append(row)
                 if ends_epoch and len(val):
-                    row["val_loss"] = mean_loss(
-                        trained.model,
-                        val,
-                        features,
-                        batch_size=batch_size,
-                        precision=trained.precision,
-                        device=device,
-                    )
+                    row["val_loss"] = workers.from_first(validate)
                 if ends_epoch and early_stopping is not None and val_cider is not None:
-                    row["val_cider"] = val_cider(trained.model, trained.precision)
+                    row["val_cider"] = workers.from_first(lambda: val_cider(trained.model, trained.precision))
                     trained.keep_best()
                 if log:
                     log(step, row)
             bar.update()
-            if checkpoint and checkpoint.due():
+            last = step == steps or (early_stopping is not None and trained.is_over(early_stopping))
+            if checkpoint and checkpoint.due(last=last):
                 checkpoint.save(trained.state_dict())
     if trained.kept is not None:
         trained.model.load_state_dict(trained.kept)

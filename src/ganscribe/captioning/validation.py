@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
-
 from ganscribe.captioning.dataset import FeatureReader
 from ganscribe.captioning.inference import decode
 from ganscribe.captioning.model import Captioner, evaluating
@@ -20,7 +18,6 @@ def greedy_cider(
     vocabulary: Vocabulary,
     max_length: int,
     batch_size: int,
-    device: torch.device,
 ) -> Callable[[Captioner, str], float]:
     """A function (model, precision) -> CIDEr of one greedy caption an image, as `score_captions` has it.
 
@@ -44,7 +41,7 @@ def greedy_cider(
                 batch = image_ids[start : start + batch_size]
                 decoded = decode(
                     model,
-                    features(batch).to(device).float(),
+                    features(batch).to(next(model.parameters()).device).float(),
                     vocabulary=vocabulary,
                     image_ids=batch,
                     method="greedy",

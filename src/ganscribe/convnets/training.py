@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe import convnets
+from ganscribe import convnets, workers
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.convnets.augmentation import draw_epoch, flip_images, shift_images
 from ganscribe.convnets.evaluation import predict_scores, scale_images
@@ -146,6 +147,7 @@ def train_classifier(
     precision = resolve_precision(precision, device)
     shape = tuple(train_images.shape[1:])
     model = convnets.build(network, num_classes=num_classes, image_shape=shape, **options).to(device).train()
+    workers.share_norms(model)
     head_weights = torch.tensor(convnets.CONVNETS[network].head_weights, device=device)
     stepper = _build_optimiser(
         model,
@@ -162,11 +164,13 @@ def train_classifier(
     now = _Progress(model, stepper, device, loss_sum=torch.zeros((), device=device))
     if checkpoint and (state := checkpoint.load()):
         now.restore(state)
+    workers.seed_own(seed, "classifier", now.step)
     if log:
         for row in now.history:
             log(int(row["step"]), row)
 
     batch_size = min(batch_size, len(images))
+    workers.check_batch(batch_size)
     epoch_steps = len(images) // batch_size
     total = max(1, round(epochs * epoch_steps))
     total = min(total, max_updates or total)
@@ -178,11 +182,12 @@ def train_classifier(
             draws = draw_epoch(len(images), shift=shift, seed=seed, epoch=epoch, device=device)
             drawn_epoch = epoch
         part = slice(position * batch_size, (position + 1) * batch_size)
-        batch, targets = images[draws.order[part]], labels[draws.order[part]]
+        mine = workers.share(draws.order[part])
+        batch, targets = images[mine], labels[mine]
         if shift:
-            batch = shift_images(batch, draws.offsets[part], shift)
+            batch = shift_images(batch, workers.share(draws.offsets[part]), shift)
         if flip:
-            batch = flip_images(batch, draws.flips[part])
+            batch = flip_images(batch, workers.share(draws.flips[part]))
 
         rate = learning_rate * factor(now.step / total)
         for group in stepper.param_groups:
@@ -193,22 +198,26 @@ def train_classifier(
         loss = torch.stack([F.cross_entropy(scores.float(), targets) for scores in heads]) @ head_weights
         stepper.zero_grad()
         loss.backward()
+        workers.mean_gradients(list(model.parameters()))
         stepper.step()
-        now.loss_sum += loss.detach()
+        now.loss_sum += workers.mean(loss.detach())
         now.step += 1
         bar.update()
 
         if position + 1 == epoch_steps or now.step == total:
             row = {"step": now.step, "epoch": epoch + 1, "learning_rate": rate}
             seconds = (time.monotonic() - began) * epoch_steps / (now.step - began_at)
-            row |= _epoch_scores(model, now.loss_sum / (position + 1), val_images, val_labels, precision)
+            train_loss = now.loss_sum / (position + 1)
+            row |= workers.from_first(
+                partial(_epoch_scores, model, train_loss, val_images, val_labels, precision)
+            )
             now.loss_sum.zero_()
             now.history.append(row)
             bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
             if log:
                 log(now.step, row | {"seconds_an_epoch": seconds})  # of the updates; never in the table
             began_at, began = now.step, time.monotonic()
-        if checkpoint and checkpoint.due():
+        if checkpoint and checkpoint.due(last=now.step == total):
             checkpoint.save(now.state())
     bar.close()
     return TrainedClassifier(model=model.eval(), history=now.history, precision=precision, updates=total)

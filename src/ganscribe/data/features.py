@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 from collections import deque
@@ -92,35 +93,76 @@ def calibration_images(
     return torch.stack(whole)
 
 
-def extract_features(
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What is to be made: features of `files` (in `folder`), in shards that wait in `working`.
+
+    Images go by id, and batches are fixed slices of a shard, so that the bytes of a shard depend neither on
+    the order of `files`, nor on who makes it, nor on what was made before. `metadata`: see `ShardWriter`.
+    """
+
+    files: list[ImageFile]
+    folder: Path
+    crop: str
+    batch_size: int
+    images_per_shard: int
+    working: Path
+    metadata: dict[str, str]
+
+    def writer(self) -> ShardWriter:
+        """Of this extraction's shards."""
+        return ShardWriter(folder=self.working, shape=FEATURE_SHAPE, metadata=self.metadata)
+
+    def num_shards(self) -> int:
+        """How many shards there will be."""
+        return math.ceil(len(self.files) / self.images_per_shard)
+
+    def images(self, number: int) -> list[ImageFile]:
+        """The images of shard `number`."""
+        return self.files[number * self.images_per_shard : (number + 1) * self.images_per_shard]
+
+    def path(self, number: int) -> Path:
+        """Where shard `number` is, or will be."""
+        return self.working / shard_name(number)
+
+    def missing(self) -> list[int]:
+        """The shards that are still to be made."""
+        return [number for number in range(self.num_shards()) if not self.path(number).exists()]
+
+    def make(
+        self, numbers: Sequence[int], *, inception: Inception, device: torch.device, num_workers: int
+    ) -> Generator[tuple[int, list[RejectedImage]], None, None]:
+        """Make the shards `numbers`. Yields after each batch: its images, and those rejected among them."""
+        pending = [file for number in numbers for file in self.images(number)]
+        with contextlib.closing(
+            load_images(pending, self.folder, crop=self.crop, num_workers=num_workers)
+        ) as loaded:
+            for number in numbers:
+                shard = _Shard([], [], [])
+                for start in range(0, len(self.images(number)), self.batch_size):
+                    batch = list(
+                        itertools.islice(loaded, len(self.images(number)[start:][: self.batch_size]))
+                    )
+                    rejected = len(shard.rejected)
+                    _add_batch(shard, batch, inception, device)
+                    yield len(batch), shard.rejected[rejected:]
+                _write_shard(self.writer(), number, shard)
+
+
+def plan_extraction(
     files: Sequence[ImageFile],
     *,
     folder: Path,
     inception: Inception,
     precision: str,
-    device: torch.device,
     crop: str,
     batch_size: int,
     images_per_shard: int,
-    max_bad_images: float,
-    out: Path,
     working: Path,
-    is_stopping: Callable[[], bool] = lambda: False,
-    num_workers: int | None = None,
-) -> list[RejectedImage]:
-    """Write Mixed_7c features of `files` (in `folder`) to `out`, (64, 2048) float16 an image.
-
-    `inception` comes from `prepare`. Finished shards lie in `working` until all are there; a later call with
-    the same `working` (same images, code and parameters: the caller's key) makes the missing ones. Images go
-    by id and batches are fixed slices of a shard, so the bytes depend neither on the order of `files`, nor on
-    workers, nor on interruptions; another `batch_size` changes them by no more than rounding may (0.1% of the
-    largest value in fp32, 2% in bf16). Missing and broken images go to rejected.parquet; raises ValueError
-    when they are more than the share `max_bad_images`, OSError for an image that has changed since it was
-    fetched, Interrupted where `is_stopping()`.
-    """
+) -> Extraction:
+    """The extraction of `files`, whatever their order. ValueError: there are none."""
     if not files:
         raise ValueError("there are no images to extract features of")
-    files = sorted(files, key=lambda file: file.image_id)
     metadata = {
         "network": NETWORK,
         "weights": inception.label,
@@ -128,33 +170,63 @@ def extract_features(
         "preprocessing": PREPROCESSING[crop],
         "precision": precision,
     }
-    writer = ShardWriter(folder=working, shape=FEATURE_SHAPE, metadata=metadata)
-    shards = [files[start : start + images_per_shard] for start in range(0, len(files), images_per_shard)]
-    finished = [number for number in range(len(shards)) if (working / shard_name(number)).exists()]
-    todo = [number for number in range(len(shards)) if number not in finished]
-    rejected = [image for number in finished for image in _rejected_in(working / shard_name(number))]
+    return Extraction(
+        files=sorted(files, key=lambda file: file.image_id),
+        folder=folder,
+        crop=crop,
+        batch_size=batch_size,
+        images_per_shard=images_per_shard,
+        working=working,
+        metadata=metadata,
+    )
+
+
+def extract_features(
+    extraction: Extraction,
+    *,
+    inception: Inception,
+    device: torch.device,
+    max_bad_images: float,
+    out: Path,
+    is_stopping: Callable[[], bool] = lambda: False,
+    num_workers: int | None = None,
+) -> list[RejectedImage]:
+    """Write Mixed_7c features, (64, 2048) float16 an image, to `out`; returns the images without.
+
+    `inception` comes from `prepare`. Finished shards stay in `extraction.working` until all are there; a
+    later call with the same folder (same images, code and parameters: the caller's key) makes the missing
+    ones. The bytes depend neither on workers nor on interruptions; another `batch_size` changes them by no
+    more than rounding may (0.1% of the largest value in fp32, 2% in bf16). Missing and broken images go to
+    rejected.parquet; raises ValueError when they are more than the share `max_bad_images`, OSError for an
+    image that has changed since it was fetched, Interrupted where `is_stopping()`.
+    """
+    missing, every = extraction.missing(), range(extraction.num_shards())
+    rejected = [
+        image for number in every if number not in missing for image in rejected_in(extraction.path(number))
+    ]
     workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
-    pending = [file for number in todo for file in shards[number]]
-    description = f"features ({inception.label}, {precision})"
+    num_images, todo = len(extraction.files), sum(len(extraction.images(number)) for number in missing)
+    description = f"features ({inception.label}, {extraction.metadata['precision']})"
+    made = extraction.make(missing, inception=inception, device=device, num_workers=workers)
     with (
-        contextlib.closing(load_images(pending, folder, crop=crop, num_workers=workers)) as loaded,
-        progress(len(files), description, "image", initial=len(files) - len(pending)) as bar,
+        contextlib.closing(made),
+        progress(num_images, description, "image", initial=num_images - todo) as bar,
     ):
-        for number in todo:
-            shard = _Shard([], [], [])
-            for start in range(0, len(shards[number]), batch_size):
-                size = len(shards[number][start : start + batch_size])
-                _add_batch(shard, list(itertools.islice(loaded, size)), inception, device)
-                problems = [(image.file_name, image.reason) for image in rejected + shard.rejected]
-                check_budget(problems, num_images=len(files), max_bad_images=max_bad_images)
-                bar.update(size)
-                if is_stopping():
-                    raise Interrupted("feature extraction was stopped; the finished shards are kept")
-            _write_shard(writer, number, shard)
-            rejected += shard.rejected
+        for size, without in made:
+            rejected += without
+            check_rejected(rejected, num_images=num_images, max_bad_images=max_bad_images)
+            bar.update(size)
+            if is_stopping():
+                raise Interrupted("feature extraction was stopped; the finished shards are kept")
     rejected.sort(key=lambda image: image.image_id)
-    _publish(writer, len(shards), inception, rejected, out)
+    _publish(extraction.writer(), len(every), inception, rejected, out)
     return rejected
+
+
+def check_rejected(rejected: Sequence[RejectedImage], *, num_images: int, max_bad_images: float) -> None:
+    """ValueError where more than the share `max_bad_images` of all is without features."""
+    problems = [(image.file_name, image.reason) for image in rejected]
+    check_budget(problems, num_images=num_images, max_bad_images=max_bad_images)
 
 
 class _Shard(NamedTuple):
@@ -193,7 +265,8 @@ def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
     )
 
 
-def _rejected_in(path: Path) -> list[RejectedImage]:
+def rejected_in(path: Path) -> list[RejectedImage]:
+    """The images that the shard at `path` lacks."""
     return [RejectedImage(**entry) for entry in json.loads(shard_metadata(path)["rejected"])]
 
 

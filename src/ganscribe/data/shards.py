@@ -108,6 +108,7 @@ class ShardWriter:
 class Shards:
     """Features over the memory map, opened by `open_shards`. Rows are numbered over all shards."""
 
+    folder: Path
     shape: tuple[int, ...]
     metadata: dict[str, str]
     image_ids: list[int]
@@ -119,6 +120,10 @@ class Shards:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the files itself."""
+        return open_shards, (self.folder.resolve(),)
+
     def __getitem__(self, row: int) -> torch.Tensor:
         """Features of one row, `shape` float16, without a copy."""
         # The offset in the file may be odd; x86 and arm64 load from any address.
@@ -128,7 +133,7 @@ class Shards:
         """Features of `rows`, (N, *shape) float16, copied into `out` where it is given (fastest)."""
         if out is None:
             out = torch.empty((len(rows), *self.shape), dtype=torch.float16)
-        target = out.view(len(rows), -1).view(torch.uint8).numpy()
+        target = out.view(len(rows), math.prod(self.shape)).view(torch.uint8).numpy()
         for index, row in enumerate(rows):
             target[index] = self.rows[row]
         return out
@@ -234,6 +239,7 @@ def open_shards(folder: str | Path) -> Shards:
     if len(rows) != len(index["image_id"]):
         raise ValueError(f"{folder}: the index does not fit the shards: run `dvc repro -f extract_features`")
     return Shards(
+        folder=folder,
         shape=shape,
         metadata=every_metadata[0],
         image_ids=index["image_id"],

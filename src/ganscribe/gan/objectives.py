@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from ganscribe import workers
 from ganscribe.gan.networks import mixes_batch
 
 CLIP = 0.01  # Arjovsky et al. 2017, algorithm 1
@@ -133,8 +134,8 @@ def gradient_norm_penalty(
 
     x_hat = e x + (1 - e) G(z), with e uniform in [0, 1), one an image.
     """
-    shape = (len(real),) + (1,) * (real.ndim - 1)
-    mixture = torch.rand(shape, generator=rng, device=real.device)
+    shape = (workers.count() * len(real),) + (1,) * (real.ndim - 1)
+    mixture = workers.share(torch.rand(shape, generator=rng, device=real.device))
     between = torch.lerp(fake, real, mixture).requires_grad_(True)
     # In the run's precision and without compilation: double backward does not compile.
     (gradient,) = torch.autograd.grad(critic(between).float().sum(), between, create_graph=True)
@@ -159,7 +160,8 @@ def annealed_noise(images: Tensor, progress: float, rng: torch.Generator, std: f
     The interim remedy of Arjovsky & Bottou 2017 (1701.04862), section 3: noise gives both distributions the
     same support. It falls linearly to nothing over the run.
     """
-    noise = torch.randn(images.shape, generator=rng, device=images.device)
+    shape = (workers.count() * len(images), *images.shape[1:])
+    noise = workers.share(torch.randn(shape, generator=rng, device=images.device))
     return images + noise.mul_(std * (1 - progress)).contiguous(memory_format=torch.channels_last)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ganscribe import workers
 from ganscribe.gan.networks import ImageShape, build_discriminator, build_generator
 from ganscribe.runtime import random_stream, seed_everything
 
@@ -110,6 +111,7 @@ def start_training(
     generator = build_generator(networks, noise_dim=noise_dim, image_shape=image_shape)
     critic = build_discriminator(networks, image_shape=image_shape)
     for network in (generator, critic):
+        workers.share_norms(network)
         network.to(device)
         network.to(memory_format=torch.channels_last)  # convolutions on the CPU are a fifth faster
     average = None

@@ -10,6 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from ganscribe import workers
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.gan.networks import to_signed
 from ganscribe.gan.objectives import (
@@ -32,7 +33,8 @@ def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first:
     """Endless batches (batch_size, C, H, W) of `images` uint8 as float32 in [-1, 1], from number `first` on.
 
     A fresh permutation an epoch, drawn from the epoch's number, so that a resumed run needs no state for it;
-    a last partial batch is dropped. `shuffle=False` gives the images' own order.
+    a last partial batch is dropped. `shuffle=False` gives the images' own order. Of several workers each
+    has its share of every batch.
     """
     per_epoch = len(images) // batch_size
     epoch, start = divmod(first, per_epoch)
@@ -42,7 +44,7 @@ def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first:
             order = torch.randperm(len(images), generator=random_stream(seed, "gan", "order", epoch))
         order = order.to(images.device)
         for batch in range(start, per_epoch):
-            rows = order[batch * batch_size : (batch + 1) * batch_size]
+            rows = workers.share(order[batch * batch_size : (batch + 1) * batch_size])
             yield to_signed(images[rows]).contiguous(memory_format=torch.channels_last)
         epoch, start = epoch + 1, 0
 
@@ -131,6 +133,7 @@ def train_gan(
     """
     if len(images) < batch_size:
         raise ValueError(f"{len(images)} images are less than one batch of {batch_size}: lower batch_size")
+    workers.check_batch(batch_size)
     rules = build_objective(
         objective,
         label_smoothing=label_smoothing,
@@ -181,19 +184,23 @@ def train_gan(
         images.to(device), batch_size=batch_size, shuffle=shuffle, seed=seed, first=gan.critic_updates
     )
     cast = partial(autocast, gan.precision, device)
+
+    def fresh_noise() -> Tensor:
+        return workers.share(draw((batch_size, noise_dim), gan.noise_rng))
+
     with progress(len(plan), f"{objective}, {networks}", "step", initial=gan.step) as bar:
         for step in range(gan.step + 1, len(plan) + 1):
             last, done = step == len(plan), (step - 1) / len(plan)
             has_row = step % log_every == 0 or step in kept or last
             gan.set_learning_rate(learning_rate * factor(done))
-            latent = draw((batch_size, noise_dim), gan.noise_rng)
+            latent = fresh_noise()
             if generator_first:
                 gan.sums[1] += update_generator(gan, rules, latent, cast, done=done)
             for update in range(plan[step - 1]):
                 watch = has_row and update == plan[step - 1] - 1
                 gan.sums[0] += update_critic(gan, rules, next(real), latent, cast, done=done, watch=watch)
                 if not generator_first:
-                    latent = draw((batch_size, noise_dim), gan.noise_rng)
+                    latent = fresh_noise()
             if not generator_first:
                 gan.sums[1] += update_generator(gan, rules, latent, cast, done=done)
             gan.step, gan.critic_updates = step, gan.critic_updates + plan[step - 1]
@@ -224,6 +231,6 @@ def train_gan(
                 copies = {key: value.cpu().clone() for key, value in weights.items()}
                 gan.snapshots.append((step, copies))
             bar.update()
-            if checkpoint and checkpoint.due():
+            if checkpoint and checkpoint.due(last=last):
                 checkpoint.save(gan.state_dict())
     return gan

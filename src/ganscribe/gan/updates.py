@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cosine_similarity
 
+from ganscribe import workers
 from ganscribe.gan.networks import mixes_batch, to_signed
 from ganscribe.gan.objectives import Objective
 from ganscribe.gan.state import TrainedGan
@@ -52,13 +53,14 @@ def update_critic(
     gan.critic_optimiser.zero_grad()
     (loss + penalty).backward()
     weights = list(critic.parameters())
+    workers.mean_gradients(weights)
     before = _joined(weights) if watch else None
     gan.critic_optimiser.step()
     if before is not None:
         gradient = _joined([weight.grad for weight in weights if weight.grad is not None])
         gan.cosine = cosine_similarity(_joined(weights) - before, -gradient, dim=0, eps=1e-30)
     objective.constrain(critic)
-    return loss.detach()
+    return workers.mean(loss.detach())
 
 
 def update_generator(
@@ -72,11 +74,12 @@ def update_generator(
     loss = objective.generator_loss(scores)
     gan.generator_optimiser.zero_grad()
     loss.backward()
+    workers.mean_gradients(list(gan.generator.parameters()))
     gan.generator_optimiser.step()
     gan.discriminator.requires_grad_(True)
     if gan.average is not None:
         gan.average.update_parameters(gan.generator)
-    return loss.detach()
+    return workers.mean(loss.detach())
 
 
 def _untouched(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -102,7 +105,8 @@ def held_out_loss(
     """
     scores = []
     for images, latent in zip(held_out.split(batch_size), noise.split(batch_size), strict=True):
+        images, latent = workers.share(images), workers.share(latent)
         pair = (to_signed(images.to(noise.device)), _untouched(gan.generator, latent))
         scores.append([_untouched(gan.discriminator, objective.perturb(part, done, rng)) for part in pair])
     real_scores, fake_scores = (torch.cat(parts) for parts in zip(*scores, strict=True))
-    return float(objective.critic_loss(real_scores, fake_scores))
+    return float(workers.mean(objective.critic_loss(real_scores, fake_scores), len(real_scores)))

@@ -1,0 +1,52 @@
+"""Which engine does the work, how many workers, and the connection to Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def engine() -> str:
+    """`local` or `ray`, by GANSCRIBE_ENGINE. ValueError for another name."""
+    name = os.environ.get("GANSCRIBE_ENGINE") or "local"
+    if name not in ("local", "ray"):
+        raise ValueError(f"GANSCRIBE_ENGINE={name} is unknown: use local or ray")
+    return name
+
+
+def num_workers(available: int) -> int:
+    """GANSCRIBE_WORKERS, or as many as are `available`."""
+    name = os.environ.get("GANSCRIBE_WORKERS") or str(available)
+    if not name.isdecimal() or int(name) < 1:
+        raise ValueError(f"GANSCRIBE_WORKERS={name} is no number of workers: use 1 or more, or unset it")
+    return int(name)
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Any]:
+    """Ray, connected to RAY_ADDRESS or to a cluster of this machine's own for the time being."""
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(
+            "GANSCRIBE_ENGINE=ray needs Ray: install the extra `ganscribe[ray]`, or unset GANSCRIBE_ENGINE"
+        ) from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    was_there = ray.is_initialized()
+    if not was_there:
+        # The package of this checkout, as in stages/_common.py; a trial's folder is no place to work in.
+        source = str(Path(__file__).resolve().parents[1])
+        ray.init(
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+        )
+    try:
+        yield ray
+    finally:
+        if not was_there:
+            ray.shutdown()

@@ -1,0 +1,103 @@
+"""The extraction of features by actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganscribe.checkpoint import Interrupted
+from ganscribe.data.features import (
+    Extraction,
+    RejectedImage,
+    check_rejected,
+    extract_features,
+    rejected_in,
+)
+from ganscribe.engines.cluster import connected, engine, num_workers
+from ganscribe.metrics.inception import Inception, read_inception, write_inception
+from ganscribe.runtime import progress
+
+BLOCKS = 1000  # tasks of an extraction at most, however many shards it has: what the driver keeps track of
+NETWORK_FILE = "network.pt"
+
+
+def extract(
+    extraction: Extraction,
+    *,
+    inception: Inception,
+    device: torch.device,
+    max_bad_images: float,
+    out: Path,
+    is_stopping: Callable[[], bool],
+) -> list[RejectedImage]:
+    """`extract_features` by the engine chosen; on Ray an actor a GPU, or a CPU where there is none."""
+    if engine() == "ray" and (missing := extraction.missing()):
+        with connected() as ray:
+            _extract_on(ray, extraction, missing, inception, max_bad_images, is_stopping)
+    return extract_features(
+        extraction,
+        inception=inception,
+        device=device,
+        max_bad_images=max_bad_images,
+        out=out,
+        is_stopping=is_stopping,
+    )
+
+
+def _extract_on(
+    ray: Any,
+    extraction: Extraction,
+    missing: list[int],
+    inception: Inception,
+    max_bad_images: float,
+    is_stopping: Callable[[], bool],
+) -> None:
+    write_inception(extraction.working / NETWORK_FILE, inception)
+    unit = "GPU" if "GPU" in ray.cluster_resources() else "CPU"
+    actors = min(num_workers(int(ray.cluster_resources()[unit])), len(missing))
+    numbers = [{"shard": number} for number in missing]
+    made = ray.data.from_items(numbers, override_num_blocks=min(len(missing), BLOCKS)).map_batches(
+        _Extractor,
+        fn_constructor_args=(ray.put(extraction),),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        **{f"num_{unit.lower()}s": 1},
+    )
+    rejected: list[RejectedImage] = []
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    with progress(len(missing), "features (ray)", "shard") as bar:
+        for row in made.iter_rows():
+            rejected += [RejectedImage(**image) for image in json.loads(row["rejected"])]
+            check_rejected(rejected, num_images=len(extraction.files), max_bad_images=max_bad_images)
+            bar.update()
+            if is_stopping():
+                raise Interrupted("feature extraction was stopped; the finished shards are kept")
+
+
+class _Extractor:
+    """An actor that makes shards, one after another."""
+
+    def __init__(self, extraction: Any) -> None:
+        import ray
+
+        self.extraction: Extraction = ray.get(extraction)
+        self.device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        self.inception = read_inception(self.extraction.working / NETWORK_FILE, device=self.device)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Shard numbers -> their rejected images. One that is there is left: its task is repeated."""
+        rejected = []
+        for number in batch["shard"].tolist():
+            path = self.extraction.path(number)
+            if not path.exists():
+                for _ in self.extraction.make(
+                    [number], inception=self.inception, device=self.device, num_workers=1
+                ):
+                    pass
+            rejected.append(json.dumps([asdict(image) for image in rejected_in(path)]))
+        return {"shard": batch["shard"].tolist(), "rejected": rejected}
