@@ -111,4 +111,5 @@ def tags(stage: str) -> dict[str, str]:
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "scale": scale(),
         "git.commit": git_commit(),
+        "engine": os.environ.get("GANSCRIBE_ENGINE") or "local",
     }

@@ -42,6 +42,7 @@ def connected() -> Iterator[Any]:
         source = str(Path(__file__).resolve().parents[1])
         ray.init(
             include_dashboard=False,
+            log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
             logging_level=logging.WARNING,
             runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
         )

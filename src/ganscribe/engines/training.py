@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ganscribe.checkpoint import Checkpoint, Interrupted
 from ganscribe.engines.cluster import connected, engine, num_workers
+from ganscribe.runtime import progress
 
 Result = TypeVar("Result")
 Log = Callable[[int, dict[str, float]], None]
@@ -49,8 +50,9 @@ def train(
         if step not in seen:
             seen.add(step)
             log(step, row)
+            bar.update()
 
-    with connected() as ray:
+    with connected() as ray, progress(None, "training on ray", "row") as bar:
         _train_on(ray, function, data, settings, checkpoint, log_once)
     return function(*data, checkpoint=checkpoint, log=log_once, **settings)
 

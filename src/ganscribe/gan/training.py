@@ -173,12 +173,14 @@ def train_gan(
         gan.load_state_dict(state)
     else:
         gan.grids.append((0, generate(gan.kept_generator, grid_noise)))
+    workers.seed_own(seed, "gan", gan.step)
     if log:
         for row in gan.history:
             log(int(row["step"]), row)
     if held_out is not None and rules.estimates:
         order = torch.randperm(len(held_out), generator=random_stream(seed, "gan", "held out"))
-        held_out = held_out[order[:HELD_OUT_IMAGES]]
+        most = min(len(held_out), HELD_OUT_IMAGES)
+        held_out = held_out[order[: most // batch_size * batch_size or most]]  # whole batches, as in training
 
     real = batches(
         images.to(device), batch_size=batch_size, shuffle=shuffle, seed=seed, first=gan.critic_updates

@@ -1,0 +1,87 @@
+"""Trainings on two workers, processes of their own that speak over gloo: `run` has the results of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+import torch.nn.functional as F
+
+from ganscribe.captioning.dataset import CaptionSet, pad
+from ganscribe.captioning.training import train_captioner
+from ganscribe.convnets.training import train_classifier
+from ganscribe.gan.training import train_gan
+
+CPU = torch.device("cpu")
+
+
+def gan(**changes: Any) -> dict[str, Any]:
+    """A short GAN training without dropout: its rows, and the weights of both networks."""
+    rng = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    settings: dict[str, Any] = {
+        "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
+        "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 6, "sample_every": 5,
+        "log_every": 2, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
+    }  # fmt: skip
+    held_out = torch.randint(0, 256, (40, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    with mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs):  # other workers, other masks
+        trained = train_gan(pictures, held_out=held_out, **(settings | changes))
+    networks = (trained.kept_generator, trained.discriminator)
+    weights = [value for network in networks for value in network.state_dict().values()]
+    return {"history": trained.history, "weights": weights}
+
+
+def classifier(**changes: Any) -> dict[str, Any]:
+    """A short training of a convnet: its rows and weights."""
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (48, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    labels = torch.arange(48) % 4
+    settings: dict[str, Any] = {
+        "network": "lenet5", "options": {}, "num_classes": 4, "optimiser": "sgd", "learning_rate": 0.02,
+        "betas": (0.9, 0.999), "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine",
+        "batch_size": 16, "epochs": 2, "shift": 1, "flip": True, "seed": 3, "precision": "fp32",
+        "device": CPU,
+    }  # fmt: skip
+    trained = train_classifier(images, labels, images[:9], labels[:9], **(settings | changes))
+    return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
+
+
+def captioner(**changes: Any) -> dict[str, Any]:
+    """A short training of a captioner: its rows and weights."""
+
+    def features(image_ids: Any) -> torch.Tensor:
+        images = torch.tensor([image_id - 100 for image_id in image_ids], dtype=torch.long)
+        return F.one_hot(images % 5, 12).half()[:, None].expand(-1, 64, -1).contiguous()
+
+    rows = [[2, *[4 + image % 5] * (1 + image % 4), 3] for image in range(21)]
+    captions = CaptionSet([100 + image for image in range(21)], pad(rows))
+    settings: dict[str, Any] = {
+        "vocabulary_size": 9, "embedding_dim": 8, "units": 16, "feature_dim": 12, "encoder_dim": 8,
+        "longest": 6, "optimiser": "adam", "learning_rate": 1e-2, "batch_size": 4, "epochs": 2,
+        "log_every": 2, "seed": 3, "precision": "fp32", "device": CPU,
+    }  # fmt: skip
+    trained = train_captioner(captions, captions, features, **(settings | changes))
+    return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
+
+
+KINDS = {"gan": gan, "classifier": classifier, "captioner": captioner}
+Case = tuple[str, dict[str, Any]]
+
+
+def _work(rank: int, size: int, cases: dict[str, Case], folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=size)
+    results = {name: KINDS[kind](**changes) for name, (kind, changes) in cases.items()}
+    torch.save(results, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def run(cases: dict[str, Case], folder: Path, *, size: int = 2) -> list[dict[str, dict[str, Any]]]:
+    """What each of `size` workers has at the end of each case."""
+    torch.multiprocessing.spawn(_work, (size, cases, folder), nprocs=size)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
