@@ -98,8 +98,17 @@ def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) ->
     panels = figure.subplots(1, max(1, len(others)), squeeze=False)[0]
     for axes, (judge, two) in zip(panels, others, strict=False):
         axes.loglog(list(one.values()), [two[run] for run in one], ".", markersize=8)
-        for run, value in one.items():
-            axes.annotate(run, (value, two[run]), xytext=(5, -3), textcoords="offset points", fontsize=8)
+        # The names in a column of their own, in the order of the points: those of near points do not overlap.
+        for place, run in enumerate(sorted(one, key=lambda run: (two[run], one[run]))):
+            axes.annotate(
+                run,
+                (one[run], two[run]),
+                xytext=(1.03, (place + 0.5) / len(one)),
+                textcoords="axes fraction",
+                fontsize=8,
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.5, "shrinkB": 2},
+            )
         axes.set_xlabel(f"FID by {first}")
         axes.set_ylabel(f"FID by {judge}")
         axes.grid(alpha=0.3, which="both")
