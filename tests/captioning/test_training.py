@@ -110,7 +110,7 @@ class EveryStep(Checkpoint):
         super().__init__(folder, every_seconds=0)
         self.steps_left = stop
 
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         self.steps_left -= 1
         self.stop_signal = 15 if self.steps_left == 0 else None
         return self.steps_left >= 0

@@ -106,7 +106,7 @@ class KilledAfter:
     def load(self) -> dict[str, Any] | None:
         return self.inner.load()
 
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         return True
 
     def save(self, state: dict[str, Any]) -> None:

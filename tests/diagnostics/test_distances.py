@@ -65,7 +65,7 @@ def test_critics_find_nothing_between_equal_distributions() -> None:
 
 
 class StopAfterOne(Checkpoint):
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         return True
 
     def save(self, state: dict[str, object]) -> None:

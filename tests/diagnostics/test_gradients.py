@@ -48,7 +48,7 @@ class StopAfter(Checkpoint):
         super().__init__(directory, every_seconds=math.inf)
         self.calls, self.updates = 0, updates
 
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         self.calls += 1
         return self.calls == self.updates
 

@@ -78,7 +78,7 @@ def test_rows_pair_a_snapshot_with_the_nearest_row_and_its_fid(project_folder: P
 class StopAfterTwo(Checkpoint):
     calls = 0
 
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         self.calls += 1
         return self.calls == 2
 

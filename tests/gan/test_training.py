@@ -63,7 +63,7 @@ class StopAfter(Checkpoint):
         super().__init__(directory, every_seconds=math.inf)
         self.calls, self.steps = 0, steps
 
-    def due(self) -> bool:
+    def due(self, *, last: bool = False) -> bool:
         self.calls += 1
         return self.calls == self.steps
 
