@@ -131,8 +131,12 @@ def get(
         raise MirrorError(f"no answer ({type(error).__name__})", final=False) from error
     except requests.TooManyRedirects as error:
         raise MirrorError("too many redirects", final=True) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise MirrorError(str(error), final=True) from error
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        ValueError,
+    ) as error:  # of an odd redirect
+        raise MirrorError(str(error)[:200], final=True) from error
     if response.status_code not in (200, 206, 416):
         response.close()
         raise MirrorError(f"HTTP {response.status_code} {response.reason}", final=response.status_code < 500)
