@@ -50,7 +50,7 @@ def _parse_idx(handle: IO[bytes] | gzip.GzipFile, path: Path) -> Bytes:
         raise ValueError(f"{path} is truncated: it ends within its header")
     shape = struct.unpack(f">{magic[3]}I", header)
     num_bytes = int(np.prod(shape, dtype=object))
-    if num_bytes > MAX_IDX_BYTES:
+    if max(num_bytes, *shape) > MAX_IDX_BYTES:
         raise ValueError(f"{path} claims the shape {shape}: more than {MAX_IDX_BYTES:,} bytes")
     data = handle.read(num_bytes + 1)
     if len(data) < num_bytes:
