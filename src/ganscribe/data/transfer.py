@@ -131,12 +131,8 @@ def get(
         raise MirrorError(f"no answer ({type(error).__name__})", final=False) from error
     except requests.TooManyRedirects as error:
         raise MirrorError("too many redirects", final=True) from error
-    except (
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        ValueError,
-    ) as error:  # of an odd redirect
-        raise MirrorError(str(error)[:200], final=True) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise MirrorError(str(error)[:200], final=True) from error  # ValueError: an odd redirect
     if response.status_code not in (200, 206, 416):
         response.close()
         raise MirrorError(f"HTTP {response.status_code} {response.reason}", final=response.status_code < 500)
