@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test benchmark plots ui lock
+.PHONY: repro test benchmark plots ui lock audit
 
 repro: .venv/.installed
 	dvc repro
@@ -27,6 +27,10 @@ ui: .venv/.installed
 # Pinned versions with hashes; needs uv.
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+# Known vulnerabilities of the pinned versions; needs pip-audit and the network.
+audit:
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 .venv/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganscribe needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -86,6 +86,8 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("tutorial: {embedding", "tutorial: {dropout: 1.0, embedding", "runs.tutorial.dropout: 1.0 is wrong"),
         ("tutorial: {embedding", "tutorial: {drop_out: 0.1, embedding", "did you mean 'dropout'?"),
         ("sources: ", "sources: [", "is no valid YAML"),
+        ("length_penalty: 0.7", "length_penalty: .nan", "length_penalty: nan is wrong"),
+        ("betas: [0.5", "betas: [.inf", "betas.0: inf is wrong"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
     ],
 )
@@ -94,6 +96,43 @@ def test_one_mistake_is_named(folder: Path, old: str, new: str, expected: str) -
     with pytest.raises(ValueError, match="params") as raised:
         config.load("source", "mnist", folder)
     assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: &a [*a]", "is no valid YAML"),
+        ("a: " + "[" * 2000 + "]" * 2000, "is no valid YAML: maximum recursion"),
+        ("[1]", "scale: None is unknown"),
+        ("? [a]\n: 1", "keys must be str"),
+        ("2001-01-01: 1", "keys must be str"),
+        ("a: 2001-99-99", "is no valid YAML"),
+        ("a: 0x" + "f" * 6000, "is no valid YAML"),
+        ("a: !!bool x", "is no valid YAML"),
+        ("scale: " + "a" * 1000, "is unknown, choose one of"),
+        ("scale: ../params/tiny", "is unknown, choose one of"),
+        ('scale: "\\0"', "is unknown, choose one of"),
+        ("#" * 1_000_001, "more than 1,000,000 characters"),
+    ],
+)
+def test_odd_yaml_is_named(folder: Path, text: str, expected: str) -> None:
+    (folder / "params.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"params\.yaml") as raised:
+        config.read(folder)
+    assert expected in str(raised.value) and len(str(raised.value)) < 2000
+
+
+def test_aliases_that_write_out_to_ten_billion_values_are_refused(folder: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (folder / "params.yaml").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"params\.yaml .* more than 1,000,000 characters, aliases written"):
+        config.read(folder)
+
+
+def test_a_few_aliases_are_fine(folder: Path) -> None:
+    parsed = config.parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}}")
+    assert parsed == {"a": [1, 2], "b": [1, 2], "c": {"d": 1}}
 
 
 def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:

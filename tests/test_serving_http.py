@@ -30,7 +30,7 @@ from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.metrics.inception_input import load_image
 from ganscribe.tracking import sender
 from ganscribe.tracking.outbox import tracking_uri
-from loopback import free_port, wait_for_page
+from loopback import free_port, listening, wait_for_page
 
 Ask = Callable[[Any], tuple[int, Any]]
 
@@ -79,6 +79,7 @@ def served(model: str, folder: Path) -> Iterator[tuple[Ask, psutil.Process]]:
 
     try:
         wait_for_page(f"http://127.0.0.1:{port}/ping")
+        assert listening(process.pid) == {"127.0.0.1"}, "it is at this machine alone unless told otherwise"
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         yield ask, max(family, key=lambda each: each.memory_info().rss)
     finally:

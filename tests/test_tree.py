@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,17 @@ def test_no_large_file_is_in_git(project: Path) -> None:
     ).stdout
     files = [project / name for name in listed.split("\0") if name]
     assert [file.name for file in files if file.is_file() and file.stat().st_size > 1_500_000] == []
+
+
+def test_every_dependency_has_its_line(project: Path) -> None:
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    lines = [
+        *declared["dependencies"],
+        *(each for part in declared["optional-dependencies"].values() for each in part),
+    ]
+    names = {re.split(r"[\[<>=]", line)[0] for line in lines}
+    rows = [
+        row for row in (project / "docs" / "dependencies.md").read_text().splitlines() if row.startswith("|")
+    ]
+    listed = {name for row in rows for cell in row.split("|")[1:3] for name in cell.strip().split(", ")}
+    assert names - listed == set()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import shutil
 import signal
 import sys
@@ -53,8 +52,8 @@ class Checkpoint:
                 continue
             try:
                 return load_torch(path)
-            except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-                problems.append(f"{path}: {error}")
+            except ValueError as error:
+                problems.append(str(error))
         if problems:
             raise ValueError(
                 "no checkpoint is readable ("

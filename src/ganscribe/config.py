@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import reprlib
 import sys
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -22,13 +23,30 @@ from ruamel.yaml.error import YAMLError
 from ganscribe import paramsfile, schema
 from ganscribe.runtime import project_root
 
+MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml has 11,000, dvc.lock 180,000
+
 
 def parse_yaml(text: str) -> Any:
-    """What the YAML `text` holds. Raises ValueError where it is none."""
+    """What the YAML `text` holds. Raises ValueError where it is none, or where it is too large."""
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+        _characters_left(text, MAX_CHARACTERS)
+        value = YAML(typ="safe", pure=True).load(text)
+        _characters_left(value, MAX_CHARACTERS)
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ValueError(f"no valid YAML: {error}") from None
+    return value
+
+
+def _characters_left(value: Any, left: int) -> int:
+    """`left` less what `value` has, with what an alias repeats each time. Raises ValueError below zero."""
+    if isinstance(value, (dict, list, tuple, set)):
+        for part in [*value, *value.values()] if isinstance(value, dict) else value:
+            left = _characters_left(part, left - 1)
+    else:
+        left -= len(str(value))
+    if left < 0:
+        raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters, aliases written out")
+    return left
 
 
 def read_yaml(path: Path) -> Any:
@@ -65,7 +83,7 @@ def _problems(path: Path, shape: type, error: ValidationError) -> list[str]:
         elif entry["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
             lines.append(f"{where}: missing, add it")
         else:
-            lines.append(f"{where}: {entry['input']!r} is wrong: {entry['msg']}")
+            lines.append(f"{where}: {reprlib.repr(entry['input'])} is wrong: {entry['msg']}")
     return lines
 
 
@@ -80,6 +98,8 @@ def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
         return _adapter(shape).validate_json(json.dumps(read_yaml(path), default=str)), []
     except ValidationError as error:
         return None, _problems(path, shape, error)
+    except TypeError as error:  # a date, say, as a key
+        return None, [f"{path}: {error}"]
 
 
 def _cross_check(params: paramsfile.Params, scale: paramsfile.Scale, path: Path) -> list[str]:
@@ -124,12 +144,14 @@ def read(folder: Path = Path()) -> tuple[paramsfile.Params, paramsfile.Scale]:
     """
     params_path = folder / "params.yaml"
     params, problems = _parse(params_path, paramsfile.Params)
-    name = params.scale if params else (read_yaml(params_path) or {}).get("scale")
-    scale_path = folder / "params" / f"{name}.yaml"
-    if not scale_path.exists():
-        scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))
-        problems.append(f"{params_path}: scale: {name!r} is unknown, choose one of {', '.join(scales)}")
+    found = None if params else read_yaml(params_path)
+    name = params.scale if params else found.get("scale") if isinstance(found, dict) else None
+    scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))
+    if name not in scales:
+        known = f"is unknown, choose one of {', '.join(scales)}"
+        problems.append(f"{params_path}: scale: {reprlib.repr(name)} {known}")
         raise ValueError("\n".join(problems))
+    scale_path = folder / "params" / f"{name}.yaml"
     scale, more = _parse(scale_path, paramsfile.Scale)
     problems += more
     if params and scale:

@@ -85,7 +85,10 @@ def build_page(models: Models) -> gradio.Blocks:
                 names = list(models.captioners)
                 run = gradio.Dropdown(names, value=names[0], label="captioner")
                 photograph = gradio.Image(
-                    type="filepath", sources=["upload", "clipboard"], label="photograph"
+                    type="filepath",
+                    image_mode=None,  # as it comes: gradio would decode it, whatever it is, before we look
+                    sources=["upload", "clipboard"],
+                    label="photograph",
                 )
                 text = gradio.Textbox(label="caption", elem_id="caption")
                 figure = gradio.Image(label="where each word looks", elem_id="attention", **shown)

@@ -6,8 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
+import pickle
 import shutil
+import struct
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +19,11 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     import torch
+
+
+# What torch raises for a file that is none of its own, beside UnpicklingError.
+_UNREADABLE: tuple[type[Exception], ...] = (RuntimeError, ValueError, EOFError, TypeError, LookupError)
+_UNREADABLE += (AttributeError, AssertionError, struct.error, ArithmeticError, MemoryError)
 
 
 def project_root() -> Path:
@@ -140,10 +148,23 @@ def save_torch(path: str | Path, value: object) -> None:
 
 
 def load_torch(path: str | Path) -> Any:
-    """Load what `save_torch` wrote, on the CPU; tensors and plain containers only, never code."""
+    """Load what `save_torch` wrote, on the CPU; tensors and plain containers only, never code.
+
+    Raises ValueError for any other file, one that unpacks to more than it is long among them.
+    """
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    problem = f"{path} is damaged or no PyTorch file of tensors and plain values"
+    try:
+        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > Path(path).stat().st_size:
+                raise ValueError("it unpacks to more than it is long, which torch.save never writes")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{problem} (code in it is never run): get it or make it again") from error
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{problem} ({reason}): get it or make it again") from error
 
 
 def file_sha256(path: str | Path) -> str:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MODEL, INCEPTION = "model.pt", "inception.pt"
 
-MAX_COUNT = 1000  # images of one row
+MAX_COUNT = 1000  # images of one request
 BATCH_SIZE = 16  # photographs captioned at once
 
 Rows = list[dict[str, Any]]
@@ -55,9 +55,10 @@ def _load_generator(folder: Path) -> Predict:
 
     def predict(rows: Rows, params: dict[str, Any]) -> Rows:
         answers = []
+        counts = [int(row["count"]) for row in rows]
+        if min(counts) < 1 or sum(counts) > MAX_COUNT:
+            raise ValueError(f"{sum(counts)} images: ask for 1 to {MAX_COUNT} in one request")
         for row in rows:
-            if not 1 <= int(row["count"]) <= MAX_COUNT:
-                raise ValueError(f"count {row['count']}: ask for 1 to {MAX_COUNT} images")
             images = saved.sample(int(row["count"]), seed=int(row["seed"]), device=torch.device("cpu"))
             for index, image in enumerate(images.numpy()):
                 answers.append({"seed": int(row["seed"]), "index": index, "image": encode_png(image)})
@@ -74,10 +75,11 @@ def _load_classifier(folder: Path) -> Predict:
     shape, classes = tuple(saved["image_shape"]), saved["classes"]
 
     def predict(rows: Rows, params: dict[str, Any]) -> Rows:
-        images = [decode_image(row["image"], shape[0]) for row in rows]
-        for image in images:
-            if image.shape != shape:
-                raise ValueError(f"the image is {image.shape} (C, H, W), the classifier takes {shape}")
+        images = []
+        for row in rows:
+            images.append(decode_image(row["image"], shape[0]))
+            if images[-1].shape != shape:
+                raise ValueError(f"the image is {images[-1].shape} (C, H, W), the classifier takes {shape}")
         table = predict_probabilities(model, torch.from_numpy(np.stack(images))).tolist()
         answers = []
         for probabilities in table:
@@ -197,7 +199,7 @@ def kind_of(path: Path) -> str:
     """The kind of the model file at `path`, by what it holds. Raises ValueError for another file."""
     saved = load_torch(path)
     for name, kind in KINDS.items():
-        if kind.mark in saved:
+        if isinstance(saved, dict) and kind.mark in saved:
             return name
     raise ValueError(f"{path} is no model of a kind that can be served: {', '.join(KINDS)}")
 

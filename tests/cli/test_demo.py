@@ -20,7 +20,7 @@ from ganscribe.captioning.photographs import caption_photographs, open_captioner
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.metrics.inception_input import load_image
-from loopback import free_port, wait_for_page
+from loopback import free_port, listening, wait_for_page
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,11 @@ def address(folder: Path) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-c", "from ganscribe.cli import main; main()"]
     command += ["demo", "--no-browser", "--port", str(port)]
-    environment = os.environ | {"DVC_ROOT": str(folder)}
+    environment = os.environ | {"DVC_ROOT": str(folder), "GRADIO_SERVER_NAME": "0.0.0.0"}  # --host decides
     process = subprocess.Popen(command, cwd=folder, env=environment)
     try:
         wait_for_page(f"http://127.0.0.1:{port}")
+        assert listening(process.pid) == {"127.0.0.1"}
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

@@ -27,6 +27,9 @@ class Served:
     claim_length: bool = True
     redirect: str | None = None
     fail_first: int = 0  # so many answers are 503
+    endless: bool = False  # after the header, bytes until the other side hangs up
+    trickle: float = 0.0  # seconds before each single byte of the body
+    headers: tuple[tuple[str, str], ...] = ()
     requests: list[dict[str, str]] = field(default_factory=list)  # the headers of each
     sent_bytes: int = 0
 
@@ -46,20 +49,28 @@ class Server:
         return self.files[path]
 
 
+def _finish(handler: BaseHTTPRequestHandler, served: Served) -> None:
+    """End an answer without a body, or with one that has no end."""
+    if not served.endless:
+        handler.send_header("Content-Length", "0")
+    handler.end_headers()
+    handler.close_connection = True
+    while served.endless:
+        handler.wfile.write(bytes(65_536))
+        served.sent_bytes += 65_536
+
+
 def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
     served = files.get(handler.path)
     if served is None:
         handler.send_error(404)
         return
     served.requests.append(dict(handler.headers))
-    if served.redirect is not None:
-        handler.send_response(302)
-        handler.send_header("Location", served.redirect)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-        return
-    if len(served.requests) <= served.fail_first:
-        handler.send_error(503)
+    if served.redirect is not None or len(served.requests) <= served.fail_first:
+        handler.send_response(503 if served.redirect is None else 302)
+        if served.redirect is not None:
+            handler.send_header("Location", served.redirect)
+        _finish(handler, served)
         return
 
     start, status = 0, served.status
@@ -76,6 +87,8 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
     body = served.body[start:]
 
     handler.send_response(status)
+    for name, value in served.headers:
+        handler.send_header(name, value)
     if served.claim_length:
         handler.send_header("Content-Length", str(len(body)))
     if served.etag:
@@ -83,6 +96,12 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
     if status == 206:
         handler.send_header("Content-Range", f"bytes {start}-{len(served.body) - 1}/{len(served.body)}")
     handler.end_headers()
+    if served.trickle:
+        for number in range(len(body)):
+            time.sleep(served.trickle)
+            handler.wfile.write(body[number : number + 1])
+            served.sent_bytes += 1
+        return
     limit = next((each for each in (served.cut_after, served.stall_after) if each is not None), len(body))
     handler.wfile.write(body[:limit])
     served.sent_bytes += len(body[:limit])

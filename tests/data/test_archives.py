@@ -99,3 +99,24 @@ def test_no_archive_at_all(tmp_path: Path) -> None:
         unpack(tmp_path / "page.zip", tmp_path / "out", max_bytes=10)
     with pytest.raises(FileNotFoundError, match=r"gone\.zip is missing"):
         unpack(tmp_path / "gone.zip", tmp_path / "out", max_bytes=10)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "x.tar.bz2"])
+def test_damage_of_any_kind_is_named(tmp_path: Path, kind: str) -> None:
+    """Bytes changed at random: the content comes back, or ValueError, never anything else."""
+    whole = make(tmp_path / kind, {"a/one.bin": b"one" * 200, "two": b"two"}).read_bytes()
+    rng, refused = random.Random(0), 0
+    for number in range(300):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path = tmp_path / f"{number}-{kind}"
+        path.write_bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])])
+        try:
+            unpack(path, tmp_path / "out", max_bytes=60_000)
+        except ValueError as error:
+            assert path.name in str(error)
+            refused += 1
+        path.unlink()
+    assert refused > 100
+    assert {each.name for each in tmp_path.iterdir()} <= {kind, "out"}

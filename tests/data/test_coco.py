@@ -73,13 +73,20 @@ def test_read_annotations(tmp_path: Path) -> None:
         ("images", {"id": 3, "file_name": "c:\\b.jpg"}, "no plain `file_name`"),
         ("images", {"id": 3, "file_name": ".."}, "no plain `file_name`"),
         ("images", {"id": True, "file_name": "c.jpg"}, "whole-number"),
+        ("images", {"id": 3, "file_name": "c" * 201}, "no plain `file_name`"),
+        ("images", {"id": 3, "file_name": "c.jpg", "coco_url": "\ud800"}, "a `coco_url` that is none"),
+        ("images", {"id": 3, "file_name": "c.jpg", "coco_url": 7}, "a `coco_url` that is none: 7"),
+        ("images", {"id": float("nan"), "file_name": "c.jpg"}, "whole-number"),
+        ("annotations", {"id": 12, "image_id": 1, "caption": "a " * 500_000}, "has 1,000,000 char"),
+        ("annotations", {"id": 12, "image_id": 1, "caption": ["x"] * 1_000_000}, "is no text"),
     ],
 )  # fmt: skip
 def test_a_bad_entry_is_named(tmp_path: Path, part: str, entry: object, message: str) -> None:
     content = document()
     content[part].append(entry)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         read_annotations(written(tmp_path, content))
+    assert len(str(error.value)) < 500
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
@@ -88,9 +95,15 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
         ("[]", "no COCO captions file"),
         ('{"images": [], "annotations": {}}', "no COCO captions file"),
         ('{"images": [], "annotations": []}', "no captions"),
+        ("[" * 100_000, "no valid JSON"),
+        ('{"images": ' * 100_000, "no valid JSON"),
+        ('{"images": [{"id": ' + "9" * 5000 + "}]}", "no valid JSON"),
     ]:
         with pytest.raises(ValueError, match=message):
             read_annotations(written(tmp_path, content))
+    (tmp_path / "latin.json").write_bytes(json.dumps(document()).encode().replace(b"two", b"caf\xe9"))
+    with pytest.raises(ValueError, match=r"latin\.json is no valid JSON"):
+        read_annotations(tmp_path / "latin.json")
     with pytest.raises(FileNotFoundError, match="download@coco"):
         read_annotations(tmp_path / "none.json")
 

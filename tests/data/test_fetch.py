@@ -250,3 +250,59 @@ def test_fetch_many_checks_size_and_checksum(server: Any, tmp_path: Path) -> Non
     assert "larger than the 10 bytes" in failure.reason
     (failure,) = fetch_many([Download((url,), tmp_path / "a", md5="0" * 32)], max_bytes=1 << 20, retries=0)
     assert "wrong checksum" in failure.reason
+
+
+def test_a_trickle_is_given_up_and_the_mirror_asked(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte within every timeout: no read ever times out, and the file would take days."""
+    monkeypatch.setattr("ganscribe.data.transfer.PATIENCE_SECONDS", 0.5)
+    slow = server.add("/slow", body=BODY, trickle=0.02)
+    server.add("/mirror", body=BODY)
+    assert get(server, tmp_path / "a", "/slow", "/mirror").read_bytes() == BODY
+    with pytest.raises(ValueError, match=r"/slow: too slow: \d+ bytes in \d+ seconds"):
+        get(server, tmp_path / "b", "/slow", retries=3)
+    assert len(slow.requests) == 2, "no further round with it"
+    (failure,) = fetch_many([Download((server.url("/slow"),), tmp_path / "c")], max_bytes=1 << 20, retries=0)
+    assert "too slow" in failure.reason and not (tmp_path / "c").exists()
+
+
+def test_what_comes_fast_enough_is_not_given_up(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganscribe.data.transfer.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("ganscribe.data.transfer.MIN_BYTES_PER_SECOND", 1)
+    server.add("/slow", body=BODY[:40], trickle=0.02)
+    digest = hashlib.sha256(BODY[:40]).hexdigest()
+    assert get(server, tmp_path / "a", "/slow", sha256=digest).read_bytes() == BODY[:40]
+
+
+@pytest.mark.parametrize("behaviour", [{"redirect": "/a"}, {"fail_first": 1}], ids=["redirect", "busy"])
+def test_an_endless_body_of_a_redirect_or_a_busy_server_is_left_unread(
+    server: Any, tmp_path: Path, behaviour: dict[str, Any]
+) -> None:
+    server.add("/a", body=BODY)
+    endless = server.add("/endless", body=BODY, endless=True, **behaviour)
+    assert get(server, tmp_path / "a", "/endless", retries=1).read_bytes() == BODY
+    assert endless.sent_bytes < 20_000_000  # what the kernel's buffers hold, and the file
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"claim_length": False, "headers": (("Content-Length", "9" * 5000),)},
+        {"claim_length": False, "headers": (("Content-Length", "-5"),)},
+        {"status": 206, "headers": (("Content-Range", f"bytes {'9' * 5000}-5/9"),)},
+        {"redirect": "http://"},
+        {"redirect": "http://[::1"},
+        {"redirect": "http://\u00ff\u00fe/"},
+        {"redirect": "file:///etc/passwd"},
+        {"redirect": "http://127.0.0.1:99999999/"},
+        {"redirect": "http://" + "a" * 300 + "/"},
+        {"redirect": "\\\\"},
+    ],
+)
+def test_odd_headers_are_one_mirror_s_failure(server: Any, tmp_path: Path, headers: dict[str, Any]) -> None:
+    server.add("/odd", **({"body": BODY} | headers))
+    server.add("/mirror", body=BODY)
+    assert get(server, tmp_path / "a", "/odd", "/mirror").read_bytes() == BODY

@@ -127,6 +127,11 @@ def test_booby_trap_is_refused(tmp_path: Path, protocol: int) -> None:
         b"ccopyreg\n_reconstructor\n.",
         b"(S'x'\nP7\n.",  # a persistent id
         b"\x82\x01.",  # the extension registry
+        b"\x80\x02Nr\xff\xff\xff\x7f.",  # an entry of the memo: 34 GB
+        b"Np2000000000\n.",  # the same, spelt out
+        b"})" + b"\x85" * 200_000 + b"Ns.",  # a key of nested tuples: its hash ends the process
+        b"}N" + b"2\x86" * 60 + b"Ns.",  # a key of tuples of the tuple before, twice: 2^60 hashes
+        b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x.",  # bytes that are not there
     ],
 )
 def test_other_pickle_tricks_are_refused(tmp_path: Path, source: bytes) -> None:
@@ -139,6 +144,17 @@ def test_object_arrays_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(pickle.dumps({"data": np.array([{}, []], object)}, protocol=2))
     with pytest.raises(ValueError, match="an array of 'O8'"):
         read_plain_pickle(tmp_path / "x")
+
+
+@pytest.mark.parametrize("flags", [1, 2, 63])
+def test_numpy_s_flags_are_not_taken_from_the_file(tmp_path: Path, flags: int) -> None:
+    """A dtype of numbers that says it holds objects: numpy would take the numbers for addresses."""
+    plain = pickle.dumps(batch(), protocol=2)
+    end = b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"  # of the dtype's state: its flags
+    assert plain.count(end) == 1
+    (tmp_path / "x").write_bytes(plain.replace(end, end.replace(b"K\x00", b"K" + bytes([flags]))))
+    with pytest.raises(ValueError, match="an array of no plain numbers"):
+        read_cifar_batch(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +172,13 @@ def test_bad_cifar_batch(tmp_path: Path, values: Any, message: str) -> None:
     (tmp_path / "x").write_bytes(pickle.dumps(values, protocol=2))
     with pytest.raises(ValueError, match=message):
         read_cifar_batch(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", [b"\xff", 3, None, ["a"]])
+def test_bad_cifar_names(tmp_path: Path, name: object) -> None:
+    (tmp_path / "x").write_bytes(pickle.dumps({"label_names": ["a"] * 9 + [name]}, protocol=2))
+    with pytest.raises(ValueError, match="/x: a name in `label_names` is no text"):
+        read_cifar_classes(tmp_path / "x")
 
 
 def test_truncated_cifar_batch(tmp_path: Path) -> None:

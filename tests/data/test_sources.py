@@ -264,10 +264,10 @@ def test_weights_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds a list"):
         attempt([1])
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ValueError, match="truncated or no PyTorch state dict"):
+    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
         get("inception", "local", tmp_path / "raw", folder=path)
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="truncated or no PyTorch state dict"):
+    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
         get("inception", "local", tmp_path / "raw", folder=path)
 
 

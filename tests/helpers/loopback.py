@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
@@ -31,3 +33,14 @@ def wait_for(attempt: Callable[[], Any], *faults: type[Exception]) -> None:
 def wait_for_page(address: str) -> None:
     """Wait until the server at `address` answers."""
     wait_for(lambda: urllib.request.urlopen(address, timeout=5), urllib.error.URLError, ConnectionError)
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses that a process and its children listen on."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return {
+        each.laddr.ip
+        for process in family
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
         model = Captioner(**saved["options"])
         model.load_state_dict(saved["state_dict"])
         found = SavedCaptioner(model.to(device).eval(), vocabulary, saved["options"], saved["features"])
-    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, LookupError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(problem) from error
     return found
 

@@ -69,13 +69,19 @@ def build(name: str, *, num_classes: int, image_shape: tuple[int, ...], **option
 
 
 def load_classifier(path: str | Path) -> nn.Module:
-    """The classifier that stage train_classifier saved at `path` (model.pt), on the CPU, evaluation mode."""
-    saved = load_torch(path)
-    model = build(
-        saved["network"],
-        num_classes=saved["num_classes"],
-        image_shape=tuple(saved["image_shape"]),
-        **saved["options"],
-    )
-    model.load_state_dict(saved["state_dict"])
+    """The classifier that stage train_classifier saved at `path` (model.pt), on the CPU, evaluation mode.
+
+    Raises ValueError for any other file.
+    """
+    try:
+        saved = dict(load_torch(path))
+        model = build(
+            saved["network"],
+            num_classes=saved["num_classes"],
+            image_shape=tuple(saved["image_shape"]),
+            **saved["options"],
+        )
+        model.load_state_dict(saved["state_dict"])
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"{path} is no saved classifier, or a damaged one") from error
     return model.eval()

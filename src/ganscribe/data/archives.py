@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -41,6 +43,11 @@ def unpack(
         zlib.error,
         lzma.LZMAError,
         RuntimeError,  # zipfile's word for a password
+        NotImplementedError,  # and for another way of packing
+        OverflowError,
+        struct.error,
+        UnicodeDecodeError,
+        gzip.BadGzipFile,
         io.UnsupportedOperation,
     ) as error:
         raise ValueError(f"{archive} is truncated or damaged ({error}): get it again") from error

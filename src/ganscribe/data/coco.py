@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,6 +14,7 @@ from ganscribe.runtime import atomic_write, random_stream
 ANNOTATIONS = Path("annotations/captions_train2014.json")
 IMAGES_URL = "http://images.cocodataset.org/train2014/"
 SPLITS = ("train", "val", "test")
+MAX_CAPTION = 10_000  # characters: a training holds every caption at the length of the longest
 
 
 class Caption(NamedTuple):
@@ -55,7 +57,7 @@ def read_annotations(path: str | Path) -> list[Caption]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no valid JSON, perhaps cut off ({error}): get it again") from None
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
@@ -80,12 +82,19 @@ def _is_plain_name(name: object) -> bool:
     """Whether `name` names a file in a folder, and cannot lead out of it."""
     if not isinstance(name, str) or name in ("", ".", "..") or not name.isprintable():
         return False
+    if len(name.encode()) > 200:  # of the 255 that a file system has; ours adds a suffix for a while
+        return False
     return PurePosixPath(name).name == name and PureWindowsPath(name).name == name
 
 
 def _is_unicode(text: str) -> bool:
     """False for lone surrogates, which JSON can spell (`\\ud800`) and UTF-8 cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_url(url: object) -> bool:
+    """Whether it may be asked for; None and "" stand for the publisher's own."""
+    return url is None or (isinstance(url, str) and len(url) <= 2000 and _is_unicode(url))
 
 
 def _read_images(entries: list[Any], problems: list[str]) -> dict[int, tuple[str, str]]:
@@ -95,12 +104,14 @@ def _read_images(entries: list[Any], problems: list[str]) -> dict[int, tuple[str
         if not isinstance(entry, dict) or not _is_id(entry.get("id")):
             problems.append(f"images[{index}] has no whole-number `id`")
         elif not _is_plain_name(entry.get("file_name")):
-            problems.append(f"image {entry['id']} has no plain `file_name`: {entry.get('file_name')!r}")
+            name = reprlib.repr(entry.get("file_name"))
+            problems.append(f"image {entry['id']} has no plain `file_name`: {name}")
         elif entry["id"] in images:
             problems.append(f"image id {entry['id']} occurs twice")
+        elif not _is_url(url := entry.get("coco_url")):
+            problems.append(f"image {entry['id']} has a `coco_url` that is none: {reprlib.repr(url)}")
         else:
-            url = entry.get("coco_url")
-            url = url if isinstance(url, str) and url else IMAGES_URL + entry["file_name"]
+            url = url or IMAGES_URL + entry["file_name"]
             images[entry["id"]] = (entry["file_name"], url)
     names = Counter(name for name, _ in images.values())
     problems += [
@@ -121,11 +132,15 @@ def _read_captions(
         if caption_id in captions:
             problems.append(f"caption id {caption_id} occurs twice")
         elif not _is_id(image_id) or image_id not in images:
-            problems.append(f"caption {caption_id} is of an image that is not listed: {image_id!r}")
+            image = reprlib.repr(image_id)
+            problems.append(f"caption {caption_id} is of an image that is not listed: {image}")
         elif not isinstance(text, str) or not _is_unicode(text):
-            problems.append(f"caption {caption_id} of image {image_id} is no text: {text!r}")
+            problems.append(f"caption {caption_id} of image {image_id} is no text: {reprlib.repr(text)}")
         elif not text.strip():
             problems.append(f"caption {caption_id} of image {image_id} ({images[image_id][0]}) is empty")
+        elif len(text) > MAX_CAPTION:
+            size = f"{len(text):,} characters, more than {MAX_CAPTION:,}"
+            problems.append(f"caption {caption_id} of image {image_id} has {size}")
         else:
             captions[caption_id] = Caption(image_id, caption_id, *images[image_id], text)
     return [captions[caption_id] for caption_id in sorted(captions)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +130,7 @@ def _from_archive(images: Sequence[tuple[int, str, str]], path: Path, folder: Pa
             try:
                 with atomic_write(folder / name) as handle:
                     handle.write(archive.read(info))
-            except (zipfile.BadZipFile, EOFError) as error:
+            except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
                 problems[name] = f"broken in {path.name}: {error}"
     return problems
 

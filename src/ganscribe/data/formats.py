@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import pickle
+import pickletools
+import reprlib
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,6 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 
 IDX_UINT8 = 0x08
 MAX_IDX_BYTES = 1 << 30
+MAX_TUPLES = 16  # loose ones in a pickle; an array has two
 
 
 def read_idx(path: str | Path) -> Bytes:
@@ -46,7 +50,7 @@ def _parse_idx(handle: IO[bytes] | gzip.GzipFile, path: Path) -> Bytes:
         raise ValueError(f"{path} is truncated: it ends within its header")
     shape = struct.unpack(f">{magic[3]}I", header)
     num_bytes = int(np.prod(shape, dtype=object))
-    if num_bytes > MAX_IDX_BYTES:
+    if max(num_bytes, *shape) > MAX_IDX_BYTES:
         raise ValueError(f"{path} claims the shape {shape}: more than {MAX_IDX_BYTES:,} bytes")
     data = handle.read(num_bytes + 1)
     if len(data) < num_bytes:
@@ -65,15 +69,36 @@ def write_idx(path: str | Path, array: Bytes) -> None:
         handle.write(header + np.ascontiguousarray(array, dtype=np.uint8).tobytes())
 
 
-def _reconstruct(kind: object, shape: object, code: object) -> npt.NDArray[Any]:
-    return np.ndarray((0,), np.uint8)  # pickle fills it with __setstate__
+class _Kind:
+    """Stands for a dtype while a pickle is read: numpy's own would take in any flags that the file gives."""
+
+    def __init__(self, code: str | bytes, *flags: object) -> None:
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        if text not in ("u1", "|u1", "i8", "<i8", "i4", "<i4"):
+            raise pickle.UnpicklingError(f"an array of {reprlib.repr(text)}")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] not in ("<", "|", b"<", b"|") or state[2:] != (None, None, None, -1, -1, 0):
+            raise pickle.UnpicklingError("an array of no plain numbers")
 
 
-def _dtype(code: str | bytes, *flags: object) -> np.dtype[Any]:
-    text = code.decode("ascii") if isinstance(code, bytes) else code
-    if text not in ("u1", "|u1", "i8", "<i8", "i4", "<i4"):
-        raise pickle.UnpicklingError(f"an array of {text!r}")
-    return np.dtype(text, copy=True)  # a copy: pickle then calls its __setstate__, which numpy shares
+class _Array(np.ndarray[Any, np.dtype[Any]]):
+    """An array while a pickle is read."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, kind, is_fortran, content = state
+        super().__setstate__((version, shape, kind.dtype, is_fortran, content))
+
+
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
+    if (kind, shape) != ("ndarray", (0,)):
+        raise pickle.UnpicklingError("an array of another class or size")
+    return _Array((0,), np.uint8)  # pickle fills it with __setstate__
+
+
+def _dtype(code: str | bytes, *flags: object) -> _Kind:
+    return _Kind(code)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -105,18 +130,36 @@ def read_plain_pickle(path: str | Path) -> Any:
 
     Raises ValueError for a damaged file, and for one that holds anything else: pickles can run code.
     """
-    with Path(path).open("rb") as handle:
-        try:
-            return _PlainUnpickler(handle, encoding="bytes").load()
-        except pickle.UnpicklingError as error:
-            raise ValueError(
-                f"{path} holds {error}: only arrays, lists and bytes are admitted (pickles can run code), "
-                "or it is damaged: get it again"
-            ) from error
-        except (EOFError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-            raise ValueError(f"{path} is truncated or no pickle of arrays ({error}): get it again") from error
-        except (ValueError, MemoryError) as error:
-            raise ValueError(f"{path} is damaged ({error}): get it again") from error
+    content = Path(path).read_bytes()
+    try:
+        _check_opcodes(content)
+        return _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds {str(error)[:200]}: only arrays, lists and bytes are admitted (pickles can run"
+            " code), or it is damaged: get it again"
+        ) from error
+    except (EOFError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"{path} is truncated or no pickle of arrays ({str(error)[:200]}): get it again"
+        ) from error
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({str(error)[:200]}): get it again") from error
+
+
+def _check_opcodes(content: bytes) -> None:
+    """Refuse what takes pickle's own machine down: it makes room for as many entries as the largest number of
+    one, and hashes tuples within tuples until the stack or the day is over."""
+    loose, was_tuple = 0, False  # tuples that are neither arguments nor a state: the shapes of arrays
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT"):
+            if not 0 <= int(argument or 0) <= len(content):
+                raise ValueError(f"the entry {argument} of its memo")
+        elif opcode.name != "MEMOIZE":
+            loose += was_tuple and opcode.name not in ("REDUCE", "BUILD")
+            was_tuple = "TUPLE" in opcode.name
+            if loose > MAX_TUPLES:
+                raise ValueError("more tuples than arrays have shapes")
 
 
 def _entry(values: object, name: str, path: str | Path) -> Any:
@@ -139,7 +182,7 @@ def read_cifar_batch(path: str | Path) -> tuple[Bytes, Bytes]:
         raise ValueError(f"{path}: `labels` is no list of {len(images)} numbers")
     if any(type(label) is not int or not 0 <= label <= 9 for label in labels):
         raise ValueError(f"{path}: a label is no number from 0 to 9")
-    return images.reshape(-1, 3, 32, 32), np.array(labels, np.uint8)
+    return np.asarray(images).reshape(-1, 3, 32, 32), np.array(labels, np.uint8)
 
 
 def read_cifar_classes(path: str | Path) -> list[str]:
@@ -147,7 +190,10 @@ def read_cifar_classes(path: str | Path) -> list[str]:
     names = _entry(read_plain_pickle(path), "label_names", path)
     if not isinstance(names, list) or len(names) != 10:
         raise ValueError(f"{path}: `label_names` is no list of ten names")
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    try:
+        return [name if isinstance(name, str) else bytes.decode(name) for name in names]
+    except (TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: a name in `label_names` is no text") from error
 
 
 def write_plain_pickle(path: str | Path, values: dict[str, Any]) -> None:

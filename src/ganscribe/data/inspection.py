@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -79,11 +78,7 @@ def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
 
     from ganscribe.runtime import load_torch
 
-    try:
-        state = load_torch(path)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is truncated or no PyTorch state dict ({reason}): get it again") from error
+    state = load_torch(path)
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     with torch.device("meta"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 
 import numpy as np
 from PIL import Image
 
 MAX_FILE_BYTES = 25_000_000
 MAX_PIXELS = 60_000_000  # 180 MB as RGB
+# What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
 
 def encode_png(image: np.ndarray) -> str:
@@ -31,8 +34,11 @@ def read_file(text: str) -> bytes:
     try:
         with Image.open(io.BytesIO(file)) as image:  # the header alone
             width, height = image.size
-    except (OSError, Image.DecompressionBombError, SyntaxError) as error:
+            kind = image.format
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise ValueError(f"the input is no image file: {error}") from error
+    if kind == "EPS":
+        raise ValueError("the image is EPS, a program, which is not run: send PNG")
     if width * height > MAX_PIXELS:
         raise ValueError(
             f"the image has {width} x {height} pixels: send at most {MAX_PIXELS:,}, it is shrunk anyway"
@@ -46,6 +52,6 @@ def decode_image(text: str, num_channels: int) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(file))
         pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
-    except (ValueError, OSError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise ValueError(f"the input is no image file: {error}") from error
     return pixels[None] if num_channels == 1 else pixels.transpose(2, 0, 1)

@@ -176,16 +176,15 @@ def _features_offset(column: Any, num_rows: int, row_bytes: int) -> int | None:
 
 def _open_shard(path: Path, row_bytes: int) -> tuple[list[np.ndarray], list[int]]:
     """Views on the rows of one shard, and the sizes of its row groups."""
-    import pyarrow.parquet as pq
-
-    facts = pq.read_metadata(path)
+    facts = _parquet("read_metadata", path)
     mapped = np.memmap(path, np.uint8, "c")  # a write stays in this process, the file as it is
     views: list[np.ndarray] = []
     row_groups = [facts.row_group(group) for group in range(facts.num_row_groups)]
     row_groups = [row_group for row_group in row_groups if row_group.num_rows > 0]
     for row_group in row_groups:
-        offset = _features_offset(row_group.column(2), row_group.num_rows, row_bytes)
-        if offset is None or offset + row_group.num_rows * row_bytes > len(mapped):
+        is_ours = row_group.num_columns == 3
+        offset = _features_offset(row_group.column(2), row_group.num_rows, row_bytes) if is_ours else None
+        if offset is None or not 0 <= offset <= len(mapped) - row_group.num_rows * row_bytes:
             raise ValueError(
                 f"{path} is not laid out as a feature shard: run `dvc repro -f extract_features`"
             )
@@ -194,15 +193,50 @@ def _open_shard(path: Path, row_bytes: int) -> tuple[list[np.ndarray], list[int]
     return views, [row_group.num_rows for row_group in row_groups]
 
 
-def shard_metadata(path: str | Path) -> dict[str, str]:
-    """The strings in a shard's own metadata, `KEYS` among them."""
+def _parquet(read: str, path: str | Path) -> Any:
+    """What pyarrow.parquet's function `read` finds in `path`. Raises ValueError for a damaged file."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
-    missing = [key for key in ("shape", "dtype") if key not in found]
-    if missing or found["dtype"] != "float16":
+    try:
+        return getattr(pq, read)(path)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(f"{path} is damaged ({reason}): run `dvc repro -f extract_features`") from error
+
+
+def shard_metadata(path: str | Path) -> dict[str, str]:
+    """The strings in a shard's own metadata, `KEYS` among them."""
+    try:
+        metadata = (_parquet("read_schema", path).metadata or {}).items()
+        found = {key.decode(): value.decode() for key, value in metadata if key != b"ARROW:schema"}
+        sizes = json.loads(found["shape"])
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, RecursionError):
+        sizes = None
+    if (
+        not (isinstance(sizes, list) and sizes and all(type(size) is int and size > 0 for size in sizes))
+        or found.get("dtype") != "float16"
+    ):
         raise ValueError(f"{path} is no feature shard: run `dvc repro -f extract_features`")
-    return {key: value for key, value in found.items() if key != "ARROW:schema"}
+    return found
+
+
+def _read_index(path: Path) -> dict[str, list[Any]]:
+    """The columns of the index. One row in it takes a row of a shard, which bounds how many are read."""
+    problem = f"{path} is no index of these feature shards: run `dvc repro -f extract_features`"
+    shards = path.parent.glob("shard-*.parquet")
+    if _parquet("read_metadata", path).num_rows > sum(shard.stat().st_size for shard in shards):
+        raise ValueError(problem)
+    try:
+        index: dict[str, list[Any]] = _parquet("read_table", path).to_pydict()
+    except UnicodeDecodeError as error:
+        raise ValueError(problem) from error
+    kinds = {"image_id": int, "file_name": str, "shard": int}
+    if not all(type(value) is kind for key, kind in kinds.items() for value in index.get(key, [None])):
+        raise ValueError(problem)
+    return index
 
 
 def open_shards(folder: str | Path) -> Shards:
@@ -210,14 +244,12 @@ def open_shards(folder: str | Path) -> Shards:
 
     Raises FileNotFoundError without an index, ValueError for shards that differ or have another layout.
     """
-    import pyarrow.parquet as pq
-
     folder = Path(folder)
     if not (folder / INDEX_FILE).exists():
         raise FileNotFoundError(f"{folder / INDEX_FILE} is missing: run `dvc repro extract_features`")
-    index = pq.read_table(folder / INDEX_FILE).to_pydict()
+    index = _read_index(folder / INDEX_FILE)
     num_shards = max(index["shard"], default=-1) + 1
-    if num_shards == 0:
+    if num_shards <= 0:
         raise ValueError(f"{folder} holds no features: run `dvc repro -f extract_features`")
     every_metadata = [
         {key: value for key, value in shard_metadata(folder / shard_name(shard)).items() if key in KEYS}

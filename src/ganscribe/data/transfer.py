@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 import requests
 import urllib3
@@ -19,6 +20,7 @@ from ganscribe.runtime import progress
 
 CHUNK_BYTES = 1 << 17
 TIMEOUT_SECONDS = (10.0, 30.0)  # to connect; between two pieces of the body
+PATIENCE_SECONDS, MIN_BYTES_PER_SECOND = 60.0, 1000  # a body that comes slower over so long is given up
 
 
 class MirrorError(Exception):
@@ -77,9 +79,30 @@ class Partial:
         self.path.with_suffix(".json").unlink(missing_ok=True)
 
 
+class _Retry(urllib3.Retry):
+    """Leaves unread what comes with an answer that is asked for again: urllib3 would wait for its end."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        *reason: Any,
+        **more: Any,
+    ) -> Self:
+        if response is not None:
+            response.close()
+        return super().increment(method, url, response, *reason, **more)
+
+
+def _leave_redirect_unread(response: requests.Response, **_: object) -> None:
+    if response.is_redirect:
+        response.close()  # requests would read its body into memory, however long it is
+
+
 def make_session(*, retries: int, connections: int) -> requests.Session:
     """A session that asks again, ever more slowly, after connection errors, 429 and 5xx."""
-    policy = urllib3.Retry(
+    policy = _Retry(
         total=retries,
         backoff_factor=0.5,
         status_forcelist=(429, 500, 502, 503, 504),
@@ -88,6 +111,7 @@ def make_session(*, retries: int, connections: int) -> requests.Session:
     )
     session = requests.Session()
     session.max_redirects = 5
+    session.hooks["response"].append(_leave_redirect_unread)
     adapter = HTTPAdapter(max_retries=policy, pool_maxsize=connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
@@ -107,8 +131,8 @@ def get(
         raise MirrorError(f"no answer ({type(error).__name__})", final=False) from error
     except requests.TooManyRedirects as error:
         raise MirrorError("too many redirects", final=True) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise MirrorError(str(error), final=True) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise MirrorError(str(error)[:200], final=True) from error  # ValueError: an odd redirect
     if response.status_code not in (200, 206, 416):
         response.close()
         raise MirrorError(f"HTTP {response.status_code} {response.reason}", final=response.status_code < 500)
@@ -131,7 +155,7 @@ def resume_offset(response: requests.Response, size: int) -> int:
     if response.status_code == 200:
         return 0  # the whole file: the server knows no ranges, or the file has changed
     found = response.headers.get("Content-Range", "")
-    match = re.match(r"bytes (\d+)-", found)
+    match = re.match(r"bytes (\d{1,19})-", found)
     if match is None or int(match[1]) != size:
         raise MirrorError(f"HTTP {response.status_code} with the range {found!r}", final=True)
     return size
@@ -140,7 +164,26 @@ def resume_offset(response: requests.Response, size: int) -> int:
 def body_bytes(response: requests.Response) -> int | None:
     """The body's length as the server announces it."""
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    return int(length) if re.fullmatch(r"\d{1,19}", length) else None
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body in pieces of `CHUNK_BYTES`, the last one shorter. Raises MirrorError if it only trickles."""
+    chunk, arrived, since = bytearray(), 0, time.monotonic()
+    # read1 returns what has arrived; read and stream would wait for a whole piece, with a timeout a byte.
+    while part := response.raw.read1(CHUNK_BYTES - len(chunk), decode_content=False):
+        chunk += part
+        arrived += len(part)
+        seconds = time.monotonic() - since
+        if seconds >= PATIENCE_SECONDS:
+            if arrived < seconds * MIN_BYTES_PER_SECOND:
+                raise MirrorError(f"too slow: {arrived:,} bytes in {seconds:.0f} seconds", final=True)
+            arrived, since = 0, time.monotonic()
+        if len(chunk) == CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    if chunk:
+        yield bytes(chunk)
 
 
 def copy_body(
@@ -155,7 +198,7 @@ def copy_body(
     size = offset
     expected.check_size(size + (body_bytes(response) or 0))
     try:
-        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+        for chunk in _chunks(response):
             size += len(chunk)
             expected.check_size(size)
             handle.write(chunk)

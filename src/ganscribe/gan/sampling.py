@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,6 +143,6 @@ def load_generator(path: str | Path) -> SavedGenerator:
         settings = (saved["networks"], saved["noise_dim"], saved["noise"])
         network = build_generator(settings[0], noise_dim=settings[1], image_shape=(channels, height, width))
         network.load_state_dict(saved["state_dict"])
-    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, LookupError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(problem) from error
     return SavedGenerator(network.eval(), *settings, (channels, height, width))

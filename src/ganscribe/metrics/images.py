@@ -53,14 +53,17 @@ def inception_extractor(weights: str | Path) -> Extractor:
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # torch-fidelity unpickles whatever it is given: what passes here is tensors alone.
-    if "Conv2d_1a_3x3.conv.weight" not in load_torch(weights):
+    try:
+        # torch-fidelity unpickles whatever it is given: what passes here is tensors alone.
+        if not isinstance(load_torch(weights), dict):
+            raise ValueError("it holds no dict")
+        network = FeatureExtractorInceptionV3(
+            "fid-inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights)
+        )
+    except (RuntimeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{weights} is no state dict of the FID Inception network: take torch-fidelity's file"
-        )
-    network = FeatureExtractorInceptionV3(
-        "fid-inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights)
-    )
+        ) from error
 
     def extract(images: Tensor) -> tuple[Tensor, Tensor]:
         features, logits = network(images.expand(-1, 3, -1, -1).contiguous())

@@ -75,6 +75,8 @@ def open_image(source: str | Path | bytes) -> Image:
 
     try:
         with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if image.format == "EPS":
+                raise ValueError("EPS, a program, which is not run: save it as PNG")
             return _as_rgb(image)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
