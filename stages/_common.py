@@ -17,6 +17,7 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from ganscribe.checkpoint import Interrupted
+from ganscribe.orphans import only_process
 
 
 def stage(function: Callable[..., None]) -> click.Command:
@@ -25,7 +26,8 @@ def stage(function: Callable[..., None]) -> click.Command:
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
         try:
-            function(**arguments)
+            with only_process():
+                function(**arguments)
         except (ValueError, OSError, Interrupted) as error:
             if os.environ.get("GANSCRIBE_TRACEBACK"):
                 raise
