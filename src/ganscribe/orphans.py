@@ -1,4 +1,4 @@
-"""One process a stage: what a killed `dvc` leaves running stops by itself, or makes way for the next `dvc`."""
+"""One process a stage: what a killed `dvc` leaves running stops by itself, or makes way for the next one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 POLL_SECONDS = 0.5
 
