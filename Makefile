@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test benchmark plots ui lock
+.PHONY: repro test faults reproducibility benchmark plots ui lock
 
 repro: .venv/.installed
 	dvc repro
@@ -14,6 +14,10 @@ test: .venv/.installed
 	ruff format --check .
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# A hundred kills of one build, two at once, twice from scratch (docs/reliability.md).
+faults: .venv/.installed
+	pytest -m faults tests/faults
 
 benchmark: .venv/.installed
 	python benchmarks
