@@ -133,7 +133,8 @@ class Plan:
             is_due = self.starts > 0 and self.rng.random() < 0.15
             return self.rng.uniform(0, self.durations[stage]) if is_due else None
         if stage in self.unseen:
-            self.stage, self.left = stage, -(-(len(self.kinds) - self.starts) // len(self.unseen))
+            share = max(0, len(self.kinds) - self.starts) / len(self.unseen)
+            self.stage, self.left = stage, int(share + self.rng.random())
             self.unseen.remove(stage)
         is_due = stage == self.stage and self.left > 0
         return self.rng.uniform(0, 1.05 * self.durations[stage]) if is_due else None
@@ -174,6 +175,8 @@ def kill_until_it_ends(clone: Clone, plan: Plan, *, log: Path, environment: dict
         kill = _watch_and_kill(watch, plan)
         if kill is not None:
             kills.append(kill)
+            with log.with_name(f"{log.name}.kills").open("a") as notes:  # to look at meanwhile
+                notes.write(f"{kill}\n")
             continue
         if watch.process.wait() == 0:
             return kills

@@ -218,6 +218,10 @@ def start_run(
         start_time=timestamp,
         tags=tags | ({"run_key": run_key} if run_key else {}),
     )
+    for twin in find_runs(client, recording, tag="recording") if recording else []:
+        if twin.info.run_id != run.info.run_id:  # MLflow's client asked twice: the first answer went astray
+            client.set_terminated(twin.info.run_id, "KILLED")
+            client.delete_run(twin.info.run_id)
     return TrackedRun(client, run, registered_name=own, is_reopened=False)
 
 
