@@ -15,9 +15,13 @@ test: .venv/.installed
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# A hundred kills of one build, two at once, twice from scratch (docs/reliability.md).
+# A hundred kills of one build, and two at once (docs/reliability.md).
 faults: .venv/.installed
-	pytest -m faults tests/faults
+	pytest -m faults tests/faults --ignore tests/faults/test_reproducibility.py
+
+# The whole pipeline twice from scratch, and once with another number of threads.
+reproducibility: .venv/.installed
+	pytest -m faults tests/faults/test_reproducibility.py
 
 benchmark: .venv/.installed
 	python benchmarks

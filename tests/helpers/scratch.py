@@ -47,9 +47,9 @@ def shorten(folder: Path) -> None:
 
 
 class Clone:
-    """A scratch copy of the project with a repository of its own."""
+    """A scratch copy of the project with a repository of its own; `is_whole`: with all its stages."""
 
-    def __init__(self, project: Path, folder: Path) -> None:
+    def __init__(self, project: Path, folder: Path, *, is_whole: bool = False) -> None:
         self.folder = folder
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -65,7 +65,8 @@ class Clone:
         params = folder / "params.yaml"
         text = params.read_text().replace("scale: sample ", "scale: tiny ", 1)
         params.write_text(text.replace("images_per_shard: 512", "images_per_shard: 16"))  # three shards
-        shorten(folder)
+        if not is_whole:
+            shorten(folder)
         self.run("git", "init", "--quiet")
         self.commit("start")
 
