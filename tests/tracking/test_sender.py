@@ -174,3 +174,16 @@ def test_a_live_recording_has_system_metrics(folder: Path) -> None:
     assert working.look()
     (run,) = store.find_runs(store.open_client(), "key")
     assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+
+
+def test_a_run_that_somebody_else_is_at_work_on_is_left_alone(folder: Path) -> None:
+    """Two clones with one server train the same model at once."""
+    client = store.open_client()
+    theirs = client.create_run(store.experiment_id(client, "gan"), run_name="dcgan", tags={"run_key": "key"})
+    with tracking.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    sender.finish()
+    statuses = {run.info.run_id: run.info.status for run in store.find_runs(client, "key")}
+    assert len(statuses) == 2
+    assert statuses.pop(theirs.info.run_id) == "RUNNING"
+    assert list(statuses.values()) == ["FINISHED"]
