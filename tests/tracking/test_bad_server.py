@@ -83,14 +83,16 @@ def proxy(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     server = Server(tmp_path)
-    server.start()
-    made = Proxy(server.uri)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
-    yield made
-    made.shutdown()
-    made.server_close()
-    server.kill()
+    try:
+        server.start()
+        made = Proxy(server.uri)
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+        yield made
+        made.shutdown()
+        made.server_close()
+    finally:
+        server.kill()
 
 
 def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
