@@ -76,7 +76,9 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_second_repro_in_one_clone_is_refused_and_breaks_nothing(project: Path, tmp_path: Path) -> None:
+def test_a_second_repro_in_one_clone_is_refused_and_breaks_nothing(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mini = waiting(project, tmp_path / "mini")
     first = start(mini)
     until((mini.folder / "at-work").exists)
@@ -91,11 +93,9 @@ def test_a_second_repro_in_one_clone_is_refused_and_breaks_nothing(project: Path
     assert mini.weights() == "numbers after 1"
     assert "up to date" in mini.run("dvc repro")
     mini.run("ganscribe runs sync")
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.setenv("DVC_ROOT", str(mini.folder))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        (run,) = store.read_runs(store.open_client(), "gan")
+    monkeypatch.setenv("DVC_ROOT", str(mini.folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (run,) = store.read_runs(store.open_client(), "gan")
     assert run.status == "FINISHED"
 
 

@@ -97,7 +97,7 @@ def broken(project: Path, tmp_path_factory: pytest.TempPathFactory, request: pyt
     with capture.global_and_fixture_disabled():
         text = table(found, last_steps) + f"{time.monotonic() - begun:.0f} s, seed {seed}, logs in {folder}\n"
         request.config.get_terminal_writer().write(text)
-    assert len(kills) >= 0.9 * count
+    assert len(kills) >= 0.9 * count - 1, "what is left over in the last stage is not dealt out again"
     assert [each for each in found.restarts() if each[1] < last_steps[each[0]]] == [], "saved work was lost"
     return found
 
