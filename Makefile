@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test benchmark plots ui lock audit
+.PHONY: repro test faults reproducibility benchmark plots ui lock audit
 
 repro: .venv/.installed
 	dvc repro
@@ -14,6 +14,14 @@ test: .venv/.installed
 	ruff format --check .
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# A hundred kills of one build, and two at once (docs/reliability.md).
+faults: .venv/.installed
+	pytest -m faults tests/faults --ignore tests/faults/test_reproducibility.py
+
+# The whole pipeline twice from scratch, and once with another number of threads.
+reproducibility: .venv/.installed
+	pytest -m faults tests/faults/test_reproducibility.py
 
 benchmark: .venv/.installed
 	python benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -111,6 +112,26 @@ def test_an_old_package_is_a_fault(folder: Path) -> None:
     )
     faults = [finding for finding in machine.check_versions() if not finding.is_ok]
     assert [finding.topic for finding in faults] == ["no-such-package", "torch"]
+
+
+def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Path) -> None:
+    whole, damaged = (hashlib.md5(content).hexdigest() for content in (b"whole", b"as it was"))
+    cache = folder / ".dvc/cache/files/md5"
+    for digest, content in ((whole, b"whole"), (damaged, b"as it is")):
+        path = cache / digest[:2] / digest[2:]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    assert "dvc cache" not in doctor().output
+    done = doctor("--cache")
+    assert done.exit_code == 1
+    (line,) = [line for line in done.output.splitlines() if "dvc cache" in line]
+    path = cache / damaged[:2] / damaged[2:]
+    assert line == (
+        f"FAULT dvc cache: 1 of 2 files are damaged ({path}) -> rm {path}; then "
+        "`dvc repro` makes again what is missing"
+    )
+    path.unlink()
+    assert "ok    dvc cache: 1 files, each what its name says" in doctor("--cache").output
 
 
 def test_java_starts() -> None:

@@ -23,6 +23,8 @@ import filelock
 
 from ganscribe.runtime import load_torch, project_root, save_torch
 
+KEY = "checkpoint_key"  # in a saved state: the training that it belongs to
+
 
 class Interrupted(Exception):
     """Training was asked to stop (SIGINT, SIGTERM); its state has been saved."""
@@ -38,6 +40,7 @@ class Checkpoint:
         self.directory = directory
         self.every_seconds = every_seconds
         self.stop_signal: int | None = None
+        self.loaded: Path | None = None  # until the next save
         self._saved_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -51,9 +54,15 @@ class Checkpoint:
                 problems.append(f"{path}: cut off or not a checkpoint")
                 continue
             try:
-                return load_torch(path)
+                state = dict(load_torch(path))
             except ValueError as error:
                 problems.append(str(error))
+                continue
+            owner = state.pop(KEY, self.directory.name)
+            if owner == self.directory.name:
+                self.loaded = path
+                return state
+            problems.append(f"{path}: of another training, {owner}, with other code, parameters or inputs")
         if problems:
             raise ValueError(
                 "no checkpoint is readable ("
@@ -78,7 +87,8 @@ class Checkpoint:
             link.unlink(missing_ok=True)
             link.hardlink_to(path)
             link.replace(self.directory / "previous.pt")
-        save_torch(path, state)
+        self.loaded = None
+        save_torch(path, state | {KEY: self.directory.name})
         self._saved_at = time.monotonic()
         if self.stop_signal is not None:
             raise Interrupted(f"stopped by {signal.Signals(self.stop_signal).name}; the state is saved")
@@ -118,6 +128,13 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     try:
         yield checkpoint
         shutil.rmtree(directory)
+    except (RuntimeError, LookupError, TypeError) as error:
+        if checkpoint.loaded is None:
+            raise
+        raise ValueError(  # such as torch's, for tensors of other shapes
+            f"the training could not go on from {checkpoint.loaded} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}): delete {directory} to start anew"
+        ) from error
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

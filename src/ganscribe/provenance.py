@@ -28,6 +28,7 @@ NEUTRAL = frozenset(
         "ganscribe/lineage.py",
         "ganscribe/locks.py",
         "ganscribe/origin.py",
+        "ganscribe/orphans.py",
         "ganscribe/paramsfile.py",
         "ganscribe/plots.py",
         "ganscribe/provenance.py",

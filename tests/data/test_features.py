@@ -188,3 +188,20 @@ def test_other_slices_change_no_more_than_rounding(folder: Path, precision: str,
         found = torch.cat([compute_features(inception, part) for part in parts]).float()
         assert (found - whole).abs().max() <= tolerance * whole.abs().max()
     assert torch.equal(compute_features(inception, images), whole.half())  # the same slices: the same bits
+
+
+def test_an_image_that_vanishes_in_the_middle_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = image_files(folder)
+
+    def vanish(content: bytes, *, crop: str) -> torch.Tensor:
+        (folder / "10.jpg").unlink(missing_ok=True)  # while the first is being decoded
+        return load_image(content, crop=crop)
+
+    monkeypatch.setattr("ganscribe.data.features.load_image", vanish)
+    with pytest.raises(ValueError, match=r"10\.jpg.*missing"):
+        extract(folder, "out", files)
+    assert not (folder.parent / "out").exists()
+    assert [path.name for path in sorted((folder.parent / "out-working").iterdir())] == [
+        "shard-00000.parquet",
+        "shard-00001.parquet",
+    ]

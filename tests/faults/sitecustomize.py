@@ -23,7 +23,7 @@ def _note(step):  # type: ignore[no-untyped-def]
     _count += 1
     script = Path(sys.argv[0]).name
     with open(os.environ["SAVES"], "a") as notes:  # noqa: PTH123
-        notes.write(f"{script} {os.getpid()} {step}\n")
+        notes.write(f"{script} {os.getpid()} {step} {os.environ.get('DVC_STAGE')}\n")
     if os.environ.get("KILL_AFTER") == f"{script}:{_count}":
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,12 +1,16 @@
-"""Servers on loopback: a port for one, and waiting until it answers."""
+"""Servers on loopback: a port for one, waiting until it answers, MLflow's own."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -44,3 +48,30 @@ def listening(pid: int) -> set[str]:
         for each in process.net_connections(kind="inet")
         if each.status == psutil.CONN_LISTEN
     }
+
+
+class Server:
+    """An MLflow server on loopback that can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = f"{sys.executable} -m mlflow server --host 127.0.0.1 --port {self.port} --workers 1"
+        backend = [f"--backend-store-uri=sqlite:///{self.folder / 'mlflow.db'}"]
+        files = [f"--artifacts-destination={self.folder / 'served'}"]
+        kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command.split() + backend + files, env=kept, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_for_page(f"{self.uri}/health")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, 9)
+            self.process.wait()
+            self.process = None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +16,7 @@ from ganscribe import cli, tracking
 from ganscribe.runtime import save_torch
 from ganscribe.tracking import sender, store
 from ganscribe.tracking.outbox import Entry, entries, outbox_folder
-from loopback import free_port, wait_for_page
+from loopback import Server
 
 RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3}, "inputs": []}
 
@@ -32,33 +29,6 @@ def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
-
-
-class Server:
-    """An MLflow server on loopback that can be stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = f"{sys.executable} -m mlflow server --host 127.0.0.1 --port {self.port} --workers 1"
-        backend = [f"--backend-store-uri=sqlite:///{self.folder / 'mlflow.db'}"]
-        files = [f"--artifacts-destination={self.folder / 'served'}"]
-        kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command.split() + backend + files, env=kept, stdout=log, stderr=log, start_new_session=True
-            )
-        wait_for_page(f"{self.uri}/health")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, 9)
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture
@@ -204,3 +174,16 @@ def test_a_live_recording_has_system_metrics(folder: Path) -> None:
     assert working.look()
     (run,) = store.find_runs(store.open_client(), "key")
     assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+
+
+def test_a_run_that_somebody_else_is_at_work_on_is_left_alone(folder: Path) -> None:
+    """Two clones with one server train the same model at once."""
+    client = store.open_client()
+    theirs = client.create_run(store.experiment_id(client, "gan"), run_name="dcgan", tags={"run_key": "key"})
+    with tracking.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    sender.finish()
+    statuses = {run.info.run_id: run.info.status for run in store.find_runs(client, "key")}
+    assert len(statuses) == 2
+    assert statuses.pop(theirs.info.run_id) == "RUNNING"
+    assert list(statuses.values()) == ["FINISHED"]

@@ -106,13 +106,14 @@ def promote(model: str, version: str, force: bool) -> None:
 
 @click.command()
 @click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
+@click.option("--cache", is_flag=True, help="Also read all of DVC's cache and hold it to its checksums.")
 @tells
-def doctor(online: bool) -> None:
+def doctor(online: bool, cache: bool) -> None:
     """Check the set-up; exit code 1 where something is at fault."""
     from ganscribe.doctor import examine
 
     faults = 0
-    for finding in examine(is_online=online):
+    for finding in examine(is_online=online, is_thorough=cache):
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
         click.echo(f"{'ok   ' if finding.is_ok else 'FAULT'} {finding.topic}: {finding.text}{remedy}")
         faults += not finding.is_ok

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from ganscribe import config
 from ganscribe.doctor.findings import Finding, fault, ok
 from ganscribe.doctor.machine import check_device, check_java, check_versions
-from ganscribe.doctor.records import check_dvc, check_git, check_mlflow
+from ganscribe.doctor.records import check_cache, check_dvc, check_git, check_mlflow
 from ganscribe.doctor.sources import check_disk, check_source
 from ganscribe.runtime import project_root
 
 SOURCES = ("mnist", "cifar10", "coco", "inception")
 
 
-def examine(*, is_online: bool = False) -> Iterator[Finding]:
+def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[Finding]:
     """Every finding, as it is made; a part that is missing or broken is a fault and stops nothing."""
     yield from check_versions()
     yield from check_device()
@@ -32,3 +32,5 @@ def examine(*, is_online: bool = False) -> Iterator[Finding]:
     yield from check_mlflow()
     yield from check_git()
     yield from check_dvc()
+    if is_thorough:
+        yield from check_cache()

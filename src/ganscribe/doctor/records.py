@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -97,6 +98,28 @@ def check_dvc() -> Iterator[Finding]:
             yield fault("dvc remote", f"{name}: there is no folder {url}", remedy)
         else:
             yield ok("dvc remote", f"{name}: {url}")
+
+
+def check_cache() -> Iterator[Finding]:
+    """DVC's cache, byte for byte: each object's name is the md5 of its content. DVC itself believes a
+    write-protected object, and hard links let a damaged output damage the cache."""
+    from dvc.repo import Repo
+
+    with Repo(str(project_root())) as repo:
+        folder = Path(repo.cache.local.path)
+    objects = sorted(folder.glob("[0-9a-f][0-9a-f]/*"))
+    damaged = [path for path in objects if _md5(path) != path.parent.name + path.name.removesuffix(".dir")]
+    if damaged:
+        text = f"{len(damaged)} of {len(objects)} files are damaged ({damaged[0]})"
+        remedy = f"rm {' '.join(map(str, damaged))}; then `dvc repro` makes again what is missing"
+        yield fault("dvc cache", text, remedy)
+    else:
+        yield ok("dvc cache", f"{len(objects)} files, each what its name says")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 def _remotes(repo: Any) -> dict[str, str]:

@@ -101,7 +101,8 @@ def _train_on(
                 changed = (checkpoint.directory / "state.pt").stat().st_mtime
                 if changed > written:
                     written = changed
-                    for row in (checkpoint.load() or {"history": []})["history"]:
+                    state = Checkpoint(checkpoint.directory, every_seconds=0).load()
+                    for row in state["history"] if state else []:
                         log(int(row["step"]), row)
         _reraise(fitting.exception())
 

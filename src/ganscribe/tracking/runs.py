@@ -203,11 +203,13 @@ def start_run(
     recording: str | None = None,
     timestamp: int | None = None,
 ) -> TrackedRun:
-    """The run made of the same `recording` by a sender that died, or the unfinished run tagged `run_key`
-    (killed or failed), else a new one that began at `timestamp`."""
+    """The run made of the same `recording` by a sender that died, or the killed or failed run tagged
+    `run_key`, else a new one that began at `timestamp`. One that is RUNNING is of somebody else, who trains
+    the same model at the same time: what dies here is ended before the next recording begins."""
     own = registered_name(family, name)
     same = find_runs(client, recording, tag="recording")[:1] if recording else []
-    for found in same or (find_runs(client, run_key)[:1] if run_key else []):
+    others = find_runs(client, run_key)[:1] if run_key else []
+    for found in same or [run for run in others if run.info.status != "RUNNING"]:
         if found.info.status != "FINISHED":
             client.update_run(found.info.run_id, status="RUNNING")
             return TrackedRun(client, found, registered_name=own, is_reopened=True)
@@ -218,6 +220,10 @@ def start_run(
         start_time=timestamp,
         tags=tags | ({"run_key": run_key} if run_key else {}),
     )
+    for twin in find_runs(client, recording, tag="recording") if recording else []:
+        if twin.info.run_id != run.info.run_id:  # MLflow's client asked twice: the first answer went astray
+            client.set_terminated(twin.info.run_id, "KILLED")
+            client.delete_run(twin.info.run_id)
     return TrackedRun(client, run, registered_name=own, is_reopened=False)
 
 

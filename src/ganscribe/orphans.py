@@ -1,0 +1,71 @@
+"""One process a stage: what a killed `dvc` leaves running stops by itself, or makes way for the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import psutil  # type: ignore[import-untyped]
+
+POLL_SECONDS = 0.5
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may read it any more
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    _say("the `dvc` that runs this stage was killed: stopping")
+    os.kill(os.getpid(), signal.SIGTERM)  # a training saves its state first
+
+
+def _make_way(notes: Path, stage: str) -> int | None:
+    """Ask the process of `notes`, if it is at work on `stage` in this folder, to stop; its number."""
+    try:
+        holder = psutil.Process(int(notes.read_text()))
+        if holder.environ().get("DVC_STAGE") != stage or Path(holder.cwd()) != Path.cwd():
+            return None
+        holder.terminate()
+    except (OSError, ValueError, psutil.Error):  # not noted yet, just gone, or another user's
+        return None
+    return holder.pid
+
+
+@contextlib.contextmanager
+def only_process() -> Iterator[None]:
+    """Keep the block to one process a stage and folder, where DVC runs the stage.
+
+    DVC itself runs no stage twice at once. So whoever is still at work on it has lost its `dvc`: it is asked
+    to stop, as it does by itself once it notices, and waited for.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if stage is None:  # by hand
+        yield
+        return
+    path = Path(".dvc/tmp/stages", f"{stage.replace('/', '_')}.lock").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, notes, asked = filelock.FileLock(path), path.with_suffix(".pid"), None
+    while True:
+        try:
+            lock.acquire(timeout=POLL_SECONDS)
+            break
+        except filelock.Timeout:
+            if asked is None and (asked := _make_way(notes, stage)):
+                _say(f"process {asked}, left by a killed `dvc`, is still at work on {stage}: stopping it")
+    try:
+        notes.write_text(str(os.getpid()))
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,231 @@
+"""The disk lets a stage down: full, read-only, bytes flipped, a state that does not fit. One message, nothing
+overwritten, and the next run goes on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganscribe.checkpoint import open_checkpoint
+from ganscribe.convnets.training import train_classifier
+from ganscribe.data.shards import KEYS, ShardWriter, open_shards
+
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+
+
+def run(
+    project: Path, folder: Path, *command: str, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
+    script, *arguments = command
+    return subprocess.run(
+        [sys.executable, project / "stages" / script, *arguments],
+        cwd=folder,
+        env={**kept, "DVC_ROOT": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        preexec_fn=before,
+    )
+
+
+def small_files() -> None:
+    """No file may grow beyond 50,000 bytes, as on a disk with no more room."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+
+def obey_permissions() -> None:
+    """Root heeds permission bits like anyone else."""
+    if os.geteuid() == 0:
+        assert ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) == 0
+
+
+@pytest.fixture(scope="module")
+def prepared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the digits downloaded and prepared, at the tiny scale."""
+    folder = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(project / "params", folder / "params")
+    text = (project / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("scale: sample ", "scale: tiny ", 1))
+    for command in ("download.py", "prepare_images.py"):
+        done = run(project, folder, command, "mnist")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "work"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [("prepare_images.py mnist", "data/mnist"), ("train_classifier.py lenet5", "models/classifiers")],
+)
+def test_a_full_disk_is_named_and_what_was_there_stays(
+    project: Path, folder: Path, command: str, out: str
+) -> None:
+    model = folder / "models/classifiers/mnist/lenet5/model.pt"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"the one before")
+    before = content(folder / out)
+    done = run(project, folder, *command.split(), before=small_files)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (message,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert message == (
+        f"Error: nothing more could be written (File too large: {folder}): free some space, then run "
+        "`dvc repro` again, which goes on from what is whole"
+    )
+    assert content(folder / out) == before
+    assert list(folder.rglob(".*.tmp")) == []
+    done = run(project, folder, *command.split())
+    assert done.returncode == 0, done.stderr
+    assert model.stat().st_size > 50_000 or "prepare" in command
+
+
+def test_a_read_only_folder_is_named(project: Path, folder: Path) -> None:
+    before = content(folder)
+    (folder / "data").chmod(0o555)
+    done = run(project, folder, "prepare_images.py", "mnist", before=obey_permissions)
+    (folder / "data").chmod(0o755)
+    assert done.returncode == 1, "the permissions were heeded"
+    assert done.stderr.splitlines()[-1] == "Error: [Errno 13] Permission denied: 'data/.mnist.tmp'"
+    assert content(folder) == before
+
+
+def test_a_missing_input_is_named(project: Path, folder: Path) -> None:
+    (folder / "data/mnist/val.parquet").unlink()
+    done = run(project, folder, "train_classifier.py", "lenet5")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "data/mnist/val.parquet" in done.stderr.splitlines()[-1]
+    assert not (folder / "models").exists()
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path / ".checkpoints" / "key"
+
+
+def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(scratch: Path) -> None:
+    """/dev/full takes nothing, and says so as a full disk does."""
+    with pytest.raises(OSError, match="No space left on device"), open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 1})
+        (scratch / f".state.pt.{os.getpid()}.tmp").symlink_to("/dev/full")
+        checkpoint.save({"step": 2, "weights": torch.zeros(100_000)})
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() == {"step": 1}
+        checkpoint.save({"step": 2})
+
+
+def train(num_classes: int, checkpoint: object, max_updates: int) -> None:
+    images = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
+    train_classifier(
+        images, torch.arange(8) % num_classes, images, torch.arange(8) % num_classes, network="lenet5",
+        options={}, num_classes=num_classes, optimiser="adam", learning_rate=1e-3, betas=(0.9, 0.99),
+        momentum=0.0, weight_decay=0.0, schedule="constant", batch_size=4, epochs=9, shift=0, seed=0,
+        precision="fp32", device=torch.device("cpu"), max_updates=max_updates, checkpoint=checkpoint,
+    )  # fmt: skip
+
+
+def test_a_state_of_other_shapes_is_named_and_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANSCRIBE_CHECKPOINT_SECONDS", "0")
+    with pytest.raises(KeyboardInterrupt), open_checkpoint("key") as checkpoint:
+        train(10, checkpoint, max_updates=2)
+        raise KeyboardInterrupt
+    before = content(scratch)
+    assert set(map(os.path.basename, before)) == {"state.pt", "previous.pt"}
+    message = r"could not go on from .*key/state\.pt .*size mismatch.*: delete .*key to start anew$"
+    with pytest.raises(ValueError, match=message), open_checkpoint("key") as checkpoint:
+        train(5, checkpoint, max_updates=4)
+    assert content(scratch) == before
+    with open_checkpoint("key") as checkpoint:
+        train(10, checkpoint, max_updates=4)
+
+
+def test_a_state_of_other_code_is_named_and_kept(scratch: Path) -> None:
+    """A key digests parameters, code and inputs; this folder was renamed by hand."""
+    with pytest.raises(KeyboardInterrupt), open_checkpoint("other") as checkpoint:
+        checkpoint.save({"step": 1})
+        raise KeyboardInterrupt
+    scratch.with_name("other").rename(scratch)
+    before = content(scratch)
+    with (
+        pytest.raises(
+            ValueError, match=r"state\.pt: of another training, other, .*delete .*key to start anew"
+        ),
+        open_checkpoint("key") as checkpoint,
+    ):
+        checkpoint.load()
+    assert content(scratch) == before
+
+
+MAKE = """\
+import torch
+from pathlib import Path
+from ganscribe.data.shards import KEYS, ShardWriter
+
+folder = Path("features")
+folder.mkdir()
+writer = ShardWriter(folder=folder, shape=(4,), metadata=dict.fromkeys(KEYS[2:], "x"))
+writer.write(0, image_ids=[1], file_names=["a"], features=torch.ones(1, 4).half())
+writer.write_index(1)
+"""
+
+
+def test_flipped_bytes_in_a_shard_are_noticed_and_put_right_by_dvc(project: Path, tmp_path: Path) -> None:
+    def dvc(*command: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(project / "src")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *command],
+            cwd=tmp_path,
+            env=environment | {"PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    dvc("init", "-q", "--no-scm")
+    (tmp_path / "make.py").write_text(MAKE)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  make:\n    cmd: python make.py\n    deps: [make.py]\n    outs: [features]\n"
+    )
+    dvc("repro")
+    shard = tmp_path / "features/shard-00000.parquet"
+    whole = shard.read_bytes()
+    at = whole.index(torch.ones(4).half().numpy().tobytes())
+    damaged = bytearray(whole)
+    damaged[at + 1] ^= 0x40
+    shard.unlink()  # it may share its bytes with DVC's cache
+    shard.write_bytes(damaged)
+    assert open_shards(tmp_path / "features")[0].tolist() != [1.0] * 4, "no reader can see it"
+    assert "modified" in dvc("status")
+    dvc("repro")
+    assert shard.read_bytes() == whole
+
+
+def test_shards_that_vanish_while_they_are_read(tmp_path: Path) -> None:
+    """The map holds them; only a file that is cut while it is mapped kills the process (SIGBUS)."""
+    writer = ShardWriter(folder=tmp_path, shape=(4,), metadata=dict.fromkeys(KEYS[2:], "x"))
+    writer.write(0, image_ids=[1], file_names=["a"], features=torch.ones(1, 4).half())
+    writer.write_index(1)
+    shards = open_shards(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert shards.gather([0]).tolist() == [[1.0] * 4]
