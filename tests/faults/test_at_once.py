@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,12 +115,9 @@ def test_two_clones_with_one_cache_and_one_server(
             until((clone.folder / "at-work").exists)
         for clone in clones:  # both have begun before either ends
             (clone.folder / "go-on").touch()
-        readers = [threading.Thread(target=build.communicate) for build in builds]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join(timeout=600)
-        assert [build.returncode for build in builds] == [0, 0]
+        with ThreadPoolExecutor(2) as pool:
+            outputs = list(pool.map(lambda build: build.communicate(timeout=600)[0], builds))
+        assert [build.returncode for build in builds] == [0, 0], outputs
         for clone, count in zip(clones, steps, strict=True):
             assert clone.weights() == f"numbers after {count}"
             assert "up to date" in clone.run("dvc repro", MLFLOW_TRACKING_URI=server.uri)

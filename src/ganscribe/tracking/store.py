@@ -126,6 +126,8 @@ def open_existing() -> MlflowClient:
 
 def experiment_id(client: MlflowClient, family: str) -> str:
     """The id of the family's experiment, made where it is missing."""
+    from mlflow.exceptions import MlflowException
+
     name = f"{PREFIX}{family}"
     with store_lock():
         experiment = client.get_experiment_by_name(name)
@@ -134,7 +136,13 @@ def experiment_id(client: MlflowClient, family: str) -> str:
         # A server decides itself where artifacts go; a database would put them under the working folder.
         is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
         location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+            return str(experiment.experiment_id)  # another clone was faster
 
 
 def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list[Run]:
