@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import io
+import errno
 import lzma
 import stat
 import struct
@@ -47,9 +46,10 @@ def unpack(
         OverflowError,
         struct.error,
         UnicodeDecodeError,
-        gzip.BadGzipFile,
-        io.UnsupportedOperation,
+        OSError,  # bad gzip and bzip2 data, and zipfile's seek to before the beginning
     ) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's
         raise ValueError(f"{archive} is truncated or damaged ({error}): get it again") from error
 
 
