@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ def connected() -> Iterator[Any]:
     if not was_there:
         # The package of this checkout, as in stages/_common.py; a trial's folder is no place to work in.
         source = str(Path(__file__).resolve().parents[1])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         ray.init(
             include_dashboard=False,
             log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
             logging_level=logging.WARNING,
             runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
         )
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray's own aborts with a dump; a checkpoint's asks for a stop
     try:
         yield ray
     finally:
