@@ -21,7 +21,8 @@ STAGE = textwrap.dedent("""
     settings = {
         "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
         "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 100_000,
-        "sample_every": 1000, "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32", "device": torch.device("cpu"),
+        "sample_every": 1000, "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32",
+        "device": torch.device("cpu"),
     }
     with open_checkpoint("key") as checkpoint:
         try:
