@@ -73,7 +73,7 @@ def our_steps(images: Tensor, networks: str, device: torch.device) -> Iterator[N
         "seed": 0,
         "device": device,
     }
-    settings |= {"optimiser": "adam", "learning_rate": 1e-3, "betas": (0.5, 0.999)}
+    settings |= {"optimiser": "adam", "learning_rate": 1e-3, "betas": (0.5, 0.999), "ema_decay": 0.0}
     gan = start_training(networks, precision=resolve_precision("auto", device), **settings)
     cast, draw = partial(autocast, gan.precision, device), noise_source("uniform")
     real = batches(images.to(device), batch_size=BATCH_SIZE, shuffle=True, seed=0, first=0)

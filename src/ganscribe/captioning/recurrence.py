@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Saved = tuple[Tensor, ...]
-UNGATED = 8  # tensors that a step keeps for the way back; the gate's beta is one more
+BETA = 7  # the place of the gate's beta in what a step keeps for the way back, the gates taken out
 
 
 class AttentionGRU(torch.autograd.Function):
@@ -63,47 +63,59 @@ class AttentionGRU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         keys, values, weight, _, score, from_context, *flat = ctx.saved_tensors
-        width = len(flat) // len(ctx.rows_at)
-        steps = [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
-        carried = gradients[0].new_zeros(0, score.shape[0])
-        d_keys, d_score = torch.zeros_like(keys), torch.zeros_like(score, dtype=ctx.weight_dtype)
-        attentions = values.new_zeros(len(steps), *values.shape[:2])
-        d_contexts = values.new_zeros(len(steps), values.shape[0], values.shape[2])
-        packed: list[tuple[Tensor, Tensor]] = []
-        outputs = gradients[0].split(ctx.rows_at)
-        of_maps = gradients[1].to(keys.dtype).split(ctx.rows_at) if gradients[1] is not None else None
-        units = score.shape[0]
-        for t in reversed(range(len(steps))):
-            rows, saved = ctx.rows_at[t], steps[t]
-            d_hidden = outputs[t].clone()
-            d_hidden[: carried.shape[0]] += carried  # captions that end here have no later step
-            d_gates, d_products, carried = _step_back_gru(d_hidden, saved, width=weight.shape[0])
-            d_context = d_gates @ from_context
-            if len(saved) > UNGATED:  # through beta * context, and beta = sigmoid
-                beta = saved[UNGATED]
-                d_products[:, 4 * units :] = (d_context * saved[2]).sum(1, keepdim=True) * beta * (1 - beta)
-                d_context = beta * d_context
-            attentions[t, :rows], d_contexts[t, :rows] = saved[1], d_context
+        rows_at, kind, units = ctx.rows_at, ctx.weight_dtype, score.shape[0]
+        # All steps' tensors of one name, one after the other: (M, ...), but for the gates, which stay apart.
+        columns = [flat[i :: len(flat) // len(rows_at)] for i in range(len(flat) // len(rows_at))]
+        gates = columns.pop(3)
+        previous, attention, seen, update, *_ = joined = [torch.cat(column) for column in columns]
+        beta = joined[BETA] if len(joined) > BETA else None
+        slopes = _gru_slopes(*joined[:BETA])
+        d_inputs = values.new_empty(len(previous), 3 * units)
+        d_linear = values.new_zeros(len(previous), weight.shape[0])
+        d_contexts = values.new_zeros(len(rows_at), values.shape[0], values.shape[2])
+        maps = values.new_zeros(len(rows_at), *values.shape[:2])
+        d_keys, d_score = torch.zeros_like(keys), previous.new_zeros(len(keys), units)
+        carried, end = gradients[0].new_zeros(0, units), len(previous)
+        for t in reversed(range(len(rows_at))):
+            rows, gate = rows_at[t], gates[t]  # (rows, P, units)
+            at = slice(end - rows, end)
+            end -= rows
+            d_hidden = gradients[0][at].clone()
+            d_hidden[: len(carried)] += carried  # captions that end here have no later step
+            torch.mul(d_hidden[:, None], slopes[at, :3], out=d_inputs[at].unflatten(1, (3, units)))
+            d_linear[at, units : 3 * units] = d_inputs[at, : 2 * units]
+            torch.mul(d_hidden, slopes[at, 3], out=d_linear[at, 3 * units : 4 * units])
+            d_context = d_inputs[at] @ from_context
+            if beta is not None:  # through beta * context, and beta = sigmoid
+                through = (d_context * seen[at]).sum(1, keepdim=True)
+                d_linear[at, 4 * units :] = through * beta[at] * (1 - beta[at])
+                d_context = beta[at] * d_context
+            maps[t, :rows], d_contexts[t, :rows] = attention[at], d_context
             d_attention = (values[:rows] @ d_context[:, :, None]).squeeze(-1)
-            if of_maps is not None:
-                d_attention += of_maps[t]
-            d_scores = _softmax_back(d_attention, saved[1])
-            gate = saved[3]  # (rows, P, units)
-            d_score += d_scores.flatten() @ gate.flatten(0, 1)
+            if gradients[1] is not None:
+                d_attention += gradients[1][at].to(keys.dtype)
+            d_scores = _softmax_back(d_attention, attention[at])
+            d_score[:rows] += (d_scores[:, None] @ gate).squeeze(1)
             slope = torch.addcmul(gate, gate, gate, value=-1)
             d_keys[:rows].addcmul_(slope, d_scores[:, :, None])  # score is multiplied in after the loop
-            d_products[:, :units] = (d_scores[:, None] @ slope).squeeze(1) * score
-            carried = carried + d_products @ weight
-            packed.append((d_gates, d_products))
-        d_inputs, d_linear = (torch.cat(part[::-1]) for part in zip(*packed, strict=True))
-        previous, contexts = (torch.cat([step[i] for step in steps]).to(keys.dtype) for i in (0, 2))
-        if width > UNGATED:
-            contexts = contexts * torch.cat([step[UNGATED] for step in steps])
-        d_values = attentions.permute(1, 2, 0) @ d_contexts.transpose(0, 1)
-        kind = ctx.weight_dtype
-        d_weight, d_from_context = (d_linear.T @ previous).to(kind), (d_inputs.T @ contexts).to(kind)
+            torch.mul((d_scores[:, None] @ slope).squeeze(1), score, out=d_linear[at, :units])
+            carried = torch.addcmul(d_linear[at] @ weight, d_hidden, update[at])
+        contexts = seen if beta is None else seen * beta
+        d_values = maps.permute(1, 2, 0) @ d_contexts.transpose(0, 1)
+        d_weight = (d_linear.T @ previous.to(keys.dtype)).to(kind)
         d_bias = d_linear.sum(0, dtype=kind)
-        return d_inputs, d_keys * score, d_values, d_weight, d_bias, d_score, d_from_context, None, None
+        d_from_context = (d_inputs.T @ contexts).to(kind)
+        return (
+            d_inputs,
+            d_keys * score,
+            d_values,
+            d_weight,
+            d_bias,
+            d_score.sum(0),
+            d_from_context,
+            None,
+            None,
+        )
 
 
 def _step(
@@ -117,41 +129,41 @@ def _step(
     from_context: Tensor,
 ) -> Saved:
     """One time step -> hidden (rows, units), then what the way back needs."""
-    dtype = keys.dtype
-    query, *products = F.linear(hidden.to(dtype), weight, bias).split(score.shape[0], 1)
+    dtype, units = keys.dtype, score.shape[0]
+    query, products, gated = F.linear(hidden.to(dtype), weight, bias).split(
+        [units, 3 * units, len(weight) - 4 * units], 1
+    )
+    products = products.to(hidden.dtype)
     gate = torch.add(keys, query[:, None]).sigmoid_()
     attention = (gate @ score).to(hidden.dtype).softmax(1).to(dtype)
     seen = (attention[:, None] @ values).squeeze(1)
-    beta = [product.sigmoid() for product in products[3:]]  # (rows, 1), or none
+    beta = [gated.sigmoid()] if gated.shape[1] else []  # (rows, 1), or none
     context = beta[0] * seen if beta else seen
-    gates = (words + F.linear(context, from_context)).to(hidden.dtype).chunk(3, 1)
-    reset = torch.sigmoid(gates[0] + products[0])
-    update = torch.sigmoid(gates[1] + products[1])
-    candidate = torch.tanh(gates[2] + reset * products[2])
-    return (
-        torch.lerp(candidate, hidden, update),
-        attention,
-        seen,
-        gate,
-        reset,
-        update,
-        candidate,
-        products[2],
-        *beta,
-    )
+    gates = torch.addmm(words, context, from_context.T).to(hidden.dtype)
+    reset, update = (gates[:, : 2 * units] + products[:, : 2 * units]).sigmoid_().chunk(2, 1)
+    recurrent = products[:, 2 * units :]
+    candidate = torch.addcmul(gates[:, 2 * units :], reset, recurrent).tanh_()
+    state = torch.lerp(candidate, hidden, update)
+    return state, attention, seen, gate, update, reset, candidate, recurrent, *beta
 
 
-def _step_back_gru(d_hidden: Tensor, saved: Saved, *, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the gates' inputs (rows, 3 units), of all products with the state, of the state before."""
-    previous, attention, _, _, reset, update, candidate, recurrent = saved[:UNGATED]
-    d_candidate = d_hidden * (1 - update) * (1 - candidate * candidate)
-    d_update = d_hidden * (previous - candidate) * update * (1 - update)
-    d_reset = d_candidate * recurrent * reset * (1 - reset)
-    d_gates = torch.cat([d_reset, d_update, d_candidate], 1).to(attention.dtype)
-    # The query's part, in front, and beta's, at the end, come from the attention.
-    of_beta = d_reset.new_zeros(len(d_reset), width - 4 * d_reset.shape[1])
-    d_products = torch.cat([torch.zeros_like(d_reset), d_reset, d_update, d_candidate * reset, of_beta], 1)
-    return d_gates, d_products.to(attention.dtype), d_hidden * update
+def _gru_slopes(
+    previous: Tensor,
+    attention: Tensor,
+    seen: Tensor,
+    update: Tensor,
+    reset: Tensor,
+    candidate: Tensor,
+    recurrent: Tensor,
+) -> Tensor:
+    """(M, 4, units): what the state's gradient is multiplied by on its way into a step's GRU.
+
+    To reach the inputs of reset, update and candidate, then the candidate's product with the state before.
+    """
+    to_candidate = (1 - update) * (1 - candidate * candidate)
+    to_update = (previous - candidate) * update * (1 - update)
+    to_reset = to_candidate * recurrent * reset * (1 - reset)
+    return torch.stack([to_reset, to_update, to_candidate, to_candidate * reset], 1)
 
 
 def _softmax_back(d_attention: Tensor, attention: Tensor) -> Tensor:
