@@ -101,12 +101,17 @@ def held_out_loss(
 ) -> float:
     """The critic's loss (without the penalty) on `held_out` (N, C, H, W) uint8 and images of `noise` (N, Z).
 
-    In batches and in training mode as in training, in float32; nothing is changed. `rng` is for `perturb`.
+    In batches and in training mode as in training, in float32; nothing is changed. `rng` is for `perturb`,
+    and its seed that of dropout, which leaves torch's own stream where it was.
     """
     scores = []
-    for images, latent in zip(held_out.split(batch_size), noise.split(batch_size), strict=True):
-        images, latent = workers.share(images), workers.share(latent)
-        pair = (to_signed(images.to(noise.device)), _untouched(gan.generator, latent))
-        scores.append([_untouched(gan.discriminator, objective.perturb(part, done, rng)) for part in pair])
+    device = noise.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(rng.initial_seed())
+        for images, latent in zip(held_out.split(batch_size), noise.split(batch_size), strict=True):
+            images, latent = workers.share(images), workers.share(latent)
+            pair = (to_signed(images.to(device)), _untouched(gan.generator, latent))
+            seen = [objective.perturb(part, done, rng) for part in pair]
+            scores.append([_untouched(gan.discriminator, part) for part in seen])
     real_scores, fake_scores = (torch.cat(parts) for parts in zip(*scores, strict=True))
     return float(workers.mean(objective.critic_loss(real_scores, fake_scores), len(real_scores)))
