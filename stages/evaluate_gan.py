@@ -99,12 +99,12 @@ def draw(
         write_json(temporary / "scores.json", scores)
         save_grid(samples[:SHOWN], temporary / "samples.png", columns=COLUMNS)
         save_image_rows(shown, training[rows], temporary / "neighbours.png")
-        if coverage is not None:
-            shares = zip(
-                class_names, coverage.generated_shares.tolist(), coverage.real_shares.tolist(), strict=True
-            )
-            table = [{"class": name, "generated": made, "real": real} for name, made, real in shares]
-            write_csv(temporary / "classes.csv", table)
+        unknown = [None] * len(class_names)  # a run on chosen classes has no shares; DVC wants the file
+        made = coverage.generated_shares.tolist() if coverage else unknown
+        real = coverage.real_shares.tolist() if coverage else unknown
+        shares = zip(class_names, made, real, strict=True)
+        table = [{"class": name, "generated": one, "real": other} for name, one, other in shares]
+        write_csv(temporary / "classes.csv", table)
 
 
 @stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import io
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from itertools import product
@@ -244,3 +245,12 @@ def test_every_run_has_its_curves_in_the_plots(project: Path) -> None:
     ):
         for run in params[family]["runs"]:
             assert f"{curves}/{run}.csv" in plots
+
+
+def test_the_plots_of_the_whole_project_name_files_in_git_only(project: Path) -> None:
+    """DVC 3.67 opens what they name after every `dvc exp run`: in a clone whose cache lacks it, that fails."""
+    tree = config.read_yaml(project / "dvc.yaml")
+    named = [path for plot in tree["plots"] for entry in plot.values() for path in entry["y"]]
+    assert named
+    for path in named:
+        assert subprocess.run(["git", "check-ignore", "-q", path], cwd=project).returncode == 1, path
