@@ -248,7 +248,7 @@ def test_every_run_has_its_curves_in_the_plots(project: Path) -> None:
 
 
 def test_the_plots_of_the_whole_project_name_files_in_git_only(project: Path) -> None:
-    """DVC 3.67 opens what they name after every `dvc exp run`: in a clone whose cache lacks it, that fails."""
+    """DVC 3.67 opens them after `dvc exp run`, and fails in a clone whose cache lacks them."""
     tree = config.read_yaml(project / "dvc.yaml")
     named = [path for plot in tree["plots"] for entry in plot.values() for path in entry["y"]]
     assert named
