@@ -11,10 +11,13 @@ import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganscribe import tracking
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import save_network
 from ganscribe.tracking import sender, store
 from ganscribe.tracking.outbox import entries, outbox_folder
 from loopback import Server
@@ -100,6 +103,9 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # as without the variable
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
+    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
+    save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
     following = threading.Thread(target=keep_sending, daemon=True)
     following.start()
     begun = time.monotonic()
@@ -109,8 +115,10 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
         ) as recording:
             for step in range(50):
                 recording.log(step, {"loss": step / 2})
+            if number == 2:  # its hundred files take a minute
+                recording.log_model("generator", "generator.pt")
     assert time.monotonic() - begun < 5, "150 answers alone take longer"
-    following.join(timeout=90)
+    following.join(timeout=180)
     assert not following.is_alive()
     assert entries(outbox_folder()) == []
     assert proxy.faults > 3
@@ -123,6 +131,9 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
     for run in runs:
         points = [(point.step, point.value) for point in client.get_metric_history(run.run_id, "loss")]
         assert points == [(step, step / 2) for step in range(50)]
+    (version,) = store.read_versions(client)
+    assert version.aliases == ("candidate",)
+    assert [run.tags["run_key"] for run in runs if run.run_id == version.run_id] == ["key-2"]
 
 
 def keep_sending() -> None:

@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from ganscribe import cli, tracking
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import save_network
 from ganscribe.runtime import save_torch
 from ganscribe.tracking import sender, store
 from ganscribe.tracking.outbox import Entry, entries, outbox_folder
@@ -129,6 +133,27 @@ def test_a_sender_killed_before_it_noted_the_run_makes_no_second_one(
     sender.finish()
     (run,) = store.read_runs(store.open_client())
     assert (run.status, run.metrics) == ("FINISHED", {"rho": 0.5})
+
+
+def test_a_model_registered_when_the_server_failed_becomes_the_candidate(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
+    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
+    save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+    with tracking.training_run(run_key="key", **RUN) as recording:
+        recording.log_model("generator", "generator.pt")
+
+    def fail(*arguments: object) -> None:
+        raise MlflowException("out of sorts")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", fail)
+        with pytest.raises(OSError, match="out of sorts"):
+            sender.finish()
+    assert [version.aliases for version in store.read_versions(store.open_client())] == [()]
+    sender.finish()
+    assert [version.aliases for version in store.read_versions(store.open_client())] == [("candidate",)]
 
 
 def test_a_recording_that_mlflow_refuses_holds_up_no_other(folder: Path) -> None:

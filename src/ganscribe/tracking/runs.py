@@ -140,28 +140,30 @@ class TrackedRun:
     def log_model(
         self, kind: str, path: str | Path, *, inception: str | Path | None = None, code: str | Path = PACKAGE
     ) -> None:
-        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`, unless
-        the run has one.
+        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`.
 
-        A captioner is given with the `inception` network that its features were made with. `code` is the
-        folder of the package that made it.
+        The model of a run that has one becomes the candidate, which a fault may have prevented. A captioner
+        is given with the `inception` network that its features were made with. `code` is the folder of the
+        package that made it.
         """
         from ganscribe import serving
 
         self.flush()
-        if read_versions(self.client, f"run_id = '{self.run_id}'"):
-            return
-        with global_uri():
-            version = serving.log_model(
-                self.client,
-                kind,
-                Path(path),
-                inception=Path(inception) if inception else None,
-                code=Path(code),
-                experiment_id=self.experiment_id,
-                run_id=self.run_id,
-                registered_name=self.registered_name,
-            )
+        versions = read_versions(self.client, f"run_id = '{self.run_id}'")
+        if versions:
+            version = versions[-1].version
+        else:
+            with global_uri():
+                version = serving.log_model(
+                    self.client,
+                    kind,
+                    Path(path),
+                    inception=Path(inception) if inception else None,
+                    code=Path(code),
+                    experiment_id=self.experiment_id,
+                    run_id=self.run_id,
+                    registered_name=self.registered_name,
+                )
         self.client.set_registered_model_alias(self.registered_name, "candidate", version)
 
     def end(self, status: str, timestamp: int | None = None) -> None:
