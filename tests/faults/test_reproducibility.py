@@ -15,7 +15,8 @@ from scratch import Clone
 
 pytestmark = pytest.mark.faults
 
-# Relative, of every logged loss; docs/reliability.md has what was measured.
+# Of every logged loss, as a share of its curve's largest (a Wasserstein loss crosses zero); what was measured
+# is in docs/reliability.md.
 TOLERANCE = 0.05
 
 
@@ -65,7 +66,9 @@ def test_another_number_of_threads(
         if name.startswith(("download", "prepare_images", "select", "tokenize", "fetch")):
             assert entry["outs"] == locks[1][name]["outs"], name
     table = pd.concat([numbers(first), numbers(other)], axis=1, join="inner", keys=["one", "two"])
-    table["off"] = (table["one"] - table["two"]).abs() / table.abs().max(axis=1).clip(lower=1e-6)
+    columns = [table.index.get_level_values(0), [key.split(" ", 1)[-1] for _, key in table.index]]
+    largest = table.abs().max(axis=1).groupby(columns).transform("max")
+    table["off"] = (table["one"] - table["two"]).abs() / largest.clip(lower=1e-6)
     worst = table["off"].groupby(level=0).max().sort_values()
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
