@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ def num_workers(available: int) -> int:
     return int(name)
 
 
+def _knock(address: str | None) -> None:
+    """OSError where nobody listens at host:port, which ray.init would try again and again."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
 @contextlib.contextmanager
 def connected() -> Iterator[Any]:
     """Ray, connected to RAY_ADDRESS or to a cluster of this machine's own for the time being."""
@@ -42,12 +50,20 @@ def connected() -> Iterator[Any]:
         # The package of this checkout, as in stages/_common.py; a trial's folder is no place to work in.
         source = str(Path(__file__).resolve().parents[1])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        ray.init(
-            include_dashboard=False,
-            log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
-            logging_level=logging.WARNING,
-            runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
-        )
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            _knock(address)
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
+                logging_level=logging.WARNING,
+                runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+            )
+        except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+            if not address:
+                raise
+            reason = str(error).strip().splitlines()[-1][:300]
+            raise ValueError(f"RAY_ADDRESS={address} cannot be joined: {reason}") from error
         for number, handler in handlers.items():
             signal.signal(number, handler)  # Ray's own aborts with a dump; a checkpoint's asks for a stop
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ def _extract_on(
     max_bad_images: float,
     is_stopping: Callable[[], bool],
 ) -> None:
+    # An actor's own folder is not this process's.
+    extraction = replace(
+        extraction, folder=extraction.folder.absolute(), working=extraction.working.absolute()
+    )
     write_inception(extraction.working / NETWORK_FILE, inception)
     unit = "GPU" if "GPU" in ray.cluster_resources() else "CPU"
     actors = min(num_workers(int(ray.cluster_resources()[unit])), len(missing))
