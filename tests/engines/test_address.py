@@ -26,13 +26,7 @@ from ganscribe.gan.training import train_gan
 from ganscribe.metrics.inception import Inception, load_inception, prepare
 from ganscribe.runtime import file_sha256
 from loopback import free_port
-
-CPU = torch.device("cpu")
-SETTINGS: dict[str, Any] = {
-    "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
-    "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 10,
-    "sample_every": 5, "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
-}  # fmt: skip
+from together import CPU, SMALL_GAN
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +115,10 @@ def test_the_loss_curve_is_that_of_one_worker(on_ray: Path) -> None:
     pictures = torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
     Path("state").mkdir()
     checkpoint = Checkpoint(Path("state"), every_seconds=0)
-    train(train_gan, pictures, checkpoint=checkpoint, log=lambda step, row: None, **SETTINGS)
+    train(train_gan, pictures, checkpoint=checkpoint, log=lambda step, row: None, **SMALL_GAN)
     state = checkpoint.load()
     assert state is not None and state["step"] == 10, "made on the cluster"
-    for row, expected in zip(state["history"], train_gan(pictures, **SETTINGS).history, strict=True):
+    for row, expected in zip(state["history"], train_gan(pictures, **SMALL_GAN).history, strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 

@@ -26,13 +26,9 @@ from ganscribe.gan.state import TrainedGan
 from ganscribe.gan.training import train_gan
 from ganscribe.metrics.inception import Inception, load_inception, prepare
 from ganscribe.runtime import file_sha256
+from together import CPU, SMALL_GAN
 
-CPU = torch.device("cpu")
-SETTINGS: dict[str, Any] = {
-    "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
-    "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 40,
-    "sample_every": 20, "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
-}  # fmt: skip
+SETTINGS = SMALL_GAN | {"steps": 40, "sample_every": 20}
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,18 @@ from ganscribe.convnets.training import train_classifier
 from ganscribe.gan.training import train_gan
 
 CPU = torch.device("cpu")
+SMALL_GAN: dict[str, Any] = {
+    "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
+    "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 10, "sample_every": 5,
+    "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
+}  # fmt: skip
 
 
 def gan(**changes: Any) -> dict[str, Any]:
     """A short GAN training without dropout: its rows, and the weights of both networks."""
     rng = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
-    settings: dict[str, Any] = {
-        "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
-        "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 6, "sample_every": 5,
-        "log_every": 2, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
-    }  # fmt: skip
+    settings = SMALL_GAN | {"steps": 6, "log_every": 2}
     held_out = torch.randint(0, 256, (40, 1, 28, 28), generator=rng, dtype=torch.uint8)
     with mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs):  # other workers, other masks
         trained = train_gan(pictures, held_out=held_out, **(settings | changes))
