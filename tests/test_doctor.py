@@ -67,6 +67,11 @@ def use_local(folder: Path) -> None:
     (folder / "params.yaml").write_text(text.replace("mnist: {source: scale, folder: null}", local))
 
 
+def cut_rwlock(folder: Path) -> None:
+    (folder / ".dvc/tmp").mkdir(exist_ok=True)
+    (folder / ".dvc/tmp/rwlock").touch()
+
+
 @pytest.mark.parametrize(
     ("damage", "topic", "said"),
     [
@@ -78,6 +83,7 @@ def use_local(folder: Path) -> None:
         (lambda folder: (folder / "params.yaml").unlink(), "parameters", "is missing"),
         (lambda folder: shutil.rmtree(folder / ".git"), "git", "no git repository"),
         (lambda folder: shutil.rmtree(folder / ".dvc"), "dvc pipeline", "not inside of a DVC repository"),
+        (cut_rwlock, "dvc pipeline", "rwlock was cut off, by a kill"),
         (use_local, "mnist", "there is no folder"),
         (add_remote, "dvc remote", "there is no folder /no/such/place"),
     ],

@@ -187,4 +187,7 @@ def kill_until_it_ends(clone: Clone, plan: Plan, *, log: Path, environment: dict
         if "dvc.lock" in watch.output and "invalid" in watch.output:
             (clone.folder / "dvc.lock").unlink()  # as docs/reliability.md says
             last.by_hand = "rm dvc.lock"
+        elif "RWLock-file" in watch.output and "corrupted" in watch.output:
+            (clone.folder / ".dvc/tmp/rwlock").unlink()  # the same
+            last.by_hand = "rm .dvc/tmp/rwlock"
     return kills

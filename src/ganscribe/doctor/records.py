@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -87,6 +88,15 @@ def check_dvc() -> Iterator[Finding]:
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         yield fault("dvc pipeline", reason, "mend dvc.yaml, params.yaml or .dvc/config (`git status`)")
+        return
+    rwlock = project_root() / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(rwlock.read_text())
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        text = f"{rwlock} was cut off, by a kill while DVC wrote it: `dvc repro` fails"
+        yield fault("dvc pipeline", text, f"rm {rwlock}, when no other dvc is at work")
         return
     yield ok("dvc pipeline", f"{stages} stages")
     if not remotes:
