@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test faults reproducibility benchmark plots ui lock audit
+.PHONY: repro test lowest faults reproducibility benchmark plots ui lock audit
 
 repro: .venv/.installed
 	dvc repro
@@ -13,6 +13,11 @@ test: .venv/.installed
 	ruff check --no-cache .
 	ruff format --check .
 	mypy
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The tests in a second environment, every package at its lower bound in pyproject.toml; needs uv.
+lowest: export PATH := $(CURDIR)/.venv-lowest/bin:$(PATH)
+lowest: .venv-lowest/.installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # A hundred kills of one build, and two at once (docs/reliability.md).
@@ -45,4 +50,9 @@ audit:
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv-lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	sed -n 's/^    "\(.*\)>=\(.*\)",$$/\1==\2/p' pyproject.toml | uv pip install --python .venv-lowest/bin/python -e . -r -
 	touch $@
