@@ -156,6 +156,19 @@ def test_a_model_registered_when_the_server_failed_becomes_the_candidate(
     assert [version.aliases for version in store.read_versions(store.open_client())] == [("candidate",)]
 
 
+def test_scores_found_again_are_no_second_point(folder: Path) -> None:
+    with tracking.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    for fid in (2.0, 2.0, 1.0):
+        with tracking.reopened_run("key", family="gan", name="dcgan") as recording:
+            recording.score({"fid": fid, "beam": {"CIDEr": 0.5}})
+    sender.finish()
+    client = store.open_client()
+    (run,) = store.find_runs(client, "key")
+    fids, ciders = (client.get_metric_history(run.info.run_id, key) for key in ("fid", "beam.CIDEr"))
+    assert [point.value for point in fids] == [2.0, 1.0] and len(ciders) == 1
+
+
 def test_a_recording_that_mlflow_refuses_holds_up_no_other(folder: Path) -> None:
     save_torch("generator.pt", {"noise_dim": 3})
     with tracking.training_run(run_key="bad", **RUN) as recording:

@@ -114,13 +114,15 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         now = timestamp or int(time.time() * 1000)
-        outputs = self.client.get_run(self.run_id).outputs
+        run = self.client.get_run(self.run_id)
+        known, outputs = run.data.metrics, run.outputs
         models = [each.model_id for each in outputs.model_outputs] if outputs else []
         model = models[-1] if models else None  # the registry shows the scores with the model
         metrics, tags = [], []
         for key, value in flatten(scores).items():
             if _is_number(value):
-                metrics.append(Metric(key, float(value), now, 0, model_id=model))
+                if known.get(key) != float(value):  # a stage that is run again finds the same
+                    metrics.append(Metric(key, float(value), now, 0, model_id=model))
             else:
                 tags.append(RunTag(key, str(value)))
         name, together = _score_tag(flatten(scores), pipeline)
