@@ -19,13 +19,14 @@ from PIL import Image
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.data.coco_images import ImageFile
 from ganscribe.data.features import Extraction, extract_features, plan_extraction
-from ganscribe.engines.cluster import engine, num_workers
+from ganscribe.engines.cluster import connected, engine, num_workers
 from ganscribe.engines.extraction import extract
 from ganscribe.engines.training import train
 from ganscribe.gan.state import TrainedGan
 from ganscribe.gan.training import train_gan
 from ganscribe.metrics.inception import Inception, load_inception, prepare
 from ganscribe.runtime import file_sha256
+from loopback import free_port
 from together import CPU, SMALL_GAN
 
 SETTINGS = SMALL_GAN | {"steps": 40, "sample_every": 20}
@@ -80,6 +81,12 @@ def test_the_engine_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSCRIBE_WORKERS", "none")
     with pytest.raises(ValueError, match="GANSCRIBE_WORKERS=none is no number of workers"):
         num_workers(1)
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(ValueError, match=r"RAY_ADDRESS=127.0.0.1:\d+ cannot be joined"), connected():
+        pass
 
 
 def pictures() -> torch.Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,6 @@ from PIL import Image
 from ganscribe.checkpoint import Checkpoint
 from ganscribe.data.coco_images import ImageFile
 from ganscribe.data.features import Extraction, extract_features, plan_extraction
-from ganscribe.engines.cluster import connected
 from ganscribe.engines.extraction import extract
 from ganscribe.engines.training import train
 from ganscribe.gan.training import train_gan
@@ -28,13 +30,17 @@ from ganscribe.runtime import file_sha256
 from loopback import free_port
 from together import CPU, SMALL_GAN
 
+pytestmark = pytest.mark.faults  # two nodes take their time to start
+
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address() -> Iterator[str]:
     """Two nodes of one CPU each on this machine, started in a folder that is not the project's."""
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    elsewhere = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: sockets lie in it
     ray = [str(Path(sys.executable).with_name("ray"))]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    environment = os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "180",
+    }  # fmt: skip
     port = free_port()
     places = (
         ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={elsewhere}"],
@@ -55,17 +61,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                         start_new_session=True,
                     )
                 )
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 200
             while "Ray runtime started" not in (elsewhere / f"node{len(nodes) - 1}.log").read_text():
                 assert nodes[-1].poll() is None and time.monotonic() < deadline
                 time.sleep(0.1)
         yield f"127.0.0.1:{port}"
     finally:
         for node in nodes:  # a SIGTERM is answered after thirty seconds
-            for process in [*psutil.Process(node.pid).children(recursive=True), node]:
-                process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(node.pid).children(recursive=True):
+                    process.kill()
+            node.kill()
         for node in nodes:
             node.wait()
+        shutil.rmtree(elsewhere)
 
 
 @pytest.fixture
@@ -120,9 +129,3 @@ def test_the_loss_curve_is_that_of_one_worker(on_ray: Path) -> None:
     assert state is not None and state["step"] == 10, "made on the cluster"
     for row, expected in zip(state["history"], train_gan(pictures, **SMALL_GAN).history, strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
-
-
-def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    with pytest.raises(ValueError, match=r"RAY_ADDRESS=127.0.0.1:\d+ cannot be joined"), connected():
-        pass
