@@ -20,9 +20,9 @@ lowest: export PATH := $(CURDIR)/.venv-lowest/bin:$(PATH)
 lowest: .venv-lowest/.installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# A hundred kills of one build, and two at once (docs/reliability.md).
+# A hundred kills of one build, two at once, a Ray cluster's workers (docs/reliability.md).
 faults: .venv/.installed
-	pytest -m faults tests/faults --ignore tests/faults/test_reproducibility.py
+	pytest -m faults tests/faults tests/engines --ignore tests/faults/test_reproducibility.py
 
 # The whole pipeline twice from scratch, and once with another number of threads.
 reproducibility: .venv/.installed

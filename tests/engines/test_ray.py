@@ -98,6 +98,7 @@ def weights(gan: TrainedGan) -> list[torch.Tensor]:
     return [value for part in (gan.generator, gan.discriminator) for value in part.state_dict().values()]
 
 
+@pytest.mark.faults  # a minute and a half
 def test_a_training_whose_worker_is_killed_ends_as_an_unbroken_one(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
