@@ -29,6 +29,7 @@ class Served:
     fail_first: int = 0  # so many answers are 503
     endless: bool = False  # after the header, bytes until the other side hangs up
     trickle: float = 0.0  # seconds before each single byte of the body
+    trickle_headers: float = 0.0  # seconds after each byte of a header that never ends
     headers: tuple[tuple[str, str], ...] = ()
     requests: list[dict[str, str]] = field(default_factory=list)  # the headers of each
     sent_bytes: int = 0
@@ -72,6 +73,11 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
             handler.send_header("Location", served.redirect)
         _finish(handler, served)
         return
+
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\n" if served.trickle_headers else b"")
+    while served.trickle_headers:
+        handler.wfile.write(b"X")
+        time.sleep(served.trickle_headers)
 
     start, status = 0, served.status
     wanted = handler.headers.get("Range")

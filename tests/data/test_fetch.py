@@ -267,6 +267,18 @@ def test_a_trickle_is_given_up_and_the_mirror_asked(
     assert "too slow" in failure.reason and not (tmp_path / "c").exists()
 
 
+def test_headers_that_never_end_are_given_up_and_the_mirror_asked(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganscribe.data.transfer.PATIENCE_SECONDS", 0.5)
+    slow = server.add("/slow", body=BODY, trickle_headers=0.02)
+    server.add("/mirror", body=BODY)
+    assert get(server, tmp_path / "a", "/slow", "/mirror").read_bytes() == BODY
+    assert len(slow.requests) == 1
+    with pytest.raises(ValueError, match=r"/slow: no answer"):
+        get(server, tmp_path / "b", "/slow")
+
+
 def test_what_comes_fast_enough_is_not_given_up(
     server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

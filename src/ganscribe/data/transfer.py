@@ -6,14 +6,18 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, Self
 
 import requests
 import urllib3
+import urllib3.connection
 from requests.adapters import HTTPAdapter
 
 from ganscribe.runtime import progress
@@ -100,6 +104,47 @@ def _leave_redirect_unread(response: requests.Response, **_: object) -> None:
         response.close()  # requests would read its body into memory, however long it is
 
 
+class _Patience(urllib3.connection.HTTPConnection):
+    """Hangs up on headers that do not end, though each of their bytes comes within the timeout."""
+
+    def getresponse(self) -> Any:
+        late, connection = threading.Event(), self.sock
+
+        def hang_up() -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+        watch = threading.Timer(PATIENCE_SECONDS, hang_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            response = super().getresponse()
+        except (OSError, HTTPException):
+            if not late.is_set():
+                raise
+        finally:
+            watch.cancel()
+        if late.is_set():  # http.client takes headers that were cut off for whole ones
+            raise TimeoutError
+        return response
+
+
+class _PatienceTLS(_Patience, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        bounded = {
+            urllib3.connection.HTTPConnection: _Patience,
+            urllib3.connection.HTTPSConnection: _PatienceTLS,
+        }
+        pool.ConnectionCls = bounded.get(pool.ConnectionCls, pool.ConnectionCls)
+        return pool
+
+
 def make_session(*, retries: int, connections: int) -> requests.Session:
     """A session that asks again, ever more slowly, after connection errors, 429 and 5xx."""
     policy = _Retry(
@@ -112,7 +157,7 @@ def make_session(*, retries: int, connections: int) -> requests.Session:
     session = requests.Session()
     session.max_redirects = 5
     session.hooks["response"].append(_leave_redirect_unread)
-    adapter = HTTPAdapter(max_retries=policy, pool_maxsize=connections)
+    adapter = _Adapter(max_retries=policy, pool_maxsize=connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "ganscribe"
