@@ -15,9 +15,9 @@ from scratch import Clone
 
 pytestmark = pytest.mark.faults
 
-# Of every logged loss, as a share of its curve's largest (a Wasserstein loss crosses zero); what was measured
-# is in docs/reliability.md.
-TOLERANCE = 0.05
+# Of each training's first logged losses, as a share of the curve's largest (a Wasserstein loss crosses zero);
+# what was measured, and why not of later rows, is in docs/reliability.md.
+TOLERANCE = 0.02
 
 
 def build(project: Path, folder: Path, threads: int) -> Clone:
@@ -73,6 +73,7 @@ def test_another_number_of_threads(
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         request.config.get_terminal_writer().write(f"\n{worst.to_string(float_format='%.1e')}\n")
-    losses = table[[name.startswith("curves/") and "loss" in key for name, key in table.index]]
-    assert len(losses) > 50
-    assert losses["off"].max() < TOLERANCE
+    firsts = {f"0 {name}_loss" for name in ("train", "tutorial", "critic", "generator")}
+    losses = table[[key in firsts for _, key in table.index]]
+    assert len(losses) > 30
+    assert losses["off"].max() < TOLERANCE, losses.nlargest(3, "off")
