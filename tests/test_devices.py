@@ -9,16 +9,20 @@ import torch
 
 import apart
 import together
+from ganscribe.captioning.inference import METHODS, decode
+from ganscribe.captioning.model import Captioner
+from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.metrics.inception import compute_features, load_inception, prepare
 
 CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),
     "gan with noise, smoothing, average": (
         "gan",
-        {"instance_noise": 0.1, "label_smoothing": 0.1, "ema_decay": 0.9, "networks": "dcgan_deep"},
+        {"instance_noise": 0.1, "label_smoothing": 0.1, "ema_decay": 0.9, "networks": "dcgan", "steps": 4},
     ),
     "gradient penalty": ("gan", {"objective": "wgan_gp", "optimiser": "adam", "betas": (0.5, 0.9)}),
     "penalty on real images": ("gan", {"r1_penalty": 1.0}),
-    "clamped critic": ("gan", {"objective": "wgan", "optimiser": "rmsprop"}),
+    "clamped critic": ("gan", {"objective": "wgan", "optimiser": "rmsprop", "max_updates": 12}),
     "lenet5": ("classifier", {}),
     "resnet20": ("classifier", {"network": "resnet20", "optimiser": "adam"}),
     "captioner": ("captioner", {}),
@@ -57,6 +61,36 @@ def test_no_step_waits_for_the_device(kind: str) -> None:
             together.KINDS[kind](**changes, device=device)
             counted.append(dict(apart.waits))
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_captions_are_the_cpu_s(method: str) -> None:
+    torch.manual_seed(0)
+    model = Captioner(vocabulary_size=7, embedding_dim=6, units=8, feature_dim=10, encoder_dim=7, gate=True)
+    features = torch.rand(5, 64, 10)
+    options: dict[str, Any] = {
+        "vocabulary": Vocabulary((PAD, UNK, START, END, "a", "dog", "runs")), "image_ids": range(5),
+        "method": method, "max_length": 6, "width": 3, "length_penalty": 0.7,
+        "temperature": 1.5, "top_k": 4, "seed": 1,
+    }  # fmt: skip
+    expected = decode(model.eval(), features, **options)
+    with apart.available() as device:
+        found = decode(model.to(device), features.to(device), **options)
+    assert [one.tokens for one in found] == [one.tokens for one in expected]
+    for one, two in zip(found, expected, strict=True):
+        assert torch.equal(one.traces.cpu(), two.traces)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_are_the_cpu_s(precision: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 299, 299), generator=rng, dtype=torch.uint8)
+    inception = load_inception(None, calibration_images=images, seed=0)
+    expected = compute_features(prepare(inception, precision=precision, device=torch.device("cpu")), images)
+    with apart.available() as device:
+        prepare(inception, precision=precision, device=device)
+        found = compute_features(inception, images.to(device))
+    assert torch.equal(found, expected)
 
 
 def test_the_device_refuses_the_cpu_s_company() -> None:

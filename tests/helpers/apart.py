@@ -24,7 +24,7 @@ DEVICE = torch.device("meta")
 waits: Counter[str] = Counter()  # how often the host waited, by what for
 
 aten = torch.ops.aten
-COPIES = {aten.copy_.default, aten._to_copy.default}
+COPIES = {"copy_", "_to_copy", "to"}  # `to` is seen whole in inference mode
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 WAITING = {aten._local_scalar_dense.default, aten.nonzero.default}
 TorchGenerator = torch.Generator
@@ -75,6 +75,18 @@ class GeneratorApart(TorchGenerator):
         return DEVICE
 
 
+class _ByDevice(type):
+    def __call__(cls, device: Any = "cpu") -> torch.Generator:
+        return GeneratorApart() if torch.device(device) == DEVICE else TorchGenerator(device)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, TorchGenerator)
+
+
+class AnyGenerator(metaclass=_ByDevice):
+    """In the place of `torch.Generator`."""
+
+
 def _is_apart(generator: torch.Generator) -> bool:
     """By its state: what reaches a kernel is another object."""
     return any(torch.equal(TorchGenerator.get_state(one), generator.get_state()) for one in _generators)
@@ -91,16 +103,14 @@ def check(func: Any, tensors: list[torch.Tensor], generators: list[torch.Generat
         is_wrong = any(is_on) and not all(isinstance(each, Apart) for each in pair)
     else:
         together = [on for on, each in zip(is_on, tensors, strict=True) if on or each.dim()]
-        is_wrong = func not in COPIES and any(is_on) and not all(together)
+        is_wrong = func._opname not in COPIES and any(is_on) and not all(together)
     if is_wrong:
         places = [f"{tuple(each.shape)} on {each.device}" for each in tensors]
         raise RuntimeError(f"{func}: expected all tensors to be on the same device: {', '.join(places)}")
     for each in generators:
         if _is_apart(each) != is_result:
             raise RuntimeError(f"{func}: the generator and the tensor are on different devices")
-    if any(is_on) and (
-        not is_result if func in COPIES else func._opname in ("_local_scalar_dense", "nonzero")
-    ):
+    if any(is_on) and (func in WAITING or (func._opname in COPIES and not is_result)):
         waits[func._opname] += 1
 
 
@@ -122,14 +132,15 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return value.inner if isinstance(value, Apart) else value
 
     found = func(*tree_map(inside, args), **tree_map(inside, kwargs))
+    if tensors and isinstance(tensors[0], Apart) != is_result:  # no view of what it was made from
+        found = found.clone() if func._opname == "to" else found
+        return Apart(found) if is_result else found
     if not is_result:
         return found
     result = tree_map(
         lambda value: Apart(value) if isinstance(value, torch.Tensor) and type(value) is not Apart else value,
         found,
     )
-    if func is aten._to_copy.default and not isinstance(args[0], Apart):
-        return result
     return return_and_correct_aliasing(func, args, kwargs, result)
 
 
@@ -147,16 +158,13 @@ def available() -> Iterator[torch.device]:
         made = tensor(data, **options)  # torch would make a tensor without values
         return made if device is None else made.to(device)
 
-    def make_generator(device: Any = "cpu") -> torch.Generator:
-        return GeneratorApart() if torch.device(device) == DEVICE else TorchGenerator(device)
-
     waits.clear()
     was = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
         with (
             mock.patch("torch.tensor", make_tensor),
-            mock.patch("torch.Generator", make_generator),
+            mock.patch("torch.Generator", AnyGenerator),
             # These know the kinds of devices by name.
             mock.patch("torch.is_autocast_enabled", lambda kind: False),
             mock.patch("torch.optim.adam._device_dtype_check_for_fused"),
