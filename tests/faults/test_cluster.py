@@ -39,7 +39,8 @@ def address() -> Iterator[str]:
     elsewhere = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: sockets lie in it
     ray = [str(Path(sys.executable).with_name("ray"))]
     environment = os.environ | {
-        "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "180",
+        "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0",
+        "RAY_raylet_start_wait_time_s": "180",
     }  # fmt: skip
     port = free_port()
     places = (
