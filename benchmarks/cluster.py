@@ -64,6 +64,7 @@ def measure(images_a_shard: int) -> dict[str, float]:
         )
         simulated = Simulated(**vars(planned))
         source = str(Path(__file__).resolve().parents[1] / "src")
+        torch.set_num_threads(1)  # an actor takes as many CPUs
         ray.init(
             num_cpus=ACTORS, include_dashboard=False, log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": source}},

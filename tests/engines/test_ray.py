@@ -155,9 +155,19 @@ def plan(folder: Path, working: Path, inception: Inception) -> Extraction:
     )  # fmt: skip
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """In fp32 one thread rounds otherwise than two; a worker of Ray has one by itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_an_extraction_whose_actor_is_killed_has_the_bytes_of_the_local_one(
-    cluster: None, tmp_path: Path
+    cluster: None, two_threads: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GANSCRIBE_WORKERS", "2")
     folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)

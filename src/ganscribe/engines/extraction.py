@@ -35,7 +35,8 @@ def extract(
     out: Path,
     is_stopping: Callable[[], bool],
 ) -> list[RejectedImage]:
-    """`extract_features` by the engine chosen; on Ray an actor a GPU, or a CPU where there is none."""
+    """`extract_features` by the engine chosen; on Ray an actor a GPU, or as many CPUs as torch has
+    threads here."""
     if engine() == "ray" and (missing := extraction.missing()):
         with connected() as ray:
             _extract_on(ray, extraction, missing, inception, max_bad_images, is_stopping)
@@ -62,15 +63,15 @@ def _extract_on(
         extraction, folder=extraction.folder.absolute(), working=extraction.working.absolute()
     )
     write_inception(extraction.working / NETWORK_FILE, inception)
-    unit = "GPU" if "GPU" in ray.cluster_resources() else "CPU"
-    actors = min(num_workers(int(ray.cluster_resources()[unit])), len(missing))
+    threads = torch.get_num_threads()
+    actors, share = _actors(ray, len(missing), threads)
     numbers = [{"shard": number} for number in missing]
     made = ray.data.from_items(numbers, override_num_blocks=min(len(missing), BLOCKS)).map_batches(
         _Extractor,
-        fn_constructor_args=(ray.put(extraction),),
+        fn_constructor_args=(ray.put(extraction), threads),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors),
-        **{f"num_{unit.lower()}s": 1},
+        **share,
     )
     rejected: list[RejectedImage] = []
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -83,12 +84,25 @@ def _extract_on(
                 raise Interrupted("feature extraction was stopped; the finished shards are kept")
 
 
-class _Extractor:
-    """An actor that makes shards, one after another."""
+def _actors(ray: Any, num_shards: int, threads: int) -> tuple[int, dict[str, int]]:
+    """How many actors, and what each takes of a node: a GPU, or the CPUs of `threads`."""
+    resources = ray.cluster_resources()
+    if "GPU" in resources:
+        return min(num_workers(int(resources["GPU"])), num_shards), {"num_gpus": 1}
+    cpus = int(resources["CPU"])
+    smallest = min(int(node["Resources"].get("CPU", cpus)) for node in ray.nodes() if node["Alive"])
+    actors = min(num_workers(max(1, cpus // threads)), num_shards)
+    return actors, {"num_cpus": max(1, min(threads, smallest, cpus // actors))}
 
-    def __init__(self, extraction: Any) -> None:
+
+class _Extractor:
+    """An actor that makes shards, one after another, with the threads of a local extraction: in fp32 another
+    number rounds otherwise."""
+
+    def __init__(self, extraction: Any, threads: int) -> None:
         import ray
 
+        torch.set_num_threads(threads)
         self.extraction: Extraction = ray.get(extraction)
         self.device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
         self.inception = read_inception(self.extraction.working / NETWORK_FILE, device=self.device)
