@@ -102,9 +102,10 @@ class _Extractor:
     def __init__(self, extraction: Any, threads: int) -> None:
         import ray
 
-        torch.set_num_threads(threads)
         self.extraction: Extraction = ray.get(extraction)
         self.device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        if self.device.type == "cpu":
+            torch.set_num_threads(threads)
         self.inception = read_inception(self.extraction.working / NETWORK_FILE, device=self.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
