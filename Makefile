@@ -20,7 +20,7 @@ lowest: export PATH := $(CURDIR)/.venv-lowest/bin:$(PATH)
 lowest: .venv-lowest/.installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# A hundred kills of one build, two at once, a Ray cluster's workers (docs/reliability.md).
+# A hundred kills of five builds, two at once, a Ray cluster's workers (docs/reliability.md).
 faults: .venv/.installed
 	pytest -m faults tests/faults tests/engines --ignore tests/faults/test_reproducibility.py
 

@@ -1,6 +1,6 @@
-"""One build, killed at random moments until it ends: the same bytes, nothing left over, every run whole.
+"""Builds killed at random moments until they end: the same bytes, nothing left over, every run whole.
 
-FAULT_KILLS and FAULT_SEED set how many kills, and which. The table is printed.
+FAULT_KILLS and FAULT_SEED set how many kills, and which. The tables are printed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ from scratch import CAPTIONER, Clone
 
 pytestmark = pytest.mark.faults
 
+KILLS, SEED = int(os.environ.get("FAULT_KILLS", "110")), int(os.environ.get("FAULT_SEED", "0"))
+# More kills of one build than so many, and most hit its last stage: what another has outlived is handed on.
+BUILDS = -(-KILLS // 22)
+
 
 class Broken:
-    """The build that was killed, beside the unbroken one."""
+    """A build that was killed, beside the unbroken one."""
 
     def __init__(self, built: Clone, clone: Clone, kills: list[Kill], saves: pd.DataFrame) -> None:
         self.built = built
@@ -73,30 +77,44 @@ def table(broken: Broken, last_steps: dict[str, int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(scope="module")
-def broken(project: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Broken:
-    folder = tmp_path_factory.mktemp("kills")
-    built, clone = Clone(project, folder / "built"), Clone(project, folder / "broken")
-    notes = {name: folder / f"saves-{name}" for name in ("built", "broken")}
+def environment(project: Path, of: Clone) -> dict[str, str]:
+    """That of a build whose every save is noted, in `saved(of)`."""
+    faults = os.pathsep.join([str(project / "tests" / "faults"), str(of.folder / "src")])
+    return {
+        "PYTHONPATH": faults,
+        "SAVES": str(of.folder.with_suffix(".saves")),
+        "GANSCRIBE_CHECKPOINT_SECONDS": "0",
+    }
 
-    def environment(of: Clone) -> dict[str, str]:
-        faults = os.pathsep.join([str(project / "tests" / "faults"), str(of.folder / "src")])
-        saves = str(notes[of.folder.name])
-        return {"PYTHONPATH": faults, "SAVES": saves, "GANSCRIBE_CHECKPOINT_SECONDS": "0"}
 
-    durations = time_stages(built, folder / "log", environment(built))
-    count, seed = int(os.environ.get("FAULT_KILLS", "100")), int(os.environ.get("FAULT_SEED", "0"))
-    plan = Plan(durations, count=count, seed=seed)
-    begun = time.monotonic()
-    kills = kill_until_it_ends(clone, plan, log=folder / "log", environment=environment(clone))
+def saved(of: Clone) -> pd.DataFrame:
     names = ["script", "process", "step", "stage"]
-    saves = {name: pd.read_csv(path, sep=" ", names=names) for name, path in notes.items()}
-    found = Broken(built, clone, kills, saves["broken"])
-    last_steps = saves["built"].groupby("stage")["step"].last().to_dict()
+    return pd.read_csv(of.folder.with_suffix(".saves"), sep=" ", names=names)
+
+
+@pytest.fixture(scope="module")
+def unbroken(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, dict[str, float]]:
+    """A build without kills, and the seconds of its stages."""
+    clone = Clone(project, tmp_path_factory.mktemp("kills") / "built")
+    return clone, time_stages(clone, clone.folder.with_suffix(".log"), environment(project, clone))
+
+
+@pytest.fixture(scope="module", params=range(BUILDS))
+def broken(project: Path, unbroken: tuple[Clone, dict[str, float]], request: pytest.FixtureRequest) -> Broken:
+    built, durations = unbroken
+    clone = Clone(project, built.folder.with_name(f"broken-{request.param}"))
+    count = len(range(request.param, KILLS, BUILDS))
+    plan = Plan(durations, count=count, seed=SEED * BUILDS + request.param)
+    begun, log = time.monotonic(), clone.folder.with_suffix(".log")
+    kills = kill_until_it_ends(clone, plan, log=log, environment=environment(project, clone))
+    found = Broken(built, clone, kills, saved(clone))
+    last_steps = saved(built).groupby("stage")["step"].last().to_dict()
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        text = table(found, last_steps) + f"{time.monotonic() - begun:.0f} s, seed {seed}, logs in {folder}\n"
-        request.config.get_terminal_writer().write(text)
+        note = (
+            f"{time.monotonic() - begun:.0f} s, seed {SEED}, build {request.param} of {BUILDS}, log {log}\n"
+        )
+        request.config.get_terminal_writer().write(table(found, last_steps) + note)
     # A stage that ends before its kill hands it on; what the last ones hand on is left over.
     assert len(kills) >= 0.5 * count - 1, "the stages were timed on a much busier machine: run it again"
     assert [each for each in found.restarts() if each[1] < last_steps[each[0]]] == [], "saved work was lost"
