@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -184,7 +185,7 @@ def kill_until_it_ends(clone: Clone, plan: Plan, *, log: Path, environment: dict
         last = kills[-1]
         assert not last.failure, f"`dvc repro` fails twice\n{last.failure}\n{watch.output[-6000:]}"
         last.failure = " ".join(watch.output.split())[-600:]
-        if "dvc.lock" in watch.output and "invalid" in watch.output:
+        if "dvc.lock" in watch.output and re.search("invalid|validation failed", watch.output):
             (clone.folder / "dvc.lock").unlink()  # as docs/reliability.md says
             last.by_hand = "rm dvc.lock"
         elif "RWLock-file" in watch.output and "corrupted" in watch.output:

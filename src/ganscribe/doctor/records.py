@@ -87,7 +87,10 @@ def check_dvc() -> Iterator[Finding]:
             stages, remotes = len(repo.index.stages), _remotes(repo)
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        yield fault("dvc pipeline", reason, "mend dvc.yaml, params.yaml or .dvc/config (`git status`)")
+        remedy = "mend dvc.yaml, params.yaml or .dvc/config (`git status`)"
+        if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part, or nothing
+            remedy = "rm dvc.lock, then `dvc repro`: what was made comes from DVC's cache"
+        yield fault("dvc pipeline", reason, remedy)
         return
     rwlock = project_root() / ".dvc" / "tmp" / "rwlock"
     try:
