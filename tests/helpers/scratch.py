@@ -100,6 +100,12 @@ class Clone:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         found = client.search_runs(experiments, max_results=1000)
         return pd.DataFrame(
-            {"name": run.info.run_name, "status": run.info.status, **run.data.tags, **run.data.metrics}
+            {
+                "run_id": run.info.run_id,
+                "name": run.info.run_name,
+                "status": run.info.status,
+                **run.data.tags,
+                **run.data.metrics,
+            }
             for run in found
         )
