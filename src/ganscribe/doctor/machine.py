@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 
 from ganscribe.doctor.findings import INSTALL, Finding, fault, ok
-from ganscribe.runtime import choose_device, project_root, resolve_precision
+from ganscribe.runtime import choose_device, explain_bf16, project_root, resolve_precision
 
 NAMED = ("torch", "dvc", "mlflow")  # versions that are shown even where they are well
 
@@ -47,7 +47,7 @@ def check_device() -> Iterator[Finding]:
         import torch
 
         device = choose_device()
-        precision = resolve_precision("auto", device)
+        precision, (_, reason) = resolve_precision("auto", device), explain_bf16(device)
     except (ValueError, RuntimeError, ImportError) as error:
         yield fault("device", str(error), "unset GANSCRIBE_DEVICE, or install torch")
         return
@@ -58,7 +58,7 @@ def check_device() -> Iterator[Finding]:
         except (RuntimeError, AssertionError) as error:
             yield fault("device", f"{device}: {error}", "choose another with GANSCRIBE_DEVICE")
             return
-    yield ok("device", f"{device}, {name}; precision auto is {precision}")
+    yield ok("device", f"{device}, {name}; precision auto is {precision}: {reason}")
 
 
 def check_java() -> Iterator[Finding]:
