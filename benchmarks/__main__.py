@@ -12,7 +12,7 @@ import features
 import gan
 import reader
 import streaming
-from ganscribe.runtime import choose_device, resolve_precision
+from ganscribe.core.devices import choose_device, resolve_precision
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganscribe.captioning.loss import staged, token_loss
 from ganscribe.captioning.model import Captioner
-from ganscribe.runtime import choose_device, resolve_precision
+from ganscribe.core.devices import choose_device, resolve_precision
 
 BATCH_SIZE, VOCABULARY, PADDED = 64, 5002, 49
 TURNS, OUR_STEPS_A_TURN = 3, 4

@@ -21,10 +21,10 @@ from typing import Any
 import ray
 import torch
 
-from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import Extraction, RejectedImage, plan_extraction
-from ganscribe.engines.extraction import _extract_on
-from ganscribe.metrics.inception import FEATURE_SHAPE, load_inception, prepare
+from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.execution.engines.extraction import _extract_on
+from ganscribe.features.extraction import Extraction, RejectedImage, plan_extraction
+from ganscribe.features.inception import FEATURE_SHAPE, load_inception, prepare
 
 ENTRIES, ACTORS, IMAGES_A_SECOND = 100_000, 4, 1000.0
 IMAGES_A_SHARD = (512, 51)

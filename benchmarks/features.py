@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torchvision.models import inception_v3
 
-from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import calibration_images, load_images
-from ganscribe.data.samples import write_coco
-from ganscribe.metrics.inception import Inception, compute_features, load_inception, prepare
-from ganscribe.runtime import choose_device, file_sha256, resolve_precision
+from ganscribe.core.devices import choose_device, resolve_precision
+from ganscribe.core.files import file_sha256
+from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.features.extraction import calibration_images, load_images
+from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
+from ganscribe.sources.samples import write_coco
 
 NUM_IMAGES = 64
 BATCH_SIZE = 32

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganscribe.data.shards import ShardWriter, open_shards
-from ganscribe.metrics.inception import FEATURE_SHAPE
+from ganscribe.features.inception import FEATURE_SHAPE
+from ganscribe.features.shards import ShardWriter, open_shards
 
 NUM_IMAGES = 512
 BATCH_SIZE = 64

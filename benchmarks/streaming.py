@@ -21,9 +21,9 @@ import torch
 
 from ganscribe.captioning.dataset import CaptionSet
 from ganscribe.captioning.training import train_captioner
-from ganscribe.data.shards import ShardWriter, open_shards
-from ganscribe.metrics.inception import FEATURE_SHAPE
-from ganscribe.runtime import choose_device
+from ganscribe.core.devices import choose_device
+from ganscribe.features.inception import FEATURE_SHAPE
+from ganscribe.features.shards import ShardWriter, open_shards
 
 FEW, MANY, IMAGES_A_SHARD, CAPTIONS = 512, 20_000, 512, 20_000
 VOCABULARY, WARM_UP_STEPS = 5002, 4

@@ -17,8 +17,8 @@ import click
 # module first.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from ganscribe.checkpoint import Interrupted
-from ganscribe.orphans import only_process
+from ganscribe.execution.checkpoint import Interrupted
+from ganscribe.execution.one_process import only_process
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: a limit on the size of a file
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from _common import stage
 from ganscribe import config
+from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
+from ganscribe.drawing.plots import save_agreement
 from ganscribe.metrics.agreement import compare_judges
-from ganscribe.plots import save_agreement
-from ganscribe.runtime import atomic_folder, atomic_write, write_csv, write_json
 
 
 @stage

@@ -11,10 +11,10 @@ import click
 import pandas as pd
 
 from _common import stage
-from ganscribe import tracking
-from ganscribe.diagnostics import comparisons, figures, findings
-from ganscribe.diagnostics.findings import Finding
-from ganscribe.runtime import atomic_folder, atomic_write, write_csv, write_json
+from ganscribe import records
+from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
+from ganscribe.experiments import comparisons, figures, findings
+from ganscribe.experiments.findings import Finding
 
 MEASURED = Path("data/diagnostics")
 GRADIENTS, LINES, SNAPSHOTS = (
@@ -121,7 +121,7 @@ def main(name: str) -> None:
     experiment, inputs = EXPERIMENTS[name]
     plots = Path("plots/diagnostics", name)
     params = {"experiment": name}
-    with tracking.stage_run(f"diagnose_{name}", params=params, inputs=inputs) as tracked:
+    with records.stage_run(f"diagnose_{name}", params=params, inputs=inputs) as tracked:
         with atomic_folder(plots) as folder:
             finding = experiment(folder / "figure.png")
             write_json(folder / "numbers.json", finding.metric)

@@ -8,7 +8,7 @@ import click
 
 from _common import stage
 from ganscribe import config
-from ganscribe.data.sources import acquire
+from ganscribe.sources.acquire import acquire
 
 
 @stage

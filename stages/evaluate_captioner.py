@@ -13,27 +13,23 @@ import click
 import torch
 
 from _common import stage
-from ganscribe import config, tracking
+from ganscribe import config, records
 from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.evaluation import caption_images, words_of, write_decoded
 from ganscribe.captioning.figures import as_seen, draw_attention
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
-from ganscribe.data import coco
-from ganscribe.data.shards import Shards, open_shards
+from ganscribe.config.stages import Decoding
+from ganscribe.core.devices import choose_device, resolve_precision
+from ganscribe.core.files import atomic_folder, write_json
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.captions import image_folder
+from ganscribe.execution.progress import progress
+from ganscribe.features.pictures import crop_of, open_image
+from ganscribe.features.shards import Shards, open_shards
 from ganscribe.metrics.captions import caption_statistics, score_images
-from ganscribe.metrics.inception_input import crop_of, open_image
 from ganscribe.metrics.intervals import score_intervals
-from ganscribe.runtime import (
-    atomic_folder,
-    choose_device,
-    progress,
-    random_stream,
-    resolve_precision,
-    write_json,
-)
-from ganscribe.schema import Decoding
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")
@@ -90,7 +86,7 @@ def draw(
 ) -> None:
     """Attention figures of `count` test images, the same ones whatever the captions are."""
     source = config.load("place", "coco")
-    images = coco.image_folder(source.source, source.folder, archive=source.archive)
+    images = image_folder(source.source, source.folder, archive=source.archive)
     crop = crop_of(shards.metadata["preprocessing"])
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]
     with progress(len(chosen), "attention figures", "figure") as bar:
@@ -188,7 +184,7 @@ def main(name: str) -> None:
     headline = {way: {key: each[key] for key in HEADLINE} for way, each in scores.items()}
     write_json(Path("metrics/captioner", f"{name}.json"), headline)
     key = json.loads((model / "run_key.json").read_text())["run_key"]
-    with tracking.reopened_run(key, family="captioner", name=name) as tracked:
+    with records.reopened_run(key, family="captioner", name=name) as tracked:
         tracked.score(scores)
         tracked.log_files(captioned, folder="evaluation/captions")
         tracked.log_files(plots, folder="evaluation/attention")

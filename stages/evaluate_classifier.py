@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import config, tracking
+from ganscribe import config, records
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.evaluation import Evaluation, evaluate_classifier
-from ganscribe.data.images import Images, read_images
-from ganscribe.plots import save_confusion, save_grid
-from ganscribe.runtime import atomic_folder, write_csv, write_json
+from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.datasets.images import Images, read_images
+from ganscribe.drawing.plots import save_confusion, save_grid
 
 COLUMNS = 5  # of the square of worst mistakes
 
@@ -70,7 +70,7 @@ def main(name: str, home: Path) -> None:
     write_json(home / f"metrics/classifiers/{name}.json", {key: scores[key] for key in HEADLINE})
     draw(plots, test, evaluation, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
-    with tracking.reopened_run(key, family="classifier", name=name) as tracked:
+    with records.reopened_run(key, family="classifier", name=name) as tracked:
         tracked.score(scores)
         tracked.log_files(plots, folder="evaluation")
 

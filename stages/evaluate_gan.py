@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 
 from _common import stage
-from ganscribe import config, tracking
+from ganscribe import config, records
+from ganscribe.config.stages import GanEvaluation
 from ganscribe.convnets import load_classifier
-from ganscribe.data.images import Images, read_images
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import atomic_folder, file_sha256, write_csv, write_json
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.images import Images, read_images
+from ganscribe.drawing.plots import save_grid, save_image_rows
 from ganscribe.gan.sampling import load_generator
 from ganscribe.metrics.images import (
     Coverage,
@@ -27,16 +32,6 @@ from ganscribe.metrics.images import (
     score_judged,
     sliced_wasserstein,
 )
-from ganscribe.plots import save_grid, save_image_rows
-from ganscribe.runtime import (
-    atomic_folder,
-    choose_device,
-    file_sha256,
-    random_stream,
-    write_csv,
-    write_json,
-)
-from ganscribe.schema import GanEvaluation
 
 # The numbers of `dvc metrics show`; scores.json beside the pictures has all, with judge, checksum and counts.
 HEADLINE = ("fid", "kid", "is", "precision", "recall", "modes", "kl", "swd", "floor_fid", "num_samples")
@@ -132,7 +127,7 @@ def main(name: str) -> None:
     write_json(f"metrics/gan/{name}.json", {key: scores[key] for key in HEADLINE if key in scores})
     draw(plots, samples, training, coverage, test.class_names, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
-    with tracking.reopened_run(key, family="gan", name=name) as tracked:
+    with records.reopened_run(key, family="gan", name=name) as tracked:
         tracked.score(scores)
         tracked.log_files(plots, folder="evaluation")
 

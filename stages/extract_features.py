@@ -7,16 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
-from ganscribe.data.coco import image_folder
-from ganscribe.data.coco_images import ImageFile, read_image_files
-from ganscribe.data.features import calibration_images, plan_extraction
-from ganscribe.data.sources import open_raw
-from ganscribe.engines.extraction import extract
-from ganscribe.metrics.inception import Inception, load_inception, prepare
-from ganscribe.provenance import run_key
-from ganscribe.runtime import choose_device, resolve_precision, seed_everything
+from ganscribe import config, records
+from ganscribe.core.devices import choose_device, resolve_precision
+from ganscribe.core.seeds import seed_everything
+from ganscribe.datasets.captions import image_folder
+from ganscribe.datasets.coco_images import ImageFile, read_image_files
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.execution.engines.extraction import extract
+from ganscribe.features.extraction import calibration_images, plan_extraction
+from ganscribe.features.inception import Inception, load_inception, prepare
+from ganscribe.records.lineage.run_key import run_key
+from ganscribe.sources.acquire import open_raw
 
 
 def open_network(files: list[ImageFile], folder: Path, *, crop: str, seed: int) -> Inception:
@@ -43,7 +44,7 @@ def main() -> None:
     folder = image_folder(source.source, source.folder, archive=source.archive)
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.stage_run(
+        records.stage_run(
             "extract_features", params=params, inputs=["data/raw/inception", "data/coco"], run_key=key
         ) as tracked,
     ):

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from _common import stage
 from ganscribe import config
-from ganscribe.data.coco import read_captions
-from ganscribe.data.coco_images import chosen_images, fetch_images
-from ganscribe.data.sources import open_raw
+from ganscribe.datasets.captions import read_captions
+from ganscribe.datasets.coco_images import chosen_images, fetch_images
+from ganscribe.sources.acquire import open_raw
 
 
 @stage

@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
+from ganscribe import config, records
 from ganscribe.convnets import load_classifier
-from ganscribe.data.images import read_images
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import write_csv
+from ganscribe.datasets.images import read_images
+from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.metrics.images import classifier_extractor
 from ganscribe.metrics.judging import judge_generators
-from ganscribe.provenance import run_key
-from ganscribe.runtime import choose_device, write_csv
+from ganscribe.records.lineage.run_key import run_key
 
 
 @stage
@@ -31,7 +32,7 @@ def main(name: str) -> None:
     inputs = [str(judge.parent), str(test), *(str(path.parent) for path in files.values())]
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.stage_run(
+        records.stage_run(
             f"judge_gans_{name}", params=asdict(settings), inputs=inputs, run_key=key
         ) as tracked,
     ):

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import origin, registry
-from ganscribe.locks import Output, Stage, owner_of, read_lock, read_outputs, read_stage
-from ganscribe.runtime import file_sha256
-from ganscribe.tracking import sender, store
-from ganscribe.tracking.runs import TrackedRun, reopen_run
+from ganscribe.core.files import file_sha256
+from ganscribe.records import registry, sender, store
+from ganscribe.records.lineage import origin
+from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
+from ganscribe.records.runs import TrackedRun, reopen_run
 
 INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
 

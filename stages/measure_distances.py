@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
-from ganscribe.diagnostics.distances import measure_distances
-from ganscribe.provenance import run_key
-from ganscribe.runtime import write_csv
+from ganscribe import config, records
+from ganscribe.core.files import write_csv
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.experiments.distances import measure_distances
+from ganscribe.records.lineage.run_key import run_key
 
 TABLE = Path("data/diagnostics/parallel_lines.csv")
 
@@ -22,7 +22,7 @@ def main() -> None:
     key = run_key(Path(__file__), asdict(settings), [])
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.stage_run("measure_distances", params=asdict(settings), inputs=[], run_key=key) as tracked,
+        records.stage_run("measure_distances", params=asdict(settings), inputs=[], run_key=key) as tracked,
     ):
         rows = measure_distances(
             settings.thetas,

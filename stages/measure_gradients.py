@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import Checkpoint, open_checkpoint
-from ganscribe.data.images import read_images
-from ganscribe.diagnostics.gradients import measure_gradients
+from ganscribe import config, records
+from ganscribe.config.stages import Gradients
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import load_torch, save_torch, write_csv
+from ganscribe.datasets.images import read_images
+from ganscribe.execution.checkpoint import Checkpoint, open_checkpoint
+from ganscribe.experiments.gradients import measure_gradients
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.training import train_gan
-from ganscribe.provenance import run_key
-from ganscribe.runtime import choose_device, load_torch, save_torch, write_csv
-from ganscribe.schema import Gradients
+from ganscribe.records.lineage.run_key import run_key
 
 TABLE = Path("data/diagnostics/gradients.csv")
 NOT_OF_THE_LOOP = ("dataset", "splits", "classes", "steps", "snapshots", "sample_every")
@@ -65,7 +66,7 @@ def main() -> None:
     channels, height, width = images.shape[1:]
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.stage_run(
+        records.stage_run(
             "measure_gradients", params=asdict(settings), inputs=inputs, run_key=key
         ) as tracked,
     ):

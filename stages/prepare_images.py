@@ -8,9 +8,9 @@ import click
 
 from _common import stage
 from ganscribe import config
-from ganscribe.data.images import prepare_images
-from ganscribe.data.sources import check_files, open_raw
-from ganscribe.runtime import atomic_folder
+from ganscribe.core.files import atomic_folder
+from ganscribe.datasets.prepare import prepare_images
+from ganscribe.sources.acquire import check_files, open_raw
 
 
 @stage

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from _common import stage
 from ganscribe import config
-from ganscribe.report import render
-from ganscribe.runtime import atomic_write
+from ganscribe.core.files import atomic_write
+from ganscribe.report.page import render
 
 
 @stage

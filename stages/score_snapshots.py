@@ -6,15 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
+from ganscribe import config, records
 from ganscribe.convnets import load_classifier
-from ganscribe.data.images import read_images
-from ganscribe.diagnostics import COMPARED_RUN, WASSERSTEIN_RUNS
-from ganscribe.diagnostics.snapshots import score_snapshots
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import write_csv
+from ganscribe.datasets.images import read_images
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.experiments import COMPARED_RUN, WASSERSTEIN_RUNS
+from ganscribe.experiments.snapshots import score_snapshots
 from ganscribe.metrics.images import classifier_extractor
-from ganscribe.provenance import run_key
-from ganscribe.runtime import choose_device, write_csv
+from ganscribe.records.lineage.run_key import run_key
 
 TABLE = Path("data/diagnostics/snapshots.csv")
 
@@ -33,7 +34,7 @@ def main() -> None:
     extractor = classifier_extractor(load_classifier(judge).to(choose_device()))
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.stage_run(
+        records.stage_run(
             "score_snapshots",
             params=asdict(settings),
             inputs=[str(judge.parent), str(test), *(f"models/gan/{run}" for run in runs)],

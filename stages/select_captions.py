@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from _common import stage
 from ganscribe import config
-from ganscribe.data.coco import ANNOTATIONS, read_annotations, select_captions, write_captions
-from ganscribe.data.sources import open_raw
-from ganscribe.runtime import atomic_folder
+from ganscribe.core.files import atomic_folder
+from ganscribe.datasets.captions import write_captions
+from ganscribe.datasets.selection import select_captions
+from ganscribe.sources.acquire import open_raw
+from ganscribe.sources.annotations import ANNOTATIONS, read_annotations
 
 
 @stage

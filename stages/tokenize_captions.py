@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from _common import stage
 from ganscribe import config
-from ganscribe.data.coco import read_captions
-from ganscribe.data.tokens import build_vocabulary, write_tokens, write_vocabulary
-from ganscribe.runtime import atomic_folder
+from ganscribe.core.files import atomic_folder
+from ganscribe.datasets.captions import read_captions
+from ganscribe.datasets.tokens import build_vocabulary, write_tokens, write_vocabulary
 
 
 @stage

@@ -9,18 +9,20 @@ from typing import Any
 import click
 
 from _common import stage
-from ganscribe import config, tracking
+from ganscribe import config, records
 from ganscribe.captioning.dataset import CaptionSet, longest_caption, read_captions, read_references
 from ganscribe.captioning.inference import save_captioner
 from ganscribe.captioning.state import TrainedCaptioner
 from ganscribe.captioning.training import train_captioner
 from ganscribe.captioning.validation import greedy_cider
-from ganscribe.checkpoint import open_checkpoint
-from ganscribe.data.shards import Shards, open_shards
-from ganscribe.data.tokens import Vocabulary, read_vocabulary
-from ganscribe.engines.training import train
-from ganscribe.provenance import run_key
-from ganscribe.runtime import atomic_folder, choose_device, count_parameters, write_csv, write_json
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.datasets.tokens import Vocabulary, read_vocabulary
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.execution.engines.training import train
+from ganscribe.features.shards import Shards, open_shards
+from ganscribe.records.lineage.run_key import run_key
+from ganscribe.training.cost import count_parameters
 
 TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
 CAPTIONS = Path("data/captions/captions.parquet")
@@ -89,7 +91,7 @@ def main(name: str) -> None:
         )
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.training_run(
+        records.training_run(
             family="captioner",
             name=name,
             run_key=key,

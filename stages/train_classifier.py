@@ -8,22 +8,16 @@ from pathlib import Path
 import click
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
-from ganscribe.convnets.evaluation import count_flops
+from ganscribe import config, records
+from ganscribe.config.stages import ClassifierRun
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
-from ganscribe.data.images import Images, read_images
-from ganscribe.engines.training import train
-from ganscribe.provenance import run_key
-from ganscribe.runtime import (
-    atomic_folder,
-    choose_device,
-    count_parameters,
-    save_torch,
-    write_csv,
-    write_json,
-)
-from ganscribe.schema import ClassifierRun
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import atomic_folder, save_torch, write_csv, write_json
+from ganscribe.datasets.images import Images, read_images
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.execution.engines.training import train
+from ganscribe.records.lineage.run_key import run_key
+from ganscribe.training.cost import count_flops, count_parameters
 
 
 def save(
@@ -70,7 +64,7 @@ def main(name: str, home: Path) -> None:
     training, validation = (read_images(path) for path in inputs)
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.training_run(
+        records.training_run(
             family="classifier", name=name, run_key=key, params=asdict(run), inputs=inputs
         ) as tracked,
     ):

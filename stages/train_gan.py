@@ -9,17 +9,19 @@ import click
 import torch
 
 from _common import stage
-from ganscribe import config, tracking
-from ganscribe.checkpoint import open_checkpoint
-from ganscribe.data.images import read_images
-from ganscribe.engines.training import train
+from ganscribe import config, records
+from ganscribe.config.stages import GanRun
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.datasets.images import read_images
+from ganscribe.drawing.plots import save_animation, save_curves, save_grid
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.execution.engines.training import train
 from ganscribe.gan.sampling import interpolate_images, save_network
 from ganscribe.gan.state import TrainedGan
 from ganscribe.gan.training import train_gan
-from ganscribe.plots import save_animation, save_curves, save_grid
-from ganscribe.provenance import run_key
-from ganscribe.runtime import atomic_folder, choose_device, count_parameters, write_csv, write_json
-from ganscribe.schema import GanRun
+from ganscribe.records.lineage.run_key import run_key
+from ganscribe.training.cost import count_parameters
 
 INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
 
@@ -89,7 +91,7 @@ def main(name: str) -> None:
     held_out = read_images(unseen, run.classes).images
     with (
         open_checkpoint(key) as checkpoint,
-        tracking.training_run(
+        records.training_run(
             family="gan", name=name, run_key=key, params=asdict(run), inputs=inputs
         ) as tracked,
     ):

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_sender() -> Iterator[None]:
     """Recordings of this process start no sender; a test that wants them in MLflow calls `sender.finish`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganscribe.tracking.recording.start_sender", lambda: None)
+        patch.setattr("ganscribe.records.recording.start_sender", lambda: None)
         yield
 
 
@@ -50,9 +50,9 @@ def captioner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from ganscribe.captioning.inference import save_captioner
     from ganscribe.captioning.model import Captioner
-    from ganscribe.data.tokens import Vocabulary
-    from ganscribe.metrics.inception import load_inception, prepare, write_inception
-    from ganscribe.metrics.inception_input import PREPROCESSING
+    from ganscribe.datasets.tokens import Vocabulary
+    from ganscribe.features.inception import load_inception, prepare, write_inception
+    from ganscribe.features.pictures import PREPROCESSING
 
     folder = tmp_path_factory.mktemp("captioner")
     torch.manual_seed(0)

@@ -11,8 +11,8 @@ import apart
 import together
 from ganscribe.captioning.inference import METHODS, decode
 from ganscribe.captioning.model import Captioner
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
-from ganscribe.metrics.inception import compute_features, load_inception, prepare
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.features.inception import compute_features, load_inception, prepare
 
 CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from ganscribe import config
 from ganscribe.convnets import CONVNETS, build
-from ganscribe.provenance import code_files
+from ganscribe.records.lineage.run_key import code_files
 
 Keys = tuple[str, ...]
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import cli, tracking
+from ganscribe import cli, records
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
-from ganscribe.tracking import sender, store
+from ganscribe.records import sender, store
 from loopback import free_port, wait_for, wait_for_page
 from miniature import Miniature
 
@@ -120,10 +120,10 @@ def test_mlflow_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     save_network("models/gan/tiny/generator.pt", network, networks="mlp", **facts)
     with postgresql() as database, mlflow_server(database, tmp_path) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with tracking.training_run(family="gan", name="tiny", run_key="k", params={"a": 1}, inputs=[]) as run:
+        with records.training_run(family="gan", name="tiny", run_key="k", params={"a": 1}, inputs=[]) as run:
             run.log(0, {"loss": 0.5})
             run.log_model("generator", "models/gan/tiny/generator.pt")
-        with tracking.reopened_run("k", family="gan", name="tiny") as run:
+        with records.reopened_run("k", family="gan", name="tiny") as run:
             run.score({"fid": 12.5, "judge": "lenet5"})
         sender.finish()
         client = store.open_client()

@@ -9,8 +9,11 @@ import torch
 
 from ganscribe.captioning.dataset import read_captions, read_references
 from ganscribe.captioning.training import train_captioner
-from ganscribe.data import coco
-from ganscribe.data.tokens import build_vocabulary, write_tokens
+from ganscribe.datasets.captions import read_captions as read_selected
+from ganscribe.datasets.captions import write_captions
+from ganscribe.datasets.selection import select_captions
+from ganscribe.datasets.tokens import build_vocabulary, write_tokens
+from ganscribe.sources.annotations import read_annotations
 
 # The captions of each image, and the words that each must come down to.
 CAPTIONS = {
@@ -57,10 +60,10 @@ def annotations(folder: Path) -> Path:
 
 @pytest.mark.parametrize("split_by", ["image", "caption"])
 def test_awkward_captions_reach_the_training_whole(tmp_path: Path, split_by: str) -> None:
-    every = coco.read_annotations(annotations(tmp_path))
-    selected = coco.select_captions(every, seed=0, count=99, split=(0.6, 0.4, 0.0), split_by=split_by)
-    coco.write_captions(tmp_path / "captions.parquet", selected)
-    selected = coco.read_captions(tmp_path / "captions.parquet")
+    every = read_annotations(annotations(tmp_path))
+    selected = select_captions(every, seed=0, count=99, split=(0.6, 0.4, 0.0), split_by=split_by)
+    write_captions(tmp_path / "captions.parquet", selected)
+    selected = read_selected(tmp_path / "captions.parquet")
     texts = [caption.caption for caption in selected]
     vocabulary = build_vocabulary(texts, size=30)  # a few words are left out
     write_tokens(

@@ -13,7 +13,7 @@ from ganscribe.captioning.figures import (
     save_figure,
     upsample,
 )
-from ganscribe.metrics.inception_input import as_input, seen_box
+from ganscribe.features.pictures import as_input, seen_box
 
 
 @pytest.mark.parametrize("size", [(299, 299), (160, 80), (70, 600)])

@@ -9,8 +9,8 @@ from torch import Tensor
 from ganscribe.captioning.evaluation import caption_images, write_decoded
 from ganscribe.captioning.inference import SavedCaptioner, begin, decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
-from ganscribe.runtime import load_torch, save_torch
+from ganscribe.core.files import load_torch, save_torch
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 
 OPTIONS = {"vocabulary_size": 9, "embedding_dim": 6, "units": 8, "feature_dim": 10, "encoder_dim": 7}
 VOCABULARY = Vocabulary((PAD, UNK, "a", START, "dog", END, "red", "ball", "runs"))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganscribe.captioning.model import Captioner
-from ganscribe.runtime import autocast
+from ganscribe.core.devices import autocast
 
 
 def small(vocabulary_size: int = 11, *, gate: bool = False, dropout: float = 0.0) -> Captioner:

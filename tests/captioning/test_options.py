@@ -14,9 +14,9 @@ from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.scheduled import mix_in_own_words
 from ganscribe.captioning.training import batches, train_captioner
 from ganscribe.captioning.validation import greedy_cider
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.metrics.captions import score_captions
-from ganscribe.schedules import SCHEDULES
+from ganscribe.training.schedules import SCHEDULES
 
 CPU = torch.device("cpu")
 SIZES = {"vocabulary_size": 11, "embedding_dim": 6, "units": 8, "feature_dim": 10, "encoder_dim": 7}

@@ -10,8 +10,8 @@ from ganscribe.captioning.dataset import CaptionSet, longest_caption, pad, read_
 from ganscribe.captioning.loss import _SummedCrossEntropy, mean_loss, staged
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.training import TrainedCaptioner, batches, train_captioner
-from ganscribe.checkpoint import Checkpoint, Interrupted
-from ganscribe.data.tokens import write_tokens
+from ganscribe.datasets.tokens import write_tokens
+from ganscribe.execution.checkpoint import Checkpoint, Interrupted
 
 START, END = 2, 3
 CPU = torch.device("cpu")

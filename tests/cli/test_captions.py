@@ -15,14 +15,14 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import nn
 
-from ganscribe import cli, tracking
+from ganscribe import cli, records
 from ganscribe.captioning import photographs
 from ganscribe.captioning.inference import decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
 from ganscribe.cli.photographs import figure_paths
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
-from ganscribe.metrics.inception import Inception
-from ganscribe.metrics.inception_input import PREPROCESSING, load_image
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.features.inception import Inception
+from ganscribe.features.pictures import PREPROCESSING, load_image
 
 WORDS = ("red", "blue", "dog", "ball", "on", "the", "grass", "runs")
 VOCABULARY = Vocabulary((PAD, UNK, START, END, *WORDS))
@@ -171,7 +171,7 @@ def test_a_file_that_may_not_be_read(album: list[Path], monkeypatch: pytest.Monk
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("ganscribe.metrics.inception_input.open_image", refuse)
+    monkeypatch.setattr("ganscribe.features.pictures.open_image", refuse)
     assert "left out: Permission denied" in run(album[0]).stderr
 
 
@@ -305,7 +305,7 @@ def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list
 
 
 def test_a_model_of_the_registry(album: list[Path], folder: Path) -> None:
-    with tracking.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]) as tracked:
+    with records.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]) as tracked:
         tracked.log_model(
             "captioner", "models/captioner/best/model.pt", inception="data/features/inception.pt"
         )

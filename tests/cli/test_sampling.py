@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-from ganscribe import __version__, cli, tracking
+from ganscribe import __version__, cli, records
 from ganscribe.cli import sampling
+from ganscribe.core.files import save_torch
+from ganscribe.drawing.plots import save_grid
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import load_generator, sample_images, save_network
-from ganscribe.plots import save_grid
-from ganscribe.runtime import save_torch
-from ganscribe.tracking import store
+from ganscribe.records import store
 
 
 def make_generator(path: Path, *, noise: str) -> None:
@@ -249,7 +249,7 @@ def test_no_store_makes_none(folder: Path) -> None:
 
 
 def test_a_model_of_the_registry(folder: Path) -> None:
-    with tracking.training_run(family="gan", name="gan", run_key="key", params={}, inputs=[]) as tracked:
+    with records.training_run(family="gan", name="gan", run_key="key", params={}, inputs=[]) as tracked:
         tracked.log_model("generator", "models/gan/gan/generator.pt")
     sample("gan", "--count", "2", "--out", "local.png")
     for name, uri in (("version", "ganscribe-gan-gan/1"), ("alias", "ganscribe-gan-gan@candidate")):

@@ -11,8 +11,7 @@ from torch import nn
 
 from ganscribe import convnets
 from ganscribe.convnets.cliquenet import CliqueBlock, CliqueNet
-from ganscribe.convnets.evaluation import count_flops
-from ganscribe.runtime import count_parameters
+from ganscribe.training.cost import count_flops, count_parameters
 
 CIFAR10 = {"num_classes": 10, "image_shape": (3, 32, 32)}
 

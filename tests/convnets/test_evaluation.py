@@ -9,14 +9,9 @@ import torch
 from torch import nn
 
 from ganscribe import convnets
-from ganscribe.convnets.evaluation import (
-    calibration_error,
-    count_flops,
-    evaluate_classifier,
-    predict_scores,
-    scale_images,
-)
-from ganscribe.runtime import count_parameters
+from ganscribe.convnets.evaluation import calibration_error, evaluate_classifier, predict_scores
+from ganscribe.datasets.pixels import scale_images
+from ganscribe.training.cost import count_flops, count_parameters
 
 
 def brute_force_ece(probabilities: torch.Tensor, labels: torch.Tensor, num_bins: int) -> float:

@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganscribe.checkpoint import Checkpoint
 from ganscribe.convnets import CONVNETS, Convnet, load_classifier
 from ganscribe.convnets.evaluation import evaluate_classifier
 from ganscribe.convnets.training import TrainedClassifier, train_classifier
-from ganscribe.runtime import save_torch, seed_everything
+from ganscribe.core.files import save_torch
+from ganscribe.core.seeds import seed_everything
+from ganscribe.execution.checkpoint import Checkpoint
 
 RECIPE: dict[str, Any] = {
     "network": "lenet5",

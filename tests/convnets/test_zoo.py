@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from ganscribe import convnets
-from ganscribe.convnets.evaluation import count_flops
-from ganscribe.runtime import count_parameters
+from ganscribe.training.cost import count_flops, count_parameters
 
 Counts = tuple[int, int]  # parameters, multiply-adds of one image
 

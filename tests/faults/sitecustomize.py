@@ -10,11 +10,11 @@ import signal
 import sys
 from pathlib import Path
 
-from ganscribe import runtime
-from ganscribe.checkpoint import Checkpoint
+from ganscribe.core import files
+from ganscribe.execution.checkpoint import Checkpoint
 
 _whole_save = Checkpoint.save
-_whole_write = runtime.atomic_write
+_whole_write = files.atomic_write
 _count = 0
 
 
@@ -42,4 +42,4 @@ def _write(path):  # type: ignore[no-untyped-def]
 
 
 Checkpoint.save = _save  # type: ignore[method-assign]
-runtime.atomic_write = _write
+files.atomic_write = _write

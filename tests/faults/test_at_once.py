@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ganscribe import locks
-from ganscribe.tracking import store
+from ganscribe.records import store
+from ganscribe.records.lineage import dvc_lock
 from loopback import Server
 from miniature import PARAMS, TRAIN, Miniature
 
@@ -121,7 +121,7 @@ def test_two_clones_with_one_cache_and_one_server(
         for clone, count in zip(clones, steps, strict=True):
             assert clone.weights() == f"numbers after {count}"
             assert "up to date" in clone.run("dvc repro", MLFLOW_TRACKING_URI=server.uri)
-            recorded = locks.read_outputs((clone.folder / "dvc.lock").read_text())["models/gan/mini"].md5
+            recorded = dvc_lock.read_outputs((clone.folder / "dvc.lock").read_text())["models/gan/mini"].md5
             assert (tmp_path / "cache/files/md5" / recorded[:2] / recorded[2:]).exists()
             assert not (clone.folder / ".dvc/cache").exists()
             assert not (clone.folder / "mlflow.db").exists()

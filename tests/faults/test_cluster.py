@@ -19,14 +19,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ganscribe.checkpoint import Checkpoint
-from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import Extraction, extract_features, plan_extraction
-from ganscribe.engines.extraction import extract
-from ganscribe.engines.training import train
+from ganscribe.core.files import file_sha256
+from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.engines.extraction import extract
+from ganscribe.execution.engines.training import train
+from ganscribe.features.extraction import Extraction, extract_features, plan_extraction
+from ganscribe.features.inception import Inception, load_inception, prepare
 from ganscribe.gan.training import train_gan
-from ganscribe.metrics.inception import Inception, load_inception, prepare
-from ganscribe.runtime import file_sha256
 from loopback import free_port
 from together import CPU, SMALL_GAN
 

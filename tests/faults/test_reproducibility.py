@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from ganscribe.locks import flatten
+from ganscribe.records.lineage.dvc_lock import flatten
 from scratch import Clone
 
 pytestmark = pytest.mark.faults

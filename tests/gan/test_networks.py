@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from ganscribe.datasets.pixels import to_signed, to_uint8
 from ganscribe.gan.networks import (
     NETWORKS,
     _CropEnd,
@@ -15,8 +16,6 @@ from ganscribe.gan.networks import (
     build_discriminator,
     build_generator,
     mixes_batch,
-    to_signed,
-    to_uint8,
 )
 
 NOISE = 4  # CS231n's own test noise dimension

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ganscribe.checkpoint import Checkpoint
-from ganscribe.gan.networks import to_signed
+from ganscribe.datasets.pixels import to_signed
+from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.gan.sampling import (
     SAMPLE_BATCH,
     interpolate_images,
@@ -121,7 +121,7 @@ def test_one_step_is_the_textbook_s() -> None:
 
 
 def fresh_seed() -> int:
-    from ganscribe.runtime import stream_seed
+    from ganscribe.core.seeds import stream_seed
 
     return stream_seed(3, "gan", "noise")
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganscribe.tracking import store
+from ganscribe.records import store
 
 DVC_YAML = """\
 stages:
@@ -32,12 +32,13 @@ PARAMS = "scale: tiny\ngan:\n  runs:\n    mini: {steps: 1}\n"
 TRAIN = """\
 import json
 from pathlib import Path
-from ganscribe import config, provenance, tracking
-from ganscribe.runtime import write_json
+from ganscribe import config, records
+from ganscribe.records.lineage import run_key
+from ganscribe.core.files import write_json
 
 params = config.read_yaml(Path("params.yaml"))["gan"]["runs"]["mini"]
-key = provenance.run_key(Path(__file__), params, [Path("data.txt")])
-with tracking.training_run(
+key = run_key.run_key(Path(__file__), params, [Path("data.txt")])
+with records.training_run(
     family="gan", name="mini", run_key=key, params=params, inputs=["data.txt"]
 ) as tracked:
     folder = Path("models/gan/mini")

@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 import torch
 
-from ganscribe import config, serving
+from ganscribe import config
 from ganscribe.captioning.inference import load_captioner
 from ganscribe.captioning.photographs import open_captioner
 from ganscribe.convnets import load_classifier
-from ganscribe.data.formats import read_cifar_batch, read_cifar_classes
-from ganscribe.data.inspection import inspect_weights
+from ganscribe.core.files import load_torch
+from ganscribe.features.inception import load_inception, read_inception
 from ganscribe.gan.sampling import load_generator
 from ganscribe.metrics.images import inception_extractor
-from ganscribe.metrics.inception import load_inception, read_inception
-from ganscribe.runtime import load_torch
+from ganscribe.serving import models as serving_models
+from ganscribe.sources.formats import read_cifar_batch, read_cifar_classes
+from ganscribe.sources.inspection import inspect_weights
 
 # What runs or may run code that a file holds, and the argument that makes it safe (None: nothing does).
 # formats.py's own unpickler, which admits arrays alone, is a class: no call of these.
@@ -121,7 +122,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "generator": load_generator,
     "captioner": load_captioner,
     "captioner for photographs": lambda path: open_captioner(path, path),
-    "served model": serving.kind_of,
+    "served model": serving_models.kind_of,
     "Inception for features": load_inception,
     "kept Inception": lambda path: read_inception(path, device=torch.device("cpu")),
     "Inception as source": inspect_weights,

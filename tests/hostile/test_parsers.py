@@ -24,10 +24,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganscribe import config, paramsfile
-from ganscribe.data.coco import Caption, read_annotations
-from ganscribe.data.formats import read_cifar_batch, read_cifar_classes, read_idx, read_plain_pickle
-from ganscribe.data.shards import Shards, ShardWriter, open_shards, shard_name
+from ganscribe import config
+from ganscribe.config import files
+from ganscribe.features.shards import Shards, ShardWriter, open_shards, shard_name
+from ganscribe.sources.annotations import Caption, read_annotations
+from ganscribe.sources.formats import read_cifar_batch, read_cifar_classes, read_idx, read_plain_pickle
 
 SECONDS, MEGABYTES, CHARACTERS = 60, 300, 6000  # of one test, but for its own files
 
@@ -202,7 +203,7 @@ def test_damaged_parameters(project: Path, tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     found = held(read_parameters, path, named="params")  # of a scale's file, that one is named
     if found is not None:
-        assert isinstance(found[0], paramsfile.Params) and isinstance(found[1], paramsfile.Scale)
+        assert isinstance(found[0], files.Params) and isinstance(found[1], files.Scale)
 
 
 # MNIST's IDX ---------------------------------------------------------------------------------------------

@@ -17,16 +17,17 @@ import pytest
 from mlflow.exceptions import MlflowException
 from PIL import EpsImagePlugin, Image
 
-from ganscribe import convnets, serving
+from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
-from ganscribe.data.coco_images import ImageFile
-from ganscribe.data.features import RejectedImage, load_images
-from ganscribe.data.pictures import decode_image
-from ganscribe.demo import Models, build_page
+from ganscribe.core.files import save_torch
+from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.features.extraction import RejectedImage, load_images
+from ganscribe.features.pictures import load_image
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
-from ganscribe.metrics.inception_input import load_image
-from ganscribe.runtime import save_torch
+from ganscribe.serving import models as serving_models
+from ganscribe.serving.demo import Models, build_page
+from ganscribe.serving.pictures import decode_image
 
 SIDE = 100_000
 
@@ -156,7 +157,7 @@ def test_the_page_refuses_too(models: Models, tmp_path: Path, ghostscript: Path)
 
 
 def ask(folder: Path, rows: list[dict[str, Any]]) -> Any:
-    return serving.Served(folder).predict(pd.DataFrame(rows))
+    return serving_models.Served(folder).predict(pd.DataFrame(rows))
 
 
 def test_the_served_captioner_refuses(captioner_files: Path, tmp_path: Path, ghostscript: Path) -> None:
@@ -189,7 +190,7 @@ def test_pictures_of_another_size_are_not_gathered(tmp_path: Path, monkeypatch: 
         decoded.append(text)
         return decode_image(text, channels)
 
-    monkeypatch.setattr(serving, "decode_image", decode)
+    monkeypatch.setattr(serving_models, "decode_image", decode)
     buffer = io.BytesIO()
     Image.new("RGB", (200, 200)).save(buffer, "png")
     with pytest.raises(MlflowException, match=r"\(3, 200, 200\)"):

@@ -11,10 +11,10 @@ import numpy as np
 import pycocoevalcap
 import pytest
 
+from ganscribe.core.files import write_json
 from ganscribe.metrics import captions
 from ganscribe.metrics.captions import caption_statistics, score_captions, tokenise
 from ganscribe.metrics.intervals import corpus_bleu
-from ganscribe.runtime import write_json
 
 REFERENCES = {
     11: ["A man riding a wave on top of a surfboard.", "A surfer rides a big wave!", "Man on a surf-board."],

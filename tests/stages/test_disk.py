@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganscribe.checkpoint import open_checkpoint
 from ganscribe.convnets.training import train_classifier
-from ganscribe.data.shards import KEYS, ShardWriter, open_shards
+from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.features.shards import KEYS, ShardWriter, open_shards
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
@@ -177,7 +177,7 @@ def test_a_state_of_other_code_is_named_and_kept(scratch: Path) -> None:
 MAKE = """\
 import torch
 from pathlib import Path
-from ganscribe.data.shards import KEYS, ShardWriter
+from ganscribe.features.shards import KEYS, ShardWriter
 
 folder = Path("features")
 folder.mkdir()

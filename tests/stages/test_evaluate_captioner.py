@@ -13,14 +13,14 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from ganscribe import tracking
+from ganscribe import records
 from ganscribe.captioning.inference import save_captioner
 from ganscribe.captioning.model import Captioner
-from ganscribe.data.coco import SelectedCaption, write_captions
-from ganscribe.data.shards import ShardWriter, open_shards
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
+from ganscribe.datasets.captions import SelectedCaption, write_captions
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
+from ganscribe.features.pictures import PREPROCESSING
+from ganscribe.features.shards import ShardWriter, open_shards
 from ganscribe.metrics import captions as scorer
-from ganscribe.metrics.inception_input import PREPROCESSING
 
 VOCABULARY = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
 METADATA = {"network": "n", "weights": "w", "weights_sha256": "0", "precision": "fp32"}
@@ -76,7 +76,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     )
     key = {"family": "captioner", "name": "best", "run_key": "k"}
     Path("models/captioner/best/run_key.json").write_text(json.dumps(key))
-    with tracking.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]):
+    with records.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]):
         pass
     return tmp_path
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from ganscribe.runtime import file_sha256
-from ganscribe.schema import GanEvaluation
+from ganscribe.config.stages import GanEvaluation
+from ganscribe.core.files import file_sha256
 
 
 def make_run(weights: str | None) -> GanEvaluation:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import tracking
+from ganscribe import records
 from ganscribe.gan.networks import build_generator
 from ganscribe.gan.sampling import save_network
-from ganscribe.tracking import store
+from ganscribe.records import store
 
 LOCK = """\
 schema: '2.0'
@@ -85,7 +85,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     lock = LOCK
     Path("dvc.lock").write_text(lock)
     monkeypatch.setenv("DVC_EXP_NAME", "first")
-    with tracking.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
+    with records.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
         pass
 
     assert link(script, "first", monkeypatch) == ["captioner/best: restored", "gan/dcgan: trained"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganscribe.data import coco
+from ganscribe.datasets import captions as selected
 
 # Features of images by id: (B,) -> (B, 64, 2048), any floating type (`Shards.gather_images`).
 FeatureReader = Callable[[Sequence[int]], Tensor]
@@ -67,7 +67,7 @@ def read_captions(
 def read_references(path: str | Path, *, split: str, image_ids: Collection[int]) -> dict[int, list[str]]:
     """All captions of each image of `split` that is in `image_ids`, from captions.parquet."""
     references: dict[int, list[str]] = {}
-    for caption in sorted(coco.read_captions(path)):
+    for caption in sorted(selected.read_captions(path)):
         if caption.split == split and caption.image_id in image_ids:
             references.setdefault(caption.image_id, []).append(caption.caption)
     return references

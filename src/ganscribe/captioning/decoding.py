@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganscribe.runtime import random_stream
+from ganscribe.core.seeds import random_stream
 
 State = dict[str, Tensor]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]

@@ -11,9 +11,10 @@ import torch
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode
-from ganscribe.data.tokens import Vocabulary
+from ganscribe.core.files import atomic_write
+from ganscribe.datasets.tokens import Vocabulary
+from ganscribe.execution.progress import progress
 from ganscribe.metrics.intervals import PerImage
-from ganscribe.runtime import atomic_write, progress
 
 
 def caption_images(

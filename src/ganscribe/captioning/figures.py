@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganscribe.metrics.inception_input import CELL_STEP, FIRST_CELL, SIZE, seen_box
-from ganscribe.runtime import atomic_write
+from ganscribe.core.files import atomic_write
+from ganscribe.features.pictures import CELL_STEP, FIRST_CELL, SIZE, seen_box
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ganscribe.captioning.decoding import Decoded, State, Step, beam, greedy, image_uniforms, sample
 from ganscribe.captioning.model import Captioner
-from ganscribe.data.tokens import END, PAD, START, UNK, Vocabulary
-from ganscribe.runtime import autocast, load_torch, save_torch
+from ganscribe.core.devices import autocast
+from ganscribe.core.files import load_torch, save_torch
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 
 METHODS = ("greedy", "beam", "sample")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.model import Captioner, evaluating
 from ganscribe.captioning.scheduled import mix_in_own_words
-from ganscribe.runtime import autocast
+from ganscribe.core.devices import autocast
 
 _ROWS_A_BLOCK = 128
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode, load_captioner
-from ganscribe.metrics.inception import Inception, compute_features, read_inception
-from ganscribe.metrics.inception_input import crop_of
+from ganscribe.features.inception import Inception, compute_features, read_inception
+from ganscribe.features.pictures import crop_of
 
 MAX_LENGTH = 40
 BEAM: DecodingOptions = {"width": 5, "length_penalty": 0.7}  # what a beam has that nothing else is said of

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ganscribe.captioning.model import Captioner
-from ganscribe.runtime import resolve_precision, seed_everything
+from ganscribe.core.devices import resolve_precision
+from ganscribe.core.seeds import seed_everything
 
 Options = dict[str, Any]  # the arguments of `Captioner`: numbers and booleans
 

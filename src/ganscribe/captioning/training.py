@@ -9,14 +9,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ganscribe import workers
 from ganscribe.captioning.dataset import CaptionSet, FeatureReader
 from ganscribe.captioning.loss import mean_loss, staged, token_loss
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.state import TrainedCaptioner, start_training
-from ganscribe.checkpoint import Checkpoint
-from ganscribe.runtime import progress, random_stream, stream_seed
-from ganscribe.schedules import find_schedule
+from ganscribe.core.seeds import random_stream, stream_seed
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.progress import progress
+from ganscribe.training import workers
+from ganscribe.training.schedules import find_schedule
 
 
 def batches(

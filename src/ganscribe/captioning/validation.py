@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ganscribe.captioning.dataset import FeatureReader
 from ganscribe.captioning.inference import decode
 from ganscribe.captioning.model import Captioner, evaluating
-from ganscribe.data.tokens import Vocabulary
+from ganscribe.datasets.tokens import Vocabulary
 from ganscribe.metrics.captions import tokenise
 
 

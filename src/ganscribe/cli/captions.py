@@ -36,7 +36,8 @@ def _open(model: str) -> PhotographCaptioner:
     """The captioner of a run's name, a path or a `models:/` URI, with the network of its features: the file
     inception.pt beside it, or else the project's own."""
     from ganscribe.captioning.photographs import open_captioner
-    from ganscribe.runtime import choose_device, project_root
+    from ganscribe.core.devices import choose_device
+    from ganscribe.core.files import project_root
 
     with tempfile.TemporaryDirectory() as scratch:
         path = find_model("captioner", model, Path(scratch))
@@ -69,7 +70,7 @@ def _as_json(
     """What is said of one photograph. `peak`: where a word's map is highest, (x, y) in the pixels of the
     upright image; `weight`: the share of the word's attention that this cell has."""
     from ganscribe.captioning.figures import peak
-    from ganscribe.metrics.inception_input import seen_box
+    from ganscribe.features.pictures import seen_box
 
     box = seen_box(*photograph.size, crop=captioner.crop)
     words = [
@@ -103,7 +104,7 @@ def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Ca
     """`say(text, is_error)` and `advance()`: with many files there is a bar on standard error."""
     from tqdm import tqdm
 
-    from ganscribe.runtime import progress
+    from ganscribe.execution.progress import progress
 
     def say(text: str, is_error: bool) -> None:
         with tqdm.external_write_mode(file=sys.stderr if is_error else sys.stdout):
@@ -183,7 +184,7 @@ def caption(
     if not paths:
         raise ValueError("; ".join(f"{one.path}: {one.reason}" for one in unread))
     captioner = _open(model)
-    from ganscribe.metrics.inception import RANDOM_INIT
+    from ganscribe.features.inception import RANDOM_INIT
 
     if captioner.inception.label == RANDOM_INIT:
         click.echo(f"Note: the features are {RANDOM_INIT}: captions of photographs mean little", err=True)

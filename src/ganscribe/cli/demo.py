@@ -24,7 +24,7 @@ def demo(host: str, port: int, browser: bool) -> None:
 
     It shows the models of this folder, at this machine alone unless --host says otherwise.
     """
-    from ganscribe.runtime import project_root
+    from ganscribe.core.files import project_root
 
     root = project_root()
     captioners = _trained(root / "models" / "captioner", "model.pt")
@@ -34,7 +34,7 @@ def demo(host: str, port: int, browser: bool) -> None:
             f"{root / 'models'} holds no captioner and no generator: `dvc repro`, or `dvc pull`"
         )
     try:
-        from ganscribe.demo import Models, serve
+        from ganscribe.serving.demo import Models, serve
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ganscribe.tracking.store import MlflowClient
+    from ganscribe.records.store import MlflowClient
 
 # By a model's kind (serving.KINDS): its folder under models/, its file, its stage, and what it is called.
 PLACES = {
@@ -39,7 +39,7 @@ def tells(function: Callable[..., None]) -> Callable[..., None]:
 
 def send_recorded() -> None:
     """Have what stages have recorded in MLflow before it is read; say so where that does not work."""
-    from ganscribe.tracking import sender
+    from ganscribe.records import sender
 
     try:
         sender.finish()
@@ -49,7 +49,7 @@ def send_recorded() -> None:
 
 def open_store() -> MlflowClient:
     """The tracking store, up to date."""
-    from ganscribe.tracking import store
+    from ganscribe.records import store
 
     send_recorded()
     return store.open_existing()
@@ -58,8 +58,8 @@ def open_store() -> MlflowClient:
 def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
     """The file of a `models:/` URI, downloaded into `scratch`."""
     open_store()
-    from ganscribe.serving import fetch_model
-    from ganscribe.tracking import store
+    from ganscribe.records import store
+    from ganscribe.serving.models import fetch_model
 
     with store.global_uri():
         return fetch_model(kind, uri, scratch)
@@ -68,7 +68,7 @@ def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
 def find_model(kind: str, run: str, scratch: Path) -> Path:
     """The file of a run's name, a path or a `models:/` URI (downloaded into `scratch`)."""
     from ganscribe import config
-    from ganscribe.runtime import project_root
+    from ganscribe.core.files import project_root
 
     family, file_name, stage, title = PLACES[kind]
     if run.startswith("models:"):

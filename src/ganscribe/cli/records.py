@@ -41,12 +41,12 @@ def runs(
     have recorded while it could not be reached.
     """
     if family == "sync":
-        from ganscribe.tracking import sender
+        from ganscribe.records import sender
 
         click.echo(f"{sender.finish()} recordings sent")
         return
-    from ganscribe import leaderboard, origin
-    from ganscribe.tracking import store
+    from ganscribe.records import leaderboard, store
+    from ganscribe.records.lineage import origin
 
     client, tags = open_store(), _pairs(words)
     named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
@@ -82,11 +82,11 @@ def lineage(subject: str, is_json: bool) -> None:
     SUBJECT is an MLflow run's id, a file or folder that the pipeline made, or a registered model
     (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1).
     """
-    from ganscribe import lineage
+    from ganscribe.records.lineage import artifact
 
     send_recorded()
-    found = lineage.trace(subject)
-    click.echo(json.dumps(lineage.as_json(found), indent=2) if is_json else lineage.as_text(found))
+    found = artifact.trace(subject)
+    click.echo(json.dumps(artifact.as_json(found), indent=2) if is_json else artifact.as_text(found))
 
 
 @click.command()
@@ -99,7 +99,7 @@ def promote(model: str, version: str, force: bool) -> None:
 
     Refused where it scores worse than the present champion, or was scored by another judge.
     """
-    from ganscribe import registry
+    from ganscribe.records import registry
 
     click.echo(registry.promote(open_store(), model, version, is_forced=force))
 
@@ -110,7 +110,7 @@ def promote(model: str, version: str, force: bool) -> None:
 @tells
 def doctor(online: bool, cache: bool) -> None:
     """Check the set-up; exit code 1 where something is at fault."""
-    from ganscribe.doctor import examine
+    from ganscribe.cli.doctor import examine
 
     faults = 0
     for finding in examine(is_online=online, is_thorough=cache):

@@ -53,8 +53,8 @@ def _check_folder(folder: Path, count: int) -> None:
 def _save_grid(images: Tensor, out: Path, scratch: Path) -> None:
     from PIL import Image
 
-    from ganscribe.plots import save_grid
-    from ganscribe.runtime import atomic_write
+    from ganscribe.core.files import atomic_write
+    from ganscribe.drawing.plots import save_grid
 
     save_grid(images, scratch / "grid.png", columns=math.ceil(math.sqrt(len(images))))
     with Image.open(scratch / "grid.png") as grid, atomic_write(out) as handle:
@@ -104,8 +104,8 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
     if not is_picture:
         _check_folder(out, count)
 
+    from ganscribe.core.devices import choose_device
     from ganscribe.gan.sampling import load_generator
-    from ganscribe.runtime import choose_device
 
     with tempfile.TemporaryDirectory() as scratch:
         saved = load_generator(find_model("generator", run, Path(scratch)))

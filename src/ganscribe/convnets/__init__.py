@@ -21,7 +21,7 @@ from ganscribe.convnets.lenet import LeNet5
 from ganscribe.convnets.resnet18 import ResNet18
 from ganscribe.convnets.resnet20 import ResNet20
 from ganscribe.convnets.vgg import build_vgg11, build_vgg16
-from ganscribe.runtime import load_torch
+from ganscribe.core.files import load_torch
 
 
 @dataclass(frozen=True)

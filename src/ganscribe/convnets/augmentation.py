@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ganscribe.runtime import random_stream
+from ganscribe.core.seeds import random_stream
 
 
 @dataclass(frozen=True)

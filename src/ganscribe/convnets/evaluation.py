@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe.runtime import autocast
+from ganscribe.core.devices import autocast
+from ganscribe.datasets.pixels import scale_images
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,6 @@ class Evaluation:
     calibration_error: float
     confusion: torch.Tensor
     probabilities: torch.Tensor
-
-
-def scale_images(images: torch.Tensor) -> torch.Tensor:
-    """uint8 pixels -> float32 in [-1, 1], what every network of this project takes."""
-    return images.float().div_(127.5).sub_(1)
 
 
 @torch.no_grad()
@@ -82,12 +78,3 @@ def evaluate_classifier(model: nn.Module, images: torch.Tensor, labels: torch.Te
         confusion=confusion.reshape(num_classes, num_classes),
         probabilities=scores.softmax(1),
     )
-
-
-def count_flops(model: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Floating-point operations (2 x multiply-adds) of one image (C, H, W) through `model`."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, *image_shape, device=next(model.parameters()).device))
-    return int(counter.get_total_flops())

@@ -12,12 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganscribe import convnets, workers
-from ganscribe.checkpoint import Checkpoint
+from ganscribe import convnets
 from ganscribe.convnets.augmentation import draw_epoch, flip_images, shift_images
-from ganscribe.convnets.evaluation import predict_scores, scale_images
-from ganscribe.runtime import autocast, progress, resolve_precision, seed_everything
-from ganscribe.schedules import find_schedule
+from ganscribe.convnets.evaluation import predict_scores
+from ganscribe.core.devices import autocast, resolve_precision
+from ganscribe.core.seeds import seed_everything
+from ganscribe.datasets.pixels import scale_images
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.progress import progress
+from ganscribe.training import workers
+from ganscribe.training.schedules import find_schedule
 
 
 @dataclass(frozen=True)

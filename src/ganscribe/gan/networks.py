@@ -204,13 +204,3 @@ def build_discriminator(name: str, *, image_shape: ImageShape) -> nn.Module:
 def mixes_batch(network: nn.Module) -> bool:
     """Whether an image's output depends on the rest of its batch, as with batch norm in training mode."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
-
-
-def to_signed(images: Tensor) -> Tensor:
-    """Pixels uint8 0..255 to float32 in [-1, 1]."""
-    return images.float().mul_(2 / 255).sub_(1)
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Pixels in [-1, 1] to uint8 0..255, rounded to the nearest (truncating would darken by half a level)."""
-    return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

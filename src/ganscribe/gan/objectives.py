@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from ganscribe import workers
 from ganscribe.gan.networks import mixes_batch
+from ganscribe.training import workers
 
 CLIP = 0.01  # Arjovsky et al. 2017, algorithm 1
 GRADIENT_PENALTY = 10.0  # Gulrajani et al. 2017, algorithm 1

@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganscribe.gan.networks import ImageShape, build_generator, to_uint8
-from ganscribe.runtime import load_torch, random_stream, save_torch
+from ganscribe.core.files import load_torch, save_torch
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.pixels import to_uint8
+from ganscribe.gan.networks import ImageShape, build_generator
 
 SAMPLE_BATCH = 256
 

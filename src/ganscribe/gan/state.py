@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ganscribe import workers
+from ganscribe.core.seeds import random_stream, seed_everything
 from ganscribe.gan.networks import ImageShape, build_discriminator, build_generator
-from ganscribe.runtime import random_stream, seed_everything
+from ganscribe.training import workers
 
 # Fused: one kernel for all parameters (RMSprop has none). Betas are Adam's alone.
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -10,9 +10,11 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from ganscribe import workers
-from ganscribe.checkpoint import Checkpoint
-from ganscribe.gan.networks import to_signed
+from ganscribe.core.devices import autocast, resolve_precision
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.pixels import to_signed
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.progress import progress
 from ganscribe.gan.objectives import (
     Objective,
     build_objective,
@@ -22,8 +24,8 @@ from ganscribe.gan.objectives import (
 from ganscribe.gan.sampling import generate, noise_source
 from ganscribe.gan.state import TrainedGan, start_training
 from ganscribe.gan.updates import held_out_loss, update_critic, update_generator
-from ganscribe.runtime import autocast, progress, random_stream, resolve_precision
-from ganscribe.schedules import find_schedule
+from ganscribe.training import workers
+from ganscribe.training.schedules import find_schedule
 
 HELD_OUT_IMAGES = 512  # at most so many for an estimate on held-out images
 MEDIAN_ROWS = 5  # rows of the table under the median filter of the estimates

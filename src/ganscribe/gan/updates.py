@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cosine_similarity
 
-from ganscribe import workers
-from ganscribe.gan.networks import mixes_batch, to_signed
+from ganscribe.datasets.pixels import to_signed
+from ganscribe.gan.networks import mixes_batch
 from ganscribe.gan.objectives import Objective
 from ganscribe.gan.state import TrainedGan
+from ganscribe.training import workers
 
 Cast = Callable[[], AbstractContextManager[Any]]
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganscribe.gan.networks import to_signed
-from ganscribe.runtime import load_torch, progress, random_stream, stream_seed
+from ganscribe.core.files import load_torch
+from ganscribe.core.seeds import random_stream, stream_seed
+from ganscribe.datasets.pixels import to_signed
+from ganscribe.execution.progress import progress
 
 EXTRACTION_BATCH = 250
 NEIGHBOURHOOD = 3  # k of precision and recall, as in the paper

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ganscribe.runtime import stream_seed
+from ganscribe.core.seeds import stream_seed
 
 Array = npt.NDArray[np.float64]
 PerImage = Mapping[str, Array]  # a score an image (N,), or under BLEU the counts (N, 10) of `corpus_bleu`

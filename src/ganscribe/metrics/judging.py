@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ganscribe.checkpoint import Checkpoint
+from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.gan.sampling import load_generator
 from ganscribe.metrics.images import Extractor, judge_images, score_judged
 

@@ -1,0 +1,139 @@
+"""What records the work: MLflow, git, DVC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
+from ganscribe.core.files import project_root
+from ganscribe.records import store
+from ganscribe.records.lineage.origin import git
+from ganscribe.records.outbox import entries, outbox_folder
+
+
+def check_mlflow() -> Iterator[Finding]:
+    """The tracking store: whether it opens, and whether its sqlite file is whole."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # or a server that is down takes minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    path, uri = store.store_file(), store.tracking_uri()
+    reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]
+    if reasons:
+        text = f"{len(reasons)} recordings have not reached MLflow ({reasons[-1]})"
+        yield fault("mlflow outbox", text, "put it right, then `ganscribe runs sync`")
+    if path is not None and not path.is_file():
+        folder = next(parent for parent in path.parents if parent.is_dir())
+        if os.access(folder, os.W_OK):
+            yield ok("mlflow store", f"none yet, the first training makes {path}")
+        else:
+            yield fault("mlflow store", f"{folder} cannot be written to", "set MLFLOW_TRACKING_URI")
+        return
+    try:
+        client = store.open_client()
+        if path is not None:
+            with sqlite3.connect(path) as connection:
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise OSError(f"{path} is damaged: {verdict}")
+        runs = len(store.read_runs(client))
+    except (OSError, ValueError, sqlite3.DatabaseError) as error:
+        yield fault("mlflow store", str(error), "restore it, move it away, or set MLFLOW_TRACKING_URI")
+        return
+    yield ok("mlflow store", f"{uri}: {runs} runs")
+
+
+def check_git() -> Iterator[Finding]:
+    """The repository: a commit to tie runs to, and no half-done merge."""
+    if shutil.which("git") is None:
+        yield fault("git", "is not installed", "install git: no run can be tied to its code without it")
+        return
+    inside = git("rev-parse", "--is-inside-work-tree")
+    if inside is None:
+        yield fault("git", "this is no git repository", "clone the project, or `git init` and commit")
+        return
+    commit = git("rev-parse", "--verify", "HEAD")
+    if commit is None:
+        yield fault("git", "there is no commit yet", "git add --all && git commit")
+        return
+    if git("ls-files", "--unmerged"):
+        yield fault("git", "a merge is not finished", "resolve the conflicts and commit")
+        return
+    status = git("status", "--porcelain")
+    if status is None:
+        yield fault("git", "`git status` fails", "run it, and do what it says")
+        return
+    changed = len(status.splitlines())
+    branch = (git("branch", "--show-current") or "").strip() or "no branch"
+    text = f"{commit.strip()[:12]} ({branch})"
+    yield ok("git", f"{text}, {changed} uncommitted changes" if changed else f"{text}, nothing uncommitted")
+
+
+def check_dvc() -> Iterator[Finding]:
+    """DVC's repository, its pipeline and a remote to share results by."""
+    try:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+    except ImportError as error:
+        yield fault("dvc", str(error), INSTALL)
+        return
+    try:
+        with Repo(str(project_root())) as repo:
+            stages, remotes = len(repo.index.stages), _remotes(repo)
+    except (DvcException, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        remedy = "mend dvc.yaml, params.yaml or .dvc/config (`git status`)"
+        if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part, or nothing
+            remedy = "rm dvc.lock, then `dvc repro`: what was made comes from DVC's cache"
+        yield fault("dvc pipeline", reason, remedy)
+        return
+    rwlock = project_root() / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(rwlock.read_text())
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        text = f"{rwlock} was cut off, by a kill while DVC wrote it: `dvc repro` fails"
+        yield fault("dvc pipeline", text, f"rm {rwlock}, when no other dvc is at work")
+        return
+    yield ok("dvc pipeline", f"{stages} stages")
+    if not remotes:
+        remedy = "`dvc remote add --default NAME URL` to share results"
+        yield ok("dvc remote", "none, results stay on this machine", remedy)
+    for name, url in remotes.items():
+        if "://" not in url and not Path(url).is_dir():
+            remedy = "mount it, or `dvc remote modify`; the first `dvc push` makes a new folder"
+            yield fault("dvc remote", f"{name}: there is no folder {url}", remedy)
+        else:
+            yield ok("dvc remote", f"{name}: {url}")
+
+
+def check_cache() -> Iterator[Finding]:
+    """DVC's cache, byte for byte: each object's name is the md5 of its content. DVC itself believes a
+    write-protected object, and hard links let a damaged output damage the cache."""
+    from dvc.repo import Repo
+
+    with Repo(str(project_root())) as repo:
+        folder = Path(repo.cache.local.path)
+    objects = sorted(folder.glob("[0-9a-f][0-9a-f]/*"))
+    damaged = [path for path in objects if _md5(path) != path.parent.name + path.name.removesuffix(".dir")]
+    if damaged:
+        text = f"{len(damaged)} of {len(objects)} files are damaged ({damaged[0]})"
+        remedy = f"rm {' '.join(map(str, damaged))}; then `dvc repro` makes again what is missing"
+        yield fault("dvc cache", text, remedy)
+    else:
+        yield ok("dvc cache", f"{len(objects)} files, each what its name says")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
+
+
+def _remotes(repo: Any) -> dict[str, str]:
+    return {name: str(remote["url"]) for name, remote in sorted(repo.config.get("remote", {}).items())}

@@ -1,0 +1,5 @@
+"""Parameters: params.yaml and params/<scale>.yaml, checked as a whole, handed out stage by stage."""
+
+from ganscribe.config.reading import load, parse_yaml, read, read_yaml, select
+
+__all__ = ["load", "parse_yaml", "read", "read_yaml", "select"]

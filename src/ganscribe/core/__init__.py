@@ -1,0 +1,1 @@
+"""What every stage takes: seeds, the device, files that are whole or absent."""

@@ -1,0 +1,112 @@
+"""Files that are whole or absent, their digests, and tensors on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import struct
+import zipfile
+
+# What torch raises for a file that is none of its own, beside UnpicklingError.
+_UNREADABLE: tuple[type[Exception], ...] = (RuntimeError, ValueError, EOFError, TypeError, LookupError)
+
+
+_UNREADABLE += (AttributeError, AssertionError, struct.error, ArithmeticError, MemoryError)
+
+
+def project_root() -> Path:
+    """The main repository's folder: DVC's own notion inside a stage, the working folder outside one.
+
+    In `dvc exp run --temp` this is the repository, not the temporary copy.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary handle whose content appears at `path` only when the block has ended without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as JSON, keys in the order given, one final newline, atomically."""
+    with atomic_write(path) as handle:
+        handle.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_csv(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Write `rows` (all with the same keys) as CSV, floats at full precision, atomically."""
+    import pandas as pd
+
+    with atomic_write(path) as handle:
+        handle.write(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
+
+
+def save_torch(path: str | Path, value: object) -> None:
+    """`torch.save` atomically, to a handle: saved to a path, the bytes would hold the file's name."""
+    import torch
+
+    with atomic_write(path) as handle:
+        torch.save(value, handle)
+
+
+def load_torch(path: str | Path) -> Any:
+    """Load what `save_torch` wrote, on the CPU; tensors and plain containers only, never code.
+
+    Raises ValueError for any other file, one that unpacks to more than it is long among them.
+    """
+    import torch
+
+    problem = f"{path} is damaged or no PyTorch file of tensors and plain values"
+    try:
+        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > Path(path).stat().st_size:
+                raise ValueError("it unpacks to more than it is long, which torch.save never writes")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{problem} (code in it is never run): get it or make it again") from error
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{problem} ({reason}): get it or make it again") from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of `path` only when the block has ended without an error."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,1 +1,0 @@
-"""Sources, images, scenes, COCO, feature shards and tokens: everything before a network."""

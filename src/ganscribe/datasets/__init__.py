@@ -1,0 +1,1 @@
+"""Prepared data: images, captions, tokens, pixels."""

@@ -1,0 +1,131 @@
+"""Caption text to word ids and back, as TensorFlow's tutorial "Image captioning with attention" has it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ganscribe.core.files import write_json
+
+PAD, UNK, START, END = "<pad>", "<unk>", "<start>", "<end>"
+RESERVED = frozenset((PAD, UNK, START, END))
+
+# Each becomes a blank, so that `t-shirt` is two words; apostrophes, `<` and `>` stay.
+_BLANKS = str.maketrans(dict.fromkeys('!"#$%&()*+.,-/:;=?@[\\]^_`{|}~', " "))
+
+
+def split_words(caption: str) -> list[str]:
+    """The words of a caption, lower case, without the markers.
+
+    A marker that a caption spells out (`<end>`) becomes `<unk>`: text must not end or pad a sentence.
+    """
+    words = caption.lower().translate(_BLANKS).split()
+    return [UNK if word in RESERVED else word for word in words]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words by id: `<pad>` 0, `<unk>` 1, then by falling frequency in the training captions."""
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.words[:2] != (PAD, UNK) or not {START, END} <= set(self.words):
+            raise ValueError(f"a vocabulary begins with {PAD}, {UNK} and has {START} and {END}")
+        if len(set(self.words)) != len(self.words):
+            twice = [word for word, count in Counter(self.words).items() if count > 1]
+            raise ValueError(f"the vocabulary has a word twice: {twice[:5]}")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Id by word."""
+        return {word: index for index, word in enumerate(self.words)}
+
+    def encode(self, caption: str) -> list[int]:
+        """Ids of a caption with `<start>` and `<end>` around it; unknown words are `<unk>`."""
+        unknown = self.ids[UNK]
+        words = (self.ids.get(word, unknown) for word in split_words(caption))
+        return [self.ids[START], *words, self.ids[END]]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The words of `tokens` up to the first `<end>`, joined by blanks, without `<start>` and `<pad>`."""
+        words = []
+        for token in tokens:
+            word = self.words[token]
+            if word == END:
+                break
+            if word not in (START, PAD):
+                words.append(word)
+        return " ".join(words)
+
+
+def build_vocabulary(captions: Iterable[str], *, size: int) -> Vocabulary:
+    """The `size` most frequent words of `captions`, ties in alphabetical order.
+
+    `<start>` and `<end>` are counted like words, once a caption; `<pad>` and `<unk>` come on top, so that
+    the vocabulary has `size` + 2 entries. Raises ValueError where the captions have fewer words than that,
+    or `size` has no room for both markers and a word.
+    """
+    counts: Counter[str] = Counter()
+    for caption in captions:
+        counts.update(split_words(caption))
+        counts.update((START, END))
+    del counts[UNK]
+    if len(counts) <= 2:
+        raise ValueError("the training captions hold no words: is the training split empty?")
+    if size > len(counts):
+        raise ValueError(
+            f"the vocabulary is larger than the text: vocabulary_size is {size:,}, but the training captions"
+            f" have {len(counts):,} different words ({START} and {END} included). Lower"
+            " captions.vocabulary_size in params.yaml or amounts.vocabulary in the scale's file to that"
+        )
+    kept = sorted(counts, key=lambda word: (-counts[word], word))[:size]
+    if size < 3 or not {START, END} <= set(kept):
+        raise ValueError(f"vocabulary_size {size} has no room for {START}, {END} and the words: raise it")
+    return Vocabulary((PAD, UNK, *kept))
+
+
+def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
+    """Write the words as a JSON list; a word's position is its id."""
+    write_json(path, list(vocabulary.words))
+
+
+def read_vocabulary(path: str | Path) -> Vocabulary:
+    """Read what `write_vocabulary` wrote. Raises ValueError for any other content."""
+    words = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{path} is no list of words: run `dvc repro tokenize_captions`")
+    return Vocabulary(tuple(words))
+
+
+def write_tokens(
+    path: str | Path,
+    *,
+    image_ids: Sequence[int],
+    caption_ids: Sequence[int],
+    splits: Sequence[str],
+    kept: Sequence[bool],
+    tokens: Sequence[Sequence[int]],
+) -> None:
+    """Write one row a caption: image_id, caption_id, split, kept, tokens (list of int32)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from ganscribe.core.files import atomic_write
+
+    columns = {
+        "image_id": pa.array(image_ids, pa.int64()),
+        "caption_id": pa.array(caption_ids, pa.int64()),
+        "split": pa.array(splits, pa.string()),
+        "kept": pa.array(kept, pa.bool_()),
+        "tokens": pa.array(tokens, pa.list_(pa.int32())),
+    }
+    with atomic_write(path) as handle:
+        pq.write_table(pa.table(columns), handle)

@@ -1,0 +1,1 @@
+"""How a stage runs: checkpoints, one process per stage, progress bars, the Ray engine."""

@@ -1,0 +1,142 @@
+"""Resumable training state: atomic, locked, removed on success.
+
+A checkpoint is no DVC output (DVC would delete it before the stage runs again). It lies in
+`.checkpoints/<key>/` of the main repository, where `key` digests the parameters, code and inputs that the
+training depends on, so that a changed parameter never resumes another training's state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import filelock
+
+from ganscribe.core.files import load_torch, project_root, save_torch
+
+KEY = "checkpoint_key"  # in a saved state: the training that it belongs to
+
+
+class Interrupted(Exception):
+    """Training was asked to stop (SIGINT, SIGTERM); its state has been saved."""
+
+
+class Checkpoint:
+    """The state of one training: `load` it, `save` it when `due`.
+
+    `state` may hold tensors, numbers, strings and containers of them (it is read with `weights_only`).
+    """
+
+    def __init__(self, directory: Path, *, every_seconds: float) -> None:
+        self.directory = directory
+        self.every_seconds = every_seconds
+        self.stop_signal: int | None = None
+        self.loaded: Path | None = None  # until the next save
+        self._saved_at = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state, or None for a fresh start. A damaged file gives way to the one before."""
+        problems = []
+        for name in ("state.pt", "previous.pt"):
+            path = self.directory / name
+            if not path.exists():
+                continue
+            if not zipfile.is_zipfile(path):
+                problems.append(f"{path}: cut off or not a checkpoint")
+                continue
+            try:
+                state = dict(load_torch(path))
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            owner = state.pop(KEY, self.directory.name)
+            if owner == self.directory.name:
+                self.loaded = path
+                return state
+            problems.append(f"{path}: of another training, {owner}, with other code, parameters or inputs")
+        if problems:
+            raise ValueError(
+                "no checkpoint is readable ("
+                + "; ".join(problems)
+                + f"): delete {self.directory} to start anew"
+            )
+        return None
+
+    def due(self, *, last: bool = False) -> bool:
+        """Whether the training is to save now: time has passed, or a signal has asked it to stop.
+
+        `last`: the step after which the training is over. The result follows at once, so no state is saved.
+        """
+        return self.stop_signal is not None or time.monotonic() - self._saved_at >= self.every_seconds
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state` atomically, keep the one before; raise `Interrupted` if a signal asked to stop."""
+        path = self.directory / "state.pt"
+        if path.exists():
+            # A hard link, then a rename: state.pt is whole at every moment.
+            link = self.directory / "previous.tmp"
+            link.unlink(missing_ok=True)
+            link.hardlink_to(path)
+            link.replace(self.directory / "previous.pt")
+        self.loaded = None
+        save_torch(path, state | {KEY: self.directory.name})
+        self._saved_at = time.monotonic()
+        if self.stop_signal is not None:
+            raise Interrupted(f"stopped by {signal.Signals(self.stop_signal).name}; the state is saved")
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_signal = number
+
+
+@contextlib.contextmanager
+def open_checkpoint(key: str) -> Iterator[Checkpoint]:
+    """The checkpoint of the training `key`, locked while open, deleted when the block ends without an error.
+
+    SIGINT and SIGTERM are held until the next save. If another process trains on it: waits where that one
+    works in another folder (another experiment), raises ValueError where it works in this one.
+    """
+    directory = project_root() / ".checkpoints" / key
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory.with_suffix(".lock"))  # flock: freed when its holder dies
+    holder = directory.with_suffix(".folder")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if not holder.exists() or holder.read_text() == str(Path.cwd()):
+            raise ValueError(
+                f"another process is training on the checkpoint {directory}: wait for it or stop it first "
+                "(a killed `dvc` leaves its stage running)"
+            ) from None
+        # Experiments of a queue, in folders of their own, may need the same model: one after the other.
+        sys.stderr.write(f"the same model is being trained in {holder.read_text()}: waiting for that\n")
+        lock.acquire()
+    holder.write_text(str(Path.cwd()))
+    directory.mkdir(exist_ok=True)
+    checkpoint = Checkpoint(
+        directory, every_seconds=float(os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS", "30"))
+    )
+    handlers = {number: signal.signal(number, checkpoint._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield checkpoint
+        shutil.rmtree(directory)
+    except (RuntimeError, LookupError, TypeError) as error:
+        if checkpoint.loaded is None:
+            raise
+        raise ValueError(  # such as torch's, for tensors of other shapes
+            f"the training could not go on from {checkpoint.loaded} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}): delete {directory} to start anew"
+        ) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        holder.unlink(missing_ok=True)
+        lock.release()

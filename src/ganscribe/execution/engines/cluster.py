@@ -1,0 +1,73 @@
+"""Which engine does the work, how many workers, and the connection to Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def engine() -> str:
+    """`local` or `ray`, by GANSCRIBE_ENGINE. ValueError for another name."""
+    name = os.environ.get("GANSCRIBE_ENGINE") or "local"
+    if name not in ("local", "ray"):
+        raise ValueError(f"GANSCRIBE_ENGINE={name} is unknown: use local or ray")
+    return name
+
+
+def num_workers(available: int) -> int:
+    """GANSCRIBE_WORKERS, or as many as are `available`."""
+    name = os.environ.get("GANSCRIBE_WORKERS") or str(available)
+    if not name.isdecimal() or int(name) < 1:
+        raise ValueError(f"GANSCRIBE_WORKERS={name} is no number of workers: use 1 or more, or unset it")
+    return int(name)
+
+
+def _knock(address: str | None) -> None:
+    """OSError where nobody listens at host:port, which ray.init would try again and again."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Any]:
+    """Ray, connected to RAY_ADDRESS or to a cluster of this machine's own for the time being."""
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(
+            "GANSCRIBE_ENGINE=ray needs Ray: install the extra `ganscribe[ray]`, or unset GANSCRIBE_ENGINE"
+        ) from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    was_there = ray.is_initialized()
+    if not was_there:
+        # The package of this checkout, as in stages/_common.py; a trial's folder is no place to work in.
+        source = str(Path(__file__).resolve().parents[3])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            _knock(address)
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
+                logging_level=logging.WARNING,
+                runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+            )
+        except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+            if not address:
+                raise
+            reason = str(error).strip().splitlines()[-1][:300]
+            raise ValueError(f"RAY_ADDRESS={address} cannot be joined: {reason}") from error
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray's own aborts with a dump; a checkpoint's asks for a stop
+    try:
+        yield ray
+    finally:
+        if not was_there:
+            ray.shutdown()

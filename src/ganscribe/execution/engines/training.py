@@ -1,0 +1,132 @@
+"""Trainings on several workers of a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ganscribe.execution.checkpoint import Checkpoint, Interrupted
+from ganscribe.execution.engines.cluster import connected, engine, num_workers
+from ganscribe.execution.progress import progress
+
+Result = TypeVar("Result")
+Log = Callable[[int, dict[str, float]], None]
+
+MAX_FAILURES = 3  # of workers, until a training is given up
+POLL_SECONDS = 1.0
+
+
+class SharedCheckpoint(Checkpoint):
+    """The checkpoint of a training on several workers: the first one writes it, and its last state too."""
+
+    def __init__(self, directory: Path, *, every_seconds: float, is_first: bool) -> None:
+        super().__init__(directory, every_seconds=every_seconds)
+        self.is_first = is_first
+
+    def due(self, *, last: bool = False) -> bool:
+        """As `Checkpoint.due`, and at the last step, from which the stage goes on."""
+        return self.is_first and (last or super().due())
+
+
+def train(
+    function: Callable[..., Result], *data: Any, checkpoint: Checkpoint, log: Log, **settings: Any
+) -> Result:
+    """`function(*data, checkpoint=checkpoint, log=log, **settings)`, a training, by the engine chosen.
+
+    On Ray, GANSCRIBE_WORKERS workers (as many as there are GPUs, else 1) share each batch; each worker's CPUs
+    are an equal part of the cluster's. Rows are logged as their checkpoints appear. A worker that dies is
+    replaced, and all go on from the last checkpoint. ValueError: what `function` refuses, a number of workers
+    that does not divide the batch. Interrupted: a signal came; the last checkpoint is kept.
+    """
+    if engine() == "local":
+        return function(*data, checkpoint=checkpoint, log=log, **settings)
+    seen: set[int] = set()
+
+    def log_once(step: int, row: dict[str, float]) -> None:
+        if step not in seen:
+            seen.add(step)
+            log(step, row)
+            bar.update()
+
+    with connected() as ray, progress(None, "training on ray", "row") as bar:
+        _train_on(ray, function, data, settings, checkpoint, log_once)
+    return function(*data, checkpoint=checkpoint, log=log_once, **settings)
+
+
+def _train_on(
+    ray: Any,
+    function: Callable[..., Any],
+    data: tuple[Any, ...],
+    settings: dict[str, Any],
+    checkpoint: Checkpoint,
+    log: Log,
+) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    resources = ray.cluster_resources()
+    workers = num_workers(max(1, int(resources.get("GPU", 0))))
+    config = {
+        "work": ray.put((function, data, settings)),
+        "folder": str(checkpoint.directory.resolve()),
+        "every_seconds": checkpoint.every_seconds,
+    }
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu="GPU" in resources,
+            resources_per_worker={"CPU": max(1, int(resources["CPU"]) // workers)},
+        ),
+        run_config=RunConfig(
+            name="train",
+            storage_path=str(checkpoint.directory.resolve() / "ray"),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        fitting = pool.submit(trainer.fit)
+        written = 0.0
+        while not fitting.done():
+            time.sleep(POLL_SECONDS)
+            if checkpoint.stop_signal is not None:
+                ray.shutdown()  # the workers with it; `fit` ends with an error that says no more
+                raise Interrupted("the training was stopped; its last checkpoint is kept")
+            with contextlib.suppress(FileNotFoundError):
+                changed = (checkpoint.directory / "state.pt").stat().st_mtime
+                if changed > written:
+                    written = changed
+                    state = Checkpoint(checkpoint.directory, every_seconds=0).load()
+                    for row in state["history"] if state else []:
+                        log(int(row["step"]), row)
+        _reraise(fitting.exception())
+
+
+def _reraise(error: BaseException | None) -> None:
+    """A user's mistake as what it was on the worker, anything else as it came."""
+    if error is None:
+        return
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause = getattr(failure, "cause", None) or failure
+        if isinstance(cause, ValueError | OSError):
+            raise type(cause)(str(cause)) from error
+    raise error
+
+
+def _work(config: dict[str, Any]) -> None:
+    """One worker's training."""
+    import ray
+    import ray.train.torch
+
+    function, data, settings = ray.get(config["work"])
+    is_first = ray.train.get_context().get_world_rank() == 0
+    checkpoint = SharedCheckpoint(
+        Path(config["folder"]), every_seconds=config["every_seconds"], is_first=is_first
+    )
+    device = ray.train.torch.get_device()
+    function(*data, checkpoint=checkpoint, **(settings | {"device": device}))

@@ -1,0 +1,25 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    pass
+import sys
+
+
+def progress(total: int | None, description: str, unit: str, initial: int = 0) -> tqdm[Any]:
+    """A progress bar on standard error; in a log (no terminal) a line every ten seconds at most."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=unit,
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+        dynamic_ncols=sys.stderr.isatty(),
+        unit_scale=unit == "B",
+        unit_divisor=1024,
+    )

@@ -1,0 +1,238 @@
+"""What each experiment found: a table, a few numbers, and one paragraph that says what the papers expected.
+
+The paragraph is written from the numbers, so that it is true whichever way an experiment ends.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+
+from ganscribe.experiments import COMPARED_RUN, WASSERSTEIN_RUNS
+
+Metric = dict[str, float | int | bool]
+
+KEYS = ["epochs", "generator_updates", "critic_step", "critic_loss"]
+LAST_MEASUREMENTS = 5  # whose median is "at the end": a single one jumps by factors
+PAPER_STEPS = 4000
+LINES_STEPS = 1000  # critic updates of the parallel lines
+FULL_STEPS = 3000  # generator steps of the Wasserstein recipes
+VANISHED_ORDERS = 2.0  # "orders of magnitude": at least two
+HIGH_CORRELATION = 0.7
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one experiment: its `table`, its `metric` (flat numbers, all finite), its `caption`."""
+
+    table: pd.DataFrame
+    metric: Metric
+    caption: str
+
+
+def finite(metric: Mapping[str, float]) -> Metric:
+    """Without the numbers that the data leave undefined (JSON has no word for them)."""
+    return {key: value for key, value in metric.items() if math.isfinite(value)}
+
+
+def verdict(holds: bool, *, is_short: bool = False) -> str:
+    """How a result stands to the papers; a shortened training cannot contradict them."""
+    if holds:
+        return "as the papers expect"
+    return "unlike in the papers' longer training" if is_short else "against the papers"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _by_epochs(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    return {int(str(key)): part.sort_values("critic_step") for key, part in rows.groupby("epochs")}
+
+
+def _late(series: pd.Series[float]) -> float:
+    """The median of the last measurements, the first left out."""
+    return float(series.iloc[1:].tail(LAST_MEASUREMENTS).median())
+
+
+def _log_ratio(above: float, below: float) -> float:
+    smallest = sys.float_info.min
+    return math.log10(max(above, smallest)) - math.log10(max(below, smallest))
+
+
+def _is_short(rows: pd.DataFrame) -> bool:
+    return int(rows["critic_step"].max()) < PAPER_STEPS
+
+
+def _setting(rows: pd.DataFrame) -> str:
+    """What was trained, and for how long: a scale may shorten both below the epochs' name and the paper."""
+    steps = int(rows["critic_step"].max())
+    models = _by_epochs(rows)
+    updates = [f"{part['generator_updates'].iloc[0]:,}" for part in models.values()]
+    note = f" (the paper: {PAPER_STEPS:,}; so short a training shows little)" if _is_short(rows) else ""
+    return (
+        f"Generators of {_listed([str(epochs) for epochs in models])} epochs ({_listed(updates)} updates) "
+        f"were frozen, and a fresh critic was trained against each for {steps:,} steps{note}."
+    )
+
+
+def gradient_vanishing(rows: pd.DataFrame) -> Finding:
+    """By how many orders of magnitude the saturating loss's gradient falls: 1701.04862, figure 2.
+
+    `rows` as of `measure_gradients`. The end is the median of the last five measurements; the start is step
+    0, an untrained critic, whose gradient is small already, so the fall from the peak is given too.
+    `orders_of_magnitude`: the smallest fall from step 0; `vanishes`: it is at least two; `critic_loss`: how
+    far the critic was from its optimum.
+    """
+    metric: Metric = {}
+    parts, losses = [], []
+    for epochs, part in _by_epochs(rows).items():
+        norm, loss = part["saturating_norm"], _late(part["critic_loss"])
+        metric[f"critic_loss_{epochs}_epochs"] = loss
+        losses.append(f"{loss:.2g}")
+        end = _late(norm)
+        fall, fall_from_peak = _log_ratio(norm.iloc[0], end), _log_ratio(norm.max(), end)
+        metric[f"orders_of_magnitude_{epochs}_epochs"] = fall
+        metric[f"orders_from_peak_{epochs}_epochs"] = fall_from_peak
+        parts.append(f"{fall:.2g} for {epochs} (from the peak: {fall_from_peak:.2g})")
+    smallest = min(value for key, value in metric.items() if key.startswith("orders_of"))
+    vanishes = smallest >= VANISHED_ORDERS
+    caption = (
+        f"{_setting(rows)} Shown is the norm of the gradient of log(1 - D(G(z))) with respect to the "
+        "generator's parameters. Arjovsky and Bottou (1701.04862, theorem 2.4) expect it to fall by orders "
+        "of magnitude as the critic nears its optimum. Orders of magnitude by which it fell from the first "
+        f"step to the last: {_listed(parts)} epochs; at least two for every generator is what counts "
+        f"as vanishing here, so it {'does' if vanishes else 'does not'}, "
+        f"{verdict(vanishes, is_short=_is_short(rows))}. The critics' losses at the end are "
+        f"{_listed(losses)}; 0 is a critic that tells all images apart, which the theorem takes for granted."
+    )
+    return Finding(
+        rows[[*KEYS, "saturating_norm", "saturating_variance"]],
+        {"orders_of_magnitude": smallest} | metric | {"vanishes": vanishes},
+        caption,
+    )
+
+
+def gradient_instability(rows: pd.DataFrame) -> Finding:
+    """The factors by which norm and variance of -log D's gradient grow: 1701.04862, figure 3.
+
+    `rows` as of `measure_gradients`; the end (median of the last five measurements) over step 0.
+    `norm_growth`: the smallest of the generators but the longest trained; `early_models_grow`: norm and
+    variance grow for all of those; `converged_grows_least`: that one's norm grows less than any other's.
+    """
+    metric: Metric = {}
+    parts, growths = [], {}
+    for epochs, part in _by_epochs(rows).items():
+        growth = {
+            number: _late(part[f"nonsaturating_{number}"])
+            / max(float(part[f"nonsaturating_{number}"].iloc[0]), sys.float_info.min)
+            for number in ("norm", "variance")
+        }
+        metric |= {f"{number}_growth_{epochs}_epochs": factor for number, factor in growth.items()}
+        growths[epochs] = growth
+        parts.append(f"{growth['norm']:.3g} and {growth['variance']:.3g} for {epochs}")
+    *early, longest = sorted(growths)
+    is_short = _is_short(rows)
+    metric = {"norm_growth": min(growths[epochs]["norm"] for epochs in early or [longest])} | metric
+    grows = all(min(growths[epochs].values()) > 1 for epochs in early or [longest])
+    least = all(growths[longest]["norm"] < growths[epochs]["norm"] for epochs in early)
+    caption = (
+        f"{_setting(rows)} Shown are the norm of the gradient of -log D(G(z)) with respect to the "
+        "generator's parameters, and its variance over noise batches. "
+        "Arjovsky and Bottou (1701.04862, theorem 2.6, figure 3) expect both to grow with the critic's "
+        "training, but for a nearly converged generator. Factors of growth of norm and variance from the "
+        f"first step to the last: {_listed(parts)} epochs. For the generators trained less, both "
+        f"{'grow' if grows else 'do not all grow'}, {verdict(grows, is_short=is_short)}; the longest "
+        "trained one's norm "
+        f"{'grows least' if least else 'does not grow least'}, {verdict(least, is_short=is_short)}."
+    )
+    table = rows[[*KEYS, "nonsaturating_norm", "nonsaturating_variance"]]
+    booleans = {"early_models_grow": grows, "converged_grows_least": least}
+    return Finding(table, finite(metric) | booleans, caption)
+
+
+def parallel_lines(rows: pd.DataFrame) -> Finding:
+    """How far the critics' estimates are from a constant log 2 and from |theta|: 1701.07875, example 1."""
+    from scipy.stats import linregress
+
+    apart = rows[rows["theta"] != 0]
+    error = float((apart["js_estimate"] - math.log(2)).abs().max())
+    fits = {name: linregress(rows["theta"].abs(), rows[f"{name}_estimate"]) for name in ("gp", "clipped")}
+    metric: Metric = {"js_estimate_max_distance_from_log2": error}
+    for name, fit in fits.items():
+        metric |= {f"{name}_slope": float(fit.slope), f"{name}_correlation": float(fit.rvalue)}
+    metric |= {"raw_clipped_slope": float(linregress(rows["theta"].abs(), rows["clipped_raw"]).slope)}
+    steps = int(rows["critic_steps"].max())
+    is_short = steps < LINES_STEPS
+    constant = error < 0.05
+    linear = all(abs(fit.slope - 1) < 0.1 and fit.rvalue > 0.99 for fit in fits.values())
+    caption = (
+        "Two parallel segments at distance theta. In closed form (1701.07875, example 1) the Jensen-Shannon "
+        "divergence is log 2 wherever theta is not 0, KL is infinite there, and only the Wasserstein "
+        f"distance, |theta|, says how far there is to go. The critics' estimates after {steps:,} updates: a "
+        f"cross-entropy critic's is log 2 within {error:.2g}, {verdict(constant, is_short=is_short)}; "
+        "against |theta| a gradient-penalty critic's has "
+        f"slope {fits['gp'].slope:.3f} and correlation {fits['gp'].rvalue:.4f}, and a weight-clipped "
+        f"critic's, divided by its own slope between the segments, {fits['clipped'].slope:.3f} and "
+        f"{fits['clipped'].rvalue:.4f}, {verdict(linear, is_short=is_short)} (undivided its slope is "
+        f"{metric['raw_clipped_slope']:.2g}: the clamp sets the scale)."
+    )
+    return Finding(rows, finite(metric) | {"js_constant": constant, "w_linear": linear}, caption)
+
+
+def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
+    """Spearman's rho between the critic's estimate and the judge-FID of the snapshots: 1701.07875, figure 3.
+
+    `rows` as of `score_snapshots`. Expected: high for Wasserstein runs, not for the Jensen-Shannon estimate
+    of `gan` (its loss, turned so that more is worse); `rho_gan_raw_loss` takes that run's unfiltered training
+    loss, turned likewise; `rho_wasserstein` is the median of the Wasserstein runs. Numbers are left out where
+    no correlation is defined.
+    """
+    from scipy.stats import spearmanr
+
+    metric: dict[str, float] = {}
+    counts = []
+    for run in rows["run"].unique():
+        part = rows[rows["run"] == run]
+        counts.append(len(part))
+        if len(part) < 3 or part["estimate"].nunique() < 2 or part["fid"].nunique() < 2:
+            continue  # no correlation is defined
+        result = spearmanr(part["estimate"], part["fid"])
+        metric |= {f"rho_{run}": float(result.statistic), f"p_value_{run}": float(result.pvalue)}
+        if run == COMPARED_RUN:
+            metric[f"rho_{run}_raw_loss"] = float(spearmanr(-part["critic_loss"], part["fid"]).statistic)
+    known = [run for run in WASSERSTEIN_RUNS if f"rho_{run}" in metric]
+    high = [run for run in known if metric[f"rho_{run}"] >= HIGH_CORRELATION]
+    other = metric.get(f"rho_{COMPARED_RUN}", math.nan)
+    if known:
+        metric["rho_wasserstein"] = median(metric[f"rho_{run}"] for run in known)
+    is_short = int(rows["step"].max()) < FULL_STEPS
+    spread = sorted({min(counts), max(counts)})
+    said = [f"{run} {metric[f'rho_{run}']:.2f} (p {metric[f'p_value_{run}']:.2g})" for run in known]
+    caption = (
+        "The critic's estimate of the distance (on held-out images, median-filtered) against the FID, by the "
+        f"judge, of the generators kept along each run ({' to '.join(map(str, spread))} a run, up to step "
+        f"{int(rows['step'].max()):,}). Arjovsky et al. (1701.07875, figures 3 and 4) expect the "
+        "Wasserstein estimate to fall as the samples get better and the Jensen-Shannon one "
+        "not to. Spearman's rho: "
+        + (
+            f"{_listed(said)}; of the Wasserstein runs {len(high)} of {len(known)} reach {HIGH_CORRELATION}, "
+            f"{verdict(len(high) == len(known), is_short=is_short)}"
+            if known
+            else "not defined for the Wasserstein runs"
+        )
+        + f"; for {COMPARED_RUN} it is "
+        + (
+            f"{other:.2f}, {verdict(other < HIGH_CORRELATION, is_short=is_short)}"
+            if math.isfinite(other)
+            else "not defined"
+        )
+        + ". So few points leave much to chance."
+    )
+    found = finite(metric) | {"high_wasserstein_runs": len(high), "num_snapshots": min(counts)}
+    return Finding(rows, found, caption)

@@ -1,0 +1,286 @@
+"""The extraction of Inception-v3 features: every image once, shard by shard, decoding overlapped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ganscribe.core.files import atomic_folder, atomic_write
+from ganscribe.datasets.coco_images import ImageFile, check_budget
+from ganscribe.execution.checkpoint import Interrupted
+from ganscribe.execution.progress import progress
+from ganscribe.features.inception import FEATURE_SHAPE, NETWORK, Inception, compute_features, write_inception
+from ganscribe.features.pictures import PREPROCESSING, load_image
+from ganscribe.features.shards import ShardWriter, shard_metadata, shard_name
+
+REJECTED_FILE = "rejected.parquet"
+WEIGHTS_FILE = "inception.pt"
+
+
+@dataclass(frozen=True)
+class RejectedImage:
+    """An image without features, and why."""
+
+    image_id: int
+    file_name: str
+    reason: str
+
+
+def _load(file: ImageFile, folder: Path, crop: str) -> torch.Tensor | RejectedImage:
+    """The image as (3, 299, 299) uint8, or why there is none. Raises OSError for a file that has changed
+    since it was fetched."""
+    if file.problem is not None:
+        return RejectedImage(file.image_id, file.file_name, file.problem)
+    try:
+        content = (folder / file.file_name).read_bytes()
+    except FileNotFoundError:
+        return RejectedImage(file.image_id, file.file_name, "missing")
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise OSError(f"{file.file_name} has changed since it was fetched: run `dvc repro -f fetch_images`")
+    try:
+        return load_image(content, crop=crop)
+    except ValueError as error:
+        return RejectedImage(file.image_id, file.file_name, str(error))
+
+
+def load_images(
+    files: Sequence[ImageFile], folder: Path, *, crop: str, num_workers: int, ahead: int = 64
+) -> Generator[tuple[ImageFile, torch.Tensor | RejectedImage], None, None]:
+    """Decode `files` in order in `num_workers` background threads, at most `ahead` images ahead."""
+    pool = ThreadPoolExecutor(num_workers)
+    pending: deque[tuple[ImageFile, Future[torch.Tensor | RejectedImage]]] = deque()
+    try:
+        for file in files:
+            pending.append((file, pool.submit(_load, file, folder, crop)))
+            if len(pending) > ahead:
+                first, result = pending.popleft()
+                yield first, result.result()
+        while pending:
+            first, result = pending.popleft()
+            yield first, result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def calibration_images(
+    files: Sequence[ImageFile], folder: Path, *, crop: str, count: int = 32
+) -> torch.Tensor:
+    """The first `count` whole images, (N, 3, 299, 299) uint8."""
+    whole: list[torch.Tensor] = []
+    for _, loaded in load_images(files[: 2 * count], folder, crop=crop, num_workers=1):
+        if isinstance(loaded, torch.Tensor) and len(whole) < count:
+            whole.append(loaded)
+    if not whole:
+        raise ValueError(f"none of the first {2 * count} images in {folder} can be read")
+    return torch.stack(whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What is to be made: features of `files` (in `folder`), in shards that wait in `working`.
+
+    Images go by id, and batches are fixed slices of a shard, so that the bytes of a shard depend neither on
+    the order of `files`, nor on who makes it, nor on what was made before. `metadata`: see `ShardWriter`.
+    """
+
+    files: list[ImageFile]
+    folder: Path
+    crop: str
+    batch_size: int
+    images_per_shard: int
+    working: Path
+    metadata: dict[str, str]
+
+    def writer(self) -> ShardWriter:
+        """Of this extraction's shards."""
+        return ShardWriter(folder=self.working, shape=FEATURE_SHAPE, metadata=self.metadata)
+
+    def num_shards(self) -> int:
+        """How many shards there will be."""
+        return math.ceil(len(self.files) / self.images_per_shard)
+
+    def images(self, number: int) -> list[ImageFile]:
+        """The images of shard `number`."""
+        return self.files[number * self.images_per_shard : (number + 1) * self.images_per_shard]
+
+    def path(self, number: int) -> Path:
+        """Where shard `number` is, or will be."""
+        return self.working / shard_name(number)
+
+    def missing(self) -> list[int]:
+        """The shards that are still to be made."""
+        return [number for number in range(self.num_shards()) if not self.path(number).exists()]
+
+    def make(
+        self, numbers: Sequence[int], *, inception: Inception, device: torch.device, num_workers: int
+    ) -> Generator[tuple[int, list[RejectedImage]], None, None]:
+        """Make the shards `numbers`. Yields after each batch: its images, and those rejected among them."""
+        pending = [file for number in numbers for file in self.images(number)]
+        with contextlib.closing(
+            load_images(pending, self.folder, crop=self.crop, num_workers=num_workers)
+        ) as loaded:
+            for number in numbers:
+                shard = _Shard([], [], [])
+                for start in range(0, len(self.images(number)), self.batch_size):
+                    batch = list(
+                        itertools.islice(loaded, len(self.images(number)[start:][: self.batch_size]))
+                    )
+                    rejected = len(shard.rejected)
+                    _add_batch(shard, batch, inception, device)
+                    yield len(batch), shard.rejected[rejected:]
+                _write_shard(self.writer(), number, shard)
+
+
+def plan_extraction(
+    files: Sequence[ImageFile],
+    *,
+    folder: Path,
+    inception: Inception,
+    precision: str,
+    crop: str,
+    batch_size: int,
+    images_per_shard: int,
+    working: Path,
+) -> Extraction:
+    """The extraction of `files`, whatever their order. ValueError: there are none."""
+    if not files:
+        raise ValueError("there are no images to extract features of")
+    metadata = {
+        "network": NETWORK,
+        "weights": inception.label,
+        "weights_sha256": inception.sha256,
+        "preprocessing": PREPROCESSING[crop],
+        "precision": precision,
+    }
+    return Extraction(
+        files=sorted(files, key=lambda file: file.image_id),
+        folder=folder,
+        crop=crop,
+        batch_size=batch_size,
+        images_per_shard=images_per_shard,
+        working=working,
+        metadata=metadata,
+    )
+
+
+def extract_features(
+    extraction: Extraction,
+    *,
+    inception: Inception,
+    device: torch.device,
+    max_bad_images: float,
+    out: Path,
+    is_stopping: Callable[[], bool] = lambda: False,
+    num_workers: int | None = None,
+) -> list[RejectedImage]:
+    """Write Mixed_7c features, (64, 2048) float16 an image, to `out`; returns the images without.
+
+    `inception` comes from `prepare`. Finished shards stay in `extraction.working` until all are there; a
+    later call with the same folder (same images, code and parameters: the caller's key) makes the missing
+    ones. The bytes depend neither on workers nor on interruptions; another `batch_size` changes them by no
+    more than rounding may (0.1% of the largest value in fp32, 2% in bf16). Missing and broken images go to
+    rejected.parquet; raises ValueError when they are more than the share `max_bad_images`, OSError for an
+    image that has changed since it was fetched, Interrupted where `is_stopping()`.
+    """
+    missing, every = extraction.missing(), range(extraction.num_shards())
+    rejected = [
+        image for number in every if number not in missing for image in rejected_in(extraction.path(number))
+    ]
+    workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
+    num_images, todo = len(extraction.files), sum(len(extraction.images(number)) for number in missing)
+    description = f"features ({inception.label}, {extraction.metadata['precision']})"
+    made = extraction.make(missing, inception=inception, device=device, num_workers=workers)
+    with (
+        contextlib.closing(made),
+        progress(num_images, description, "image", initial=num_images - todo) as bar,
+    ):
+        for size, without in made:
+            rejected += without
+            check_rejected(rejected, num_images=num_images, max_bad_images=max_bad_images)
+            bar.update(size)
+            if is_stopping():
+                raise Interrupted("feature extraction was stopped; the finished shards are kept")
+    rejected.sort(key=lambda image: image.image_id)
+    _publish(extraction.writer(), len(every), inception, rejected, out)
+    return rejected
+
+
+def check_rejected(rejected: Sequence[RejectedImage], *, num_images: int, max_bad_images: float) -> None:
+    """ValueError where more than the share `max_bad_images` of all is without features."""
+    problems = [(image.file_name, image.reason) for image in rejected]
+    check_budget(problems, num_images=num_images, max_bad_images=max_bad_images)
+
+
+class _Shard(NamedTuple):
+    """A shard in the making: its images, their features (a tensor a batch), and those without."""
+
+    files: list[ImageFile]
+    features: list[torch.Tensor]
+    rejected: list[RejectedImage]
+
+
+def _add_batch(
+    shard: _Shard,
+    batch: Sequence[tuple[ImageFile, torch.Tensor | RejectedImage]],
+    inception: Inception,
+    device: torch.device,
+) -> None:
+    images = []
+    for file, loaded in batch:
+        if isinstance(loaded, RejectedImage):
+            shard.rejected.append(loaded)
+        else:
+            shard.files.append(file)
+            images.append(loaded)
+    if images:
+        shard.features.append(compute_features(inception, torch.stack(images).to(device)))
+
+
+def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
+    none = torch.empty(0, *FEATURE_SHAPE, dtype=torch.float16)
+    writer.write(
+        number,
+        image_ids=[file.image_id for file in shard.files],
+        file_names=[file.file_name for file in shard.files],
+        features=torch.cat([none, *shard.features]),
+        notes={"rejected": json.dumps([asdict(image) for image in shard.rejected])},
+    )
+
+
+def rejected_in(path: Path) -> list[RejectedImage]:
+    """The images that the shard at `path` lacks."""
+    return [RejectedImage(**entry) for entry in json.loads(shard_metadata(path)["rejected"])]
+
+
+def _publish(
+    writer: ShardWriter, num_shards: int, inception: Inception, rejected: Sequence[RejectedImage], out: Path
+) -> None:
+    """Move the shards to `out`, with the index, the rejected images and the network that made them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer.write_index(num_shards)
+    with atomic_folder(out) as temporary:
+        for name in [*(shard_name(shard) for shard in range(num_shards)), "index.parquet"]:
+            shutil.move(writer.folder / name, temporary / name)
+        columns = {
+            "image_id": pa.array([image.image_id for image in rejected], pa.int64()),
+            "file_name": pa.array([image.file_name for image in rejected], pa.string()),
+            "reason": pa.array([image.reason for image in rejected], pa.string()),
+        }
+        with atomic_write(temporary / REJECTED_FILE) as handle:
+            pq.write_table(pa.table(columns), handle)
+        write_inception(temporary / WEIGHTS_FILE, inception)

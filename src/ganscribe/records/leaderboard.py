@@ -1,0 +1,233 @@
+"""The leaderboard of a family: its scored runs, best first, held against a baseline.
+
+Scores by different judges, or of different counts, never share a table: `FAMILIES` names what must be equal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from ganscribe.records.store import RunRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """How the runs of a family are ranked, what must be equal within a table, and what else is shown."""
+
+    score: str
+    less_is_better: bool
+    same: tuple[str, ...]
+    shown: tuple[str, ...]
+    by_decoding: bool = False  # each decoding of a captioner is a row
+
+
+FAMILIES: dict[str, Family] = {
+    "gan": Family(
+        score="fid",
+        less_is_better=True,
+        same=("dataset", "source", "judge", "judge_sha256", "num_samples", "num_real"),
+        shown=("kid", "is", "precision", "recall", "modes", "swd"),
+    ),
+    "classifier": Family(
+        score="error",
+        less_is_better=True,
+        same=("dataset", "source", "num_images"),
+        shown=("nll", "calibration_error", "parameters"),
+    ),
+    "captioner": Family(
+        score="CIDEr",
+        less_is_better=False,
+        same=("num_images", "num_references"),
+        shown=("BLEU-4", "METEOR", "ROUGE-L", "perplexity"),
+        by_decoding=True,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One scored run, or one decoding of it; `change` is to the run `baseline`, where there is one."""
+
+    run_id: str
+    name: str
+    decoding: str | None
+    score: float
+    values: dict[str, float]
+    pipeline: str
+    commit: str
+    scale: str
+    is_dirty: bool
+    started: str
+    change: float | None = None
+    baseline: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that may be compared: `facts` are what their scores were made of."""
+
+    facts: dict[str, Any]
+    rows: list[Row]
+
+
+def score_sets(record: RunRecord) -> list[dict[str, Any]]:
+    """Everything that has been scored of a run, once for each judge and count; flat, with its `pipeline`."""
+    sets = [json.loads(value) for key, value in sorted(record.tags.items()) if key.startswith("scores.")]
+    # A run of an earlier version of the project has its last scores alone.
+    return sets or [record.tags | record.metrics]
+
+
+def decodings(scores: dict[str, Any], score: str) -> list[str]:
+    """The captioner's decodings that have been scored, by the prefix of their keys."""
+    return [key.removesuffix(f".{score}") for key in scores if key.endswith(f".{score}")]
+
+
+def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row]]:
+    """The rows of one run, each with the facts that its table must share."""
+    found = []
+    for scores in score_sets(record):
+        for decoding in decodings(scores, family.score) if family.by_decoding else [None]:
+            prefix = f"{decoding}." if decoding else ""
+            own = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
+            if not isinstance(own.get(family.score), int | float) or not math.isfinite(own[family.score]):
+                continue  # not scored, or not a finite number
+            facts = {key: _whole(own.get(key, record.params.get(key))) for key in family.same}
+            row = Row(
+                run_id=record.run_id,
+                name=record.name,
+                decoding=decoding,
+                score=own[family.score],
+                values={key: own[key] for key in family.shown if isinstance(own.get(key), int | float)},
+                pipeline=scores.get("pipeline", ""),
+                commit=record.tags.get("git.commit", ""),
+                scale=record.tags.get("scale", ""),
+                is_dirty=record.tags.get("git.dirty") == "true",
+                started=datetime.fromtimestamp(record.started / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            )
+            found.append((facts, row))
+    return found
+
+
+def _whole(value: Any) -> Any:
+    """MLflow keeps counts as floats, the tag of all scores as they are."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def matches(
+    record: RunRecord,
+    *,
+    pipeline: str | None = None,
+    commit: str | None = None,
+    scale: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> bool:
+    """Whether a run is of these; `pipeline` also finds runs whose models it took from DVC's cache."""
+    own = record.tags
+    if pipeline and own.get("pipeline") != pipeline and f"linked.{pipeline}" not in own:
+        return False
+    if commit and not own.get("git.commit", "").startswith(commit):
+        return False
+    if scale and own.get("scale") != scale:
+        return False
+    return all(own.get(key) == value for key, value in (tags or {}).items())
+
+
+def build_tables(
+    records: Iterable[RunRecord],
+    family: str,
+    *,
+    baseline: str | None = None,
+    shown: Callable[[RunRecord], bool] = lambda record: True,
+) -> list[Table]:
+    """The tables of a family, the largest first; each row's change is to the baseline, `shown` or not.
+
+    `baseline` is a run's id (or its first digits), name, pipeline or commit; by default each run is held
+    against the oldest run of its own name.
+    """
+    kind = FAMILIES[family]
+    groups: dict[str, tuple[dict[str, Any], list[Row]]] = {}
+    ids: set[str] = set()
+    for record in records:
+        ids |= {record.run_id} if shown(record) else set()
+        for facts, row in rows_of(record, kind):
+            groups.setdefault(json.dumps(facts, default=str), (facts, []))[1].append(row)
+    tables = []
+    for facts, rows in groups.values():
+        compared = [_with_change(row, _baseline_of(row, rows, baseline)) for row in rows]
+        compared = [row for row in compared if row.run_id in ids]
+        compared.sort(key=lambda row: row.score if kind.less_is_better else -row.score)
+        tables += [Table(facts=facts, rows=compared)] if compared else []
+    return sorted(tables, key=lambda table: -len(table.rows))
+
+
+def _baseline_of(row: Row, rows: list[Row], baseline: str | None) -> Row | None:
+    """The row to hold `row` against: the baseline's row of the same name, else its only one."""
+    chosen = [
+        other
+        for other in sorted(rows, key=lambda other: other.started)
+        if baseline is None
+        or other.run_id.startswith(baseline)
+        or baseline in (other.name, other.pipeline)
+        or (len(baseline) >= 7 and other.commit.startswith(baseline))
+    ]
+    same = [other for other in chosen if (other.name, other.decoding) == (row.name, row.decoding)]
+    if same:
+        return same[0]
+    return chosen[0] if baseline and len({other.run_id for other in chosen}) == 1 else None
+
+
+def _with_change(row: Row, baseline: Row | None) -> Row:
+    if baseline is None:
+        return row
+    return replace(row, change=row.score - baseline.score, baseline=baseline.run_id)
+
+
+def as_text(table: Table, family: str) -> str:
+    """A table for the terminal: a line of what the scores were made of, then a line a run."""
+    kind = FAMILIES[family]
+    lines = []
+    for row in table.rows:
+        lines.append(
+            {
+                "run": row.name,
+                **({"decoding": row.decoding or ""} if kind.by_decoding else {}),
+                kind.score: f"{row.score:.4g}",
+                "change": _change_text(row),
+                **{key: _number(row.values[key]) if key in row.values else "" for key in kind.shown},
+                "pipeline": row.pipeline,
+                "commit": row.commit[:7] + ("+" if row.is_dirty else ""),
+                "started": row.started[:16],
+                "id": row.run_id[:8],
+            }
+        )
+    made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
+    return f"{family}: {made_of}\n{pd.DataFrame(lines).to_string(index=False)}"
+
+
+def _number(value: float) -> str:
+    whole = _whole(value)
+    return f"{whole:,}" if isinstance(whole, int) else f"{value:.4g}"
+
+
+def _change_text(row: Row) -> str:
+    if row.change is None or row.baseline == row.run_id:
+        return "" if row.change is None else "baseline"
+    before = row.score - row.change
+    return f"{row.change:+.4g}" + (f" ({row.change / before:+.1%})" if before else "")
+
+
+def _short(value: object) -> str:
+    text = "unknown" if value is None else str(value)
+    return text[:12] if len(text) == 64 else text  # a checksum
+
+
+def as_json(table: Table, family: str) -> dict[str, Any]:
+    """A table as plain values, with whole ids and checksums."""
+    return {"family": family, "facts": table.facts, "rows": [asdict(row) for row in table.rows]}

@@ -1,0 +1,1 @@
+"""Where an artifact comes from, and the way back to it."""

@@ -1,0 +1,249 @@
+"""Where a run, a file or a registered model comes from, and the commands that bring it back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganscribe.core.files import atomic_write, project_root
+from ganscribe.records.lineage import matching, origin, restore
+from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
+from ganscribe.records.lineage.restore import Cache, Recording
+from ganscribe.records.store import (
+    RunRecord,
+    VersionRecord,
+    open_existing,
+    read_artifact,
+    read_runs,
+    read_versions,
+)
+
+if TYPE_CHECKING:
+    from ganscribe.records.store import MlflowClient
+
+PATCH = "git.diff"
+
+
+@dataclass(kw_only=True)
+class Lineage:
+    """All that is known of one artifact; `commands` bring it back, `warnings` say what no longer matches."""
+
+    subject: str
+    output: Output | None = None
+    part: str = "."  # of a folder that is an output
+    is_here: bool = False  # in the working folder, as recorded
+    run: RunRecord | None = None
+    commit: str | None = None
+    is_dirty: bool = False
+    recorded: list[Recording] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    versions: list[VersionRecord] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def trace(subject: str) -> Lineage:
+    """The lineage of a run's id (or its first digits), a file or folder, or a `models:/` URI.
+
+    Raises ValueError for anything else, FileNotFoundError where MLflow or dvc.lock know nothing of it.
+    """
+    found = Lineage(subject=subject)
+    lock_path = project_root() / "dvc.lock"
+    lock = read_lock(lock_path)
+    with restore.open_cache() as cache:
+        client = _client(found, is_needed=_is_id(subject) or subject.startswith("models:"))
+        runs = read_runs(client) if client else []
+        if subject.startswith("models:") and client:
+            _from_version(found, client, runs)
+        elif _is_id(subject):
+            _from_id(found, runs)
+        else:
+            lock = _from_file(found, lock, cache)
+        if found.output is None and found.run is not None:
+            found.output, lock = matching.output_of(found.run, lock, cache)
+        stage = read_stage(lock, found.output.stage) if found.output else None
+        if found.run is None and found.output is not None and stage is not None:
+            found.run = matching.run_of(found.output, stage, runs, cache)
+        _describe(found, stage, cache)
+        if client and found.run:
+            found.versions = read_versions(client, f"run_id = '{found.run.run_id}'")
+        _find_way_back(found, client, lock_path, cache)
+    return found
+
+
+def _is_id(subject: str) -> bool:
+    digits = set(subject.lower()) <= set("0123456789abcdef")
+    return digits and 6 <= len(subject) <= 32 and not Path(subject).exists()
+
+
+def _client(found: Lineage, *, is_needed: bool) -> MlflowClient | None:
+    try:
+        return open_existing()
+    except OSError as error:
+        if is_needed:
+            raise
+        found.warnings.append(str(error))
+        return None
+
+
+def _from_id(found: Lineage, runs: list[RunRecord]) -> None:
+    chosen = [run for run in runs if run.run_id.startswith(found.subject.lower())]
+    if len(chosen) != 1:
+        problem = "no run has this id" if not chosen else f"{len(chosen)} runs have ids that begin so"
+        raise ValueError(f"{found.subject}: {problem}: `ganscribe runs` lists the runs")
+    found.run = chosen[0]
+
+
+def _from_version(found: Lineage, client: MlflowClient, runs: list[RunRecord]) -> None:
+    name, _, alias = found.subject.removeprefix("models:/").partition("@")
+    number = ""
+    if not alias:
+        name, _, number = name.partition("/")
+    versions = read_versions(client, f"name = '{name}'")
+    chosen = [each for each in versions if each.version == number or (alias and alias in each.aliases)]
+    if not chosen:
+        known = ", ".join(f"{each.version}" for each in versions) or "none"
+        raise FileNotFoundError(f"{found.subject} is not in the model registry: it has the versions {known}")
+    found.run = next((run for run in runs if run.run_id == chosen[0].run_id), None)
+    if found.run is None:
+        found.warnings.append(f"the run {chosen[0].run_id} of this version has gone from MLflow")
+        found.data = {"dvc.md5": chosen[0].tags["dvc.md5"]} if "dvc.md5" in chosen[0].tags else {}
+    found.versions = [chosen[0]]
+
+
+def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
+    """The output that the file belongs to, by the working folder's lock, else by a commit's; that lock."""
+    path = Path(os.path.normpath(project_root() / found.subject))
+    if not path.is_relative_to(project_root()):
+        raise ValueError(f"{path} is outside this project, {project_root()}")
+    name = path.relative_to(project_root()).as_posix()
+    found.output = owner_of(read_outputs(lock), name)
+    if found.output is not None:
+        found.part = Path(name).relative_to(found.output.path).as_posix()
+        return lock
+    for commit in (origin.git("log", "--all", "--format=%H", "--", "dvc.lock") or "").split():
+        older = restore.lock_at(commit)
+        found.output = owner_of(read_outputs(older), name)
+        if found.output is not None:
+            found.warnings.append(f"dvc.lock no longer records {name}; the commit {commit[:7]} does")
+            return older
+    raise FileNotFoundError(
+        f"{name} is recorded by no dvc.lock: it is no output of a stage, or `dvc repro` has not made it yet"
+    )
+
+
+def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
+    """Parameters, data and commit, from the lock where it has them, else from the run; what is amiss."""
+    run = found.run
+    if stage is not None:
+        found.params, found.data = stage.params, stage.data
+    elif run is not None:
+        found.params, found.data = dict(run.params), run.inputs
+    if run is None:
+        found.warnings.append(
+            "MLflow has no run of it: its stage records none, or the run was recorded elsewhere or purged"
+        )
+        return
+    if run.is_deleted:
+        found.warnings.append(f"the MLflow run was deleted: `mlflow runs restore --run-id {run.run_id}`")
+    if run.status != "FINISHED":
+        found.warnings.append(f"the MLflow run has not finished: it is {run.status}")
+    if "restored" in run.tags:
+        found.warnings.append(
+            "the run was noted afterwards, from files that DVC had: the commit is the one of that moment"
+        )
+    found.commit = run.tags.get("git.commit", "unknown")
+    found.is_dirty = run.tags.get("git.dirty") == "true"
+    if found.commit == "unknown":
+        found.warnings.append("the commit is unknown: the run was made outside git")
+    elif not restore.has_commit(found.commit):
+        found.warnings.append(f"the commit {found.commit} is not in this repository: try `git fetch --all`")
+    tagged = run.tags.get(f"dvc.out.{found.output.path}") if found.output else None
+    if found.output and tagged not in (None, found.output.md5):
+        found.warnings.append(
+            f"{found.output.path} is {found.output.md5} here; the run's own was {tagged}, made elsewhere"
+        )
+
+
+def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path, cache: Cache) -> None:
+    output, run = found.output, found.run
+    if output is not None:
+        found.recorded = restore.recordings(output)
+        if not cache.has(output.md5) and not restore.is_kept_by_git(output.path):
+            remedy = ": `dvc pull` may have it" if cache.has_remote else ", and no remote is configured"
+            found.warnings.append(f"{output.path} ({output.md5}) is not in DVC's cache{remedy}")
+        working = read_outputs(read_lock(lock_path))
+        if working.get(output.path) == output:
+            differences = restore.changes(output, cache, part=found.part)
+            found.is_here, found.warnings = not differences, found.warnings + differences
+            if differences and (cache.has(output.md5) or restore.is_kept_by_git(output.path)):
+                found.commands = restore.in_place(output)
+                return
+        if found.recorded:
+            found.commands = restore.to_recording(output, found.recorded[0], cache)
+            return
+    if run is not None and found.commit and restore.has_commit(found.commit):
+        patch = _patch(found, client, run) if found.is_dirty and client else None
+        found.commands = restore.to_run(found.commit, patch, run.tags["dvc.stage"])
+        if output is not None and not cache.remembers_run(output.md5):
+            found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it anew")
+
+
+def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
+    """The file of the run's uncommitted changes, where it has any that git can apply."""
+    text = read_artifact(client, run.run_id, PATCH)
+    if text is None:
+        found.warnings.append("the run had uncommitted changes, but its git.diff has gone from MLflow")
+        return None
+    untracked = [line[3:] for line in text.splitlines() if line.startswith("?? ")]
+    if untracked:
+        found.warnings.append(
+            "files that git did not know were there, and cannot be brought back: " + ", ".join(untracked)
+        )
+    if "\ndiff --git " not in text:
+        return None
+    kept = Path(run.artifact_uri.removeprefix("file://"), PATCH)
+    if not kept.is_file():  # a server has it
+        kept = project_root() / ".checkpoints" / f"{run.run_id}.diff"
+        with atomic_write(kept) as handle:
+            handle.write(text.encode())
+    return kept.relative_to(project_root()).as_posix() if kept.is_relative_to(project_root()) else str(kept)
+
+
+def as_text(found: Lineage) -> str:
+    """What is known, for the terminal; the commands stand alone at the end, to be copied."""
+    run, output = found.run, found.output
+    lines = [("", found.subject)]
+    if output:
+        place = "here, as recorded" if found.is_here else "not here as recorded"
+        lines.append(("output", f"{output.path}, md5 {output.md5}, by the stage {output.stage}: {place}"))
+    if found.commit:
+        changed = ", with uncommitted changes" if found.is_dirty else ""
+        lines.append(("commit", f"{found.commit}{changed}"))
+    for each in found.recorded:
+        name = f"the experiment {each.experiment}" if each.experiment else each.subject
+        lines.append(("recorded in", f"{each.commit[:12]} {name}"))
+    if run:
+        lines.append(("MLflow run", f"{run.run_id} {run.name}, {run.status}, in ganscribe/{run.family}"))
+        experiment = run.tags.get("dvc.exp_name") or "none: a plain `dvc repro`"
+        lines.append(("pipeline", f"{run.tags.get('pipeline', 'unknown')} (DVC experiment: {experiment})"))
+        linked = [key.removeprefix("linked.") for key in run.tags if key.startswith("linked.")]
+        lines += [("also in", f"{name}, which took it from DVC's cache") for name in sorted(linked)]
+    for version in found.versions:
+        aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+        lines.append(("registered as", f"models:/{version.name}/{version.version}{aliases}"))
+    lines += [("data", f"{path} {md5}") for path, md5 in sorted(found.data.items())]
+    lines += [("parameter", f"{key} = {value}") for key, value in sorted(found.params.items())]
+    lines += [("WARNING", text) for text in found.warnings]
+    text = "\n".join(f"{name:14}{value}" if name else value for name, value in lines)
+    if not found.commands:
+        return f"{text}\n\nThere is no way back to it from here: see the warnings."
+    return f"{text}\n\nTo bring it back, in the project's top folder:\n\n" + "\n".join(found.commands)
+
+
+def as_json(found: Lineage) -> dict[str, Any]:
+    """The same as plain values."""
+    return asdict(found)

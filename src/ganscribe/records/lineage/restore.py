@@ -1,0 +1,169 @@
+"""The way back to an artifact: where its hash is recorded, whether a cache has it, which commands help."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganscribe.records.lineage.dvc_lock import Output, read_outputs
+from ganscribe.records.lineage.origin import git
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A commit whose dvc.lock was the first to have a hash; `experiment`: DVC's name of it, if it is one."""
+
+    commit: str
+    subject: str
+    experiment: str | None
+
+
+class Cache:
+    """What DVC's cache holds, by md5."""
+
+    def __init__(self, repo: Any) -> None:
+        self._objects = repo.cache.local
+        self._runs = Path(repo.stage_cache.cache_dir)
+        self.has_remote = bool(repo.config.get("remote"))
+
+    def read(self, md5: str) -> bytes | None:
+        """The bytes of one object, None where the cache lacks it."""
+        path = Path(self._objects.oid_to_path(md5))
+        return path.read_bytes() if path.is_file() else None
+
+    def files(self, md5: str) -> dict[str, str] | None:
+        """The md5 of each file of a folder, by its path in it; None where the cache lacks the list."""
+        listing = self.read(md5)
+        return None if listing is None else {each["relpath"]: each["md5"] for each in json.loads(listing)}
+
+    def has(self, md5: str) -> bool:
+        """Whether the cache has a file, or all of a folder."""
+        if not md5.endswith(".dir"):
+            return bool(self._objects.exists(md5))
+        files = self.files(md5)
+        return files is not None and all(self._objects.exists(each) for each in files.values())
+
+    def remembers_run(self, md5: str) -> bool:
+        """Whether DVC's run cache has a run that ended with this hash."""
+        mark = md5.encode()
+        return any(mark in path.read_bytes() for path in self._runs.glob("*/*/*") if path.is_file())
+
+
+@contextlib.contextmanager
+def open_cache() -> Iterator[Cache]:
+    """The cache of the working folder's repository. Raises ValueError where DVC has none."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo()
+    except DvcException as error:
+        raise ValueError(f"this is no DVC project ({error}): run it in the project's top folder") from error
+    with repo:
+        yield Cache(repo)
+
+
+def file_md5(path: Path) -> str:
+    """MD5 of a file, which is what DVC knows it by."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
+
+
+def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
+    """How the output (or a `part` of it) in the working folder differs from its md5; empty: not at all."""
+    path = Path(output.path, part)
+    if not path.exists():
+        return [f"{path} is not in the working folder"]
+    whole = cache.files(output.md5) if output.is_folder else {".": output.md5}
+    if whole is None:
+        return [f"{path} cannot be held against dvc.lock: the list of its files is not in the cache"]
+    top = Path(output.path)
+    listed = {name: md5 for name, md5 in whole.items() if Path(part) in (Path(name), *Path(name).parents)}
+    inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
+    present = {each.relative_to(top).as_posix(): each for each in inside}
+    problems = [f"{top / name} is missing" for name in sorted(set(listed) - set(present))]
+    problems += [f"{each} is new since dvc.lock" for name, each in present.items() if name not in listed]
+    for name, each in present.items():
+        if name in listed and file_md5(each) != listed[name]:
+            problems.append(f"{each} has changed since dvc.lock")
+    return problems
+
+
+def lock_at(commit: str) -> str:
+    """dvc.lock as a commit has it, empty where it has none."""
+    return git("show", f"{commit}:./dvc.lock") or ""
+
+
+def experiments() -> dict[str, str]:
+    """The names of DVC's experiments, by their commits."""
+    listed = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
+    pairs = [line.split(" ", 1) for line in listed.splitlines()]
+    names = {commit: ref.split("/") for commit, ref in pairs}
+    return {commit: parts[-1] for commit, parts in names.items() if len(parts) == 5}  # refs/exps/12/345/name
+
+
+def recordings(output: Output) -> list[Recording]:
+    """The commits that brought the output's hash into dvc.lock: oldest first, experiments last."""
+    names = experiments()
+    log = git("log", "--all", "--reverse", "--format=%H %s", f"-S{output.md5}", "--", "dvc.lock") or ""
+    found = []
+    for line in log.splitlines():
+        commit, _, subject = line.partition(" ")
+        recorded = read_outputs(lock_at(commit)).get(output.path)
+        if recorded is not None and recorded.md5 == output.md5 and subject != "WIP on experiment":
+            found.append(Recording(commit=commit, subject=subject, experiment=names.get(commit)))
+    on_branches = git("log", "--branches", "--tags", "--remotes", "HEAD", "--format=%H") or ""
+    kept = [each for each in found if each.experiment or each.commit in on_branches]
+    return sorted(kept, key=lambda each: each.experiment is not None)
+
+
+def has_commit(commit: str) -> bool:
+    """Whether the repository has the commit."""
+    return git("cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+
+def is_kept_by_git(path: str) -> bool:
+    """Whether git is to keep the output (metrics, curves): what DVC keeps is in .gitignore."""
+    return git("check-ignore", "-q", path) is None
+
+
+def _stash_first() -> list[str]:
+    """The command that lays uncommitted changes aside, where there are any."""
+    changed = (git("status", "--porcelain") or "").strip()
+    return ["git stash --include-untracked"] if changed else []
+
+
+def in_place(output: Output) -> list[str]:
+    """Put an output that the working folder's lock has back in its place."""
+    path = shlex.quote(output.path)
+    if not is_kept_by_git(output.path):
+        return [f"dvc checkout --force {path}"]
+    committed = read_outputs(lock_at("HEAD")).get(output.path)
+    stage = shlex.quote(output.stage)
+    return [f"git checkout HEAD -- {path}"] if committed == output else [f"dvc repro {stage}"]
+
+
+def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str]:
+    """Check out a commit, then have DVC or git put the output in its place."""
+    comment = f"  # the experiment {recording.experiment}" if recording.experiment else ""
+    commands = [*_stash_first(), f"git checkout {recording.commit}{comment}"]
+    if is_kept_by_git(output.path):
+        return commands
+    path = shlex.quote(output.path)
+    if cache.has(output.md5):
+        return [*commands, f"dvc checkout --force {path}"]
+    return [*commands, f"dvc pull {path}" if cache.has_remote else f"dvc repro {shlex.quote(output.stage)}"]
+
+
+def to_run(commit: str, patch: str | None, stage: str) -> list[str]:
+    """Check out a run's commit, apply its uncommitted changes, and have DVC take the stage from its cache."""
+    commands = [*_stash_first(), f"git checkout {commit}"]
+    if patch:
+        commands.append(f"git apply {shlex.quote(patch)}")
+    return [*commands, f"dvc repro {shlex.quote(stage)}"]

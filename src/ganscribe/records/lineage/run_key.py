@@ -1,0 +1,81 @@
+"""Which code, parameters and inputs make an artifact: the run key, and the imports behind it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ganscribe.core.files import file_sha256
+
+PACKAGE = Path(__file__).parents[2]
+
+# Rooms in which nothing can change a result: they read parameters, watch, record, draw and serve.
+NEUTRAL = ("config", "execution", "records", "drawing", "serving", "cli")
+
+
+def _module_files(name: str) -> list[Path]:
+    """The files of the package that importing the dotted `name` runs: the module and its packages."""
+    if name.split(".")[0] != "ganscribe":
+        return []
+    parts = name.split(".")[1:]
+    files = [PACKAGE.joinpath(*parts[:depth], "__init__.py") for depth in range(len(parts) + 1)]
+    files.append(PACKAGE.joinpath(*parts).with_suffix(".py"))
+    return [file for file in files if file.is_file()]
+
+
+def _imports(path: Path) -> set[Path]:
+    files: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            files.update(file for alias in node.names for file in _module_files(alias.name))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            files.update(file for name in names for file in _module_files(name))
+            files.update(path.parent.glob(f"{node.module}.py"))  # a sibling script, such as stages/_common.py
+    return files
+
+
+def code_files(script: Path) -> list[Path]:
+    """`script` and every file of the package that it imports, directly or not, at whatever depth, but for
+    the neutral ones; sorted. Found by reading the code, not by running it."""
+    found: set[Path] = set()
+    pending = [script.resolve()]
+    while pending:
+        path = pending.pop()
+        if path in found or is_neutral(path):
+            continue
+        found.add(path)
+        pending.extend(_imports(path))
+    return sorted(found)
+
+
+def is_neutral(path: Path) -> bool:
+    """Return whether `path` lies in a room that cannot change a result."""
+    if not path.is_relative_to(PACKAGE):
+        return path.name == "_common.py"
+    room = path.relative_to(PACKAGE).parts[0]
+    return room in NEUTRAL or room == "__init__.py"
+
+
+def _input_digest(path: Path) -> str:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    lines = [f"{file.relative_to(path) if file != path else ''} {file_sha256(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def run_key(script: Path, params: dict[str, Any], inputs: Iterable[Path]) -> str:
+    """A digest of parameters, code and input bytes: the same on every machine, 32 hexadecimal digits.
+
+    The device's folder names do not enter it: `inputs` are told apart by their order, code by its content.
+    """
+    record = {
+        "stage": script.name,
+        "params": params,
+        "code": [hashlib.sha256(file.read_bytes()).hexdigest() for file in code_files(script)],
+        "inputs": [_input_digest(Path(path)) for path in inputs],
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,120 @@
+"""Records on their way to MLflow: on disk until they have arrived, whatever becomes of stage or server.
+
+A store (an address that MLflow takes) has a folder in `<main repository>/.outbox/`, a recording one in there:
+
+| file | what it is |
+|---|---|
+| `events.jsonl` | what happened, a line of JSON each, in the order in which it happened |
+| `files/N/` | copies of the files that an event names |
+| `lock` | held for as long as the stage lives: it may still write |
+| `sent.json` | how much of `events.jsonl` has arrived, and in which MLflow run |
+| `failed.txt` | why the last attempt to send it failed |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ganscribe.core.files import atomic_write, project_root
+
+FORMAT = 1  # of the events; a sender leaves what it does not know
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def outbox_folder() -> Path:
+    """The folder of what is on its way to the store in use."""
+    return project_root() / ".outbox" / hashlib.sha256(tracking_uri().encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording's folder, seen from either side."""
+
+    folder: Path
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    def lock(self) -> filelock.BaseFileLock:
+        """The stage's own lock: flock, freed when its holder dies."""
+        return filelock.FileLock(self.folder / "lock")
+
+    def is_live(self) -> bool:
+        """Whether the stage that writes it is still at work."""
+        if not self.events.exists():  # another sender has just finished with it
+            return False
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
+
+    def read(self, offset: int) -> Iterator[tuple[dict[str, Any], int]]:
+        """The whole events from byte `offset` on, each with the offset behind it."""
+        with self.events.open("rb") as handle:
+            handle.seek(offset)
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    return  # being written, or cut off with the process that wrote it
+                offset += len(line)
+                yield json.loads(line), offset
+
+    def header(self) -> dict[str, Any]:
+        """The first event, which says whose recording this is; empty while it is not written yet."""
+        if not self.events.exists():
+            return {}
+        return next((event for event, _ in self.read(0)), {})
+
+    def sent(self) -> dict[str, Any]:
+        """What has arrived: `offset` in bytes, `run_id`."""
+        path = self.folder / "sent.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {"offset": 0, "run_id": None}
+
+    def mark_sent(self, offset: int, run_id: str) -> None:
+        """Note that everything before `offset` has arrived in the run `run_id`."""
+        with atomic_write(self.folder / "sent.json") as handle:
+            handle.write(json.dumps({"offset": offset, "run_id": run_id}).encode())
+
+    def mark_failed(self, reason: str) -> None:
+        """Note why it could not be sent."""
+        with atomic_write(self.folder / "failed.txt") as handle:
+            handle.write(reason.encode())
+
+    def failure(self) -> str | None:
+        """Why it could not be sent the last time; None where nobody has failed."""
+        path = self.folder / "failed.txt"
+        return path.read_text() if path.exists() else None
+
+    def remove(self) -> None:
+        """Delete it: everything has arrived."""
+        shutil.rmtree(self.folder)
+
+
+def new_entry(outbox: Path, name: str) -> Entry:
+    """A folder for a recording that begins now."""
+    folder = outbox / f"{time.time_ns()}-{os.getpid()}-{name}"
+    folder.mkdir(parents=True)
+    return Entry(folder)
+
+
+def entries(outbox: Path) -> list[Entry]:
+    """The recordings in `outbox` that have begun, oldest first."""
+    found = [Entry(path.parent) for path in outbox.glob("*/events.jsonl")]
+    return sorted(found, key=lambda entry: entry.folder.name)

@@ -1,0 +1,120 @@
+"""MLflow's registry of models: what stands on a version, and which version is the champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganscribe.records.leaderboard import FAMILIES, Row, rows_of
+from ganscribe.records.store import RunRecord, VersionRecord, read_runs, read_versions
+
+if TYPE_CHECKING:
+    from ganscribe.records.store import MlflowClient
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+# What is registered of each family: its kind (see serving.KINDS), and its file in the model's folder.
+REGISTERED = {
+    "gan": ("generator", "generator.pt"),
+    "classifier": ("classifier", "model.pt"),
+    "captioner": ("captioner", "model.pt"),
+}
+COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage")
+
+
+def registered_name(family: str, name: str) -> str:
+    """The name of a run's model, in MLflow's registry and in the artifacts of dvc.yaml."""
+    return f"ganscribe-{family}-{name}"
+
+
+def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str | None) -> None:
+    """Put a run's commit, the DVC hash of its model's `folder` and its scores on the run's versions."""
+    tags = {key: run.tags[key] for key in COPIED if key in run.tags}
+    tags |= {"dvc.path": folder.as_posix(), "dvc.md5": md5} if md5 else {}
+    for _, row in rows_of(run, FAMILIES[run.family]):
+        prefix = f"{row.decoding}." if row.decoding else ""
+        scores = {FAMILIES[run.family].score: row.score} | row.values
+        tags |= {f"{prefix}{key}": f"{value:.6g}" for key, value in scores.items()}
+    for version in read_versions(client, f"run_id = '{run.run_id}'"):
+        for key, value in tags.items():
+            if version.tags.get(key) != value:
+                client.set_model_version_tag(version.name, version.version, key, value)
+
+
+def find_version(versions: Iterable[VersionRecord], name: str, wanted: str) -> VersionRecord:
+    """The version with the number or alias `wanted`. Raises ValueError where there is none."""
+    of_name = list(versions)
+    for version in of_name:
+        if wanted == version.version or wanted in version.aliases:
+            return version
+    known = [f"{each.version}" + "".join(f" ({alias})" for alias in each.aliases) for each in of_name]
+    raise ValueError(f"{name} has no version {wanted!r}: it has {', '.join(known) or 'none'}")
+
+
+def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = False) -> str:
+    """Make a version the champion; returns what was done, as a sentence.
+
+    Raises ValueError where it scores worse than the champion, where the two cannot be compared (another
+    judge, other counts, no scores) unless `is_forced`, and where there is no such model or version.
+    """
+    versions = read_versions(client, f"name = '{name}'")
+    if not versions:
+        known = sorted({each.name for each in read_versions(client)})
+        raise ValueError(f"no registered model is called {name!r}: there are {', '.join(known) or 'none'}")
+    version = find_version(versions, name, wanted)
+    champion = next((each for each in versions if CHAMPION in each.aliases), None)
+    if champion == version:
+        return f"{name} version {version.version} is the champion already"
+    why_not, comparison = _compare(read_runs(client), version, champion)
+    if why_not and not is_forced:
+        raise ValueError(f"{name} version {version.version} is not promoted: {why_not} (--force overrides)")
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    before = f"in place of version {champion.version}" if champion else "the first"
+    return f"{name} version {version.version} is the champion, {before}: {why_not or comparison}"
+
+
+def _compare(
+    runs: list[RunRecord], version: VersionRecord, champion: VersionRecord | None
+) -> tuple[str, str]:
+    """Why the version must not become champion (empty: it may), and how the two compare."""
+    by_id = {run.run_id: run for run in runs}
+    mine = _best(by_id.get(version.run_id))
+    if not mine:
+        return "it has no scores: evaluate it first (`dvc repro`)", ""
+    if champion is None:
+        name = FAMILIES[by_id[version.run_id].family].score
+        return "", ", ".join(f"{name} {row.score:.4g}" for _, row in mine.values())
+    theirs = _best(by_id.get(champion.run_id))
+    shared = [key for key in mine if key in theirs]
+    if not shared:
+        return f"it cannot be compared with the champion, version {champion.version}: " + _differences(
+            [facts for facts, _ in mine.values()], [facts for facts, _ in theirs.values()]
+        ), ""
+    kind = FAMILIES[by_id[version.run_id].family]
+    texts, worse = [], False
+    for key in shared:
+        own, other = mine[key][1].score, theirs[key][1].score
+        worse = worse or (own > other if kind.less_is_better else own < other)
+        texts.append(f"{kind.score} {own:.4g} against the champion's {other:.4g}")
+    text = "; ".join(texts)
+    return (f"it is worse than version {champion.version}: {text}", "") if worse else ("", text)
+
+
+def _best(run: RunRecord | None) -> dict[str, tuple[dict[str, Any], Row]]:
+    """The best row of a run for each set of facts: of a captioner's decodings the one that does best."""
+    best: dict[str, tuple[dict[str, Any], Row]] = {}
+    if run is None or run.family not in FAMILIES:
+        return best
+    kind = FAMILIES[run.family]
+    sign = 1 if kind.less_is_better else -1
+    for facts, row in sorted(rows_of(run, kind), key=lambda entry: -sign * entry[1].score):
+        best[json.dumps(facts)] = (facts, row)  # the best comes last
+    return best
+
+
+def _differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    if not theirs:
+        return "the champion has no scores, or its run has gone"
+    keys = [key for key in mine[0] if mine[0][key] not in [facts[key] for facts in theirs]]
+    return ", ".join(f"{key} {mine[0][key]} here, {theirs[0][key]} there" for key in keys)

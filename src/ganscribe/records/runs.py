@@ -1,0 +1,244 @@
+"""MLflow runs: one a trained model (training opens it, evaluation reopens it by its key), one a stage.
+
+This is the store's side: `sender` plays here what stages have recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganscribe.records.lineage.dvc_lock import flatten
+from ganscribe.records.lineage.origin import params_sha256
+from ganscribe.records.outbox import tracking_uri
+from ganscribe.records.store import experiment_id, find_run, find_runs, global_uri, read_versions
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+PACKAGE = Path(__file__).parents[1]
+MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
+MAX_TAG = 8000  # and on the characters of a tag; ten decodings of a captioner would exceed it
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
+    """All scores as one tag, named by a digest of what they were made of: words, checksums and counts."""
+    facts = {key: value for key, value in scores.items() if isinstance(value, str) or "num_" in key}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    short = {
+        key: value if isinstance(value, int) or not _is_number(value) else float(f"{value:.8g}")
+        for key, value in scores.items()
+    }
+    return f"scores.{digest}", json.dumps({"pipeline": pipeline, **short}, default=str)
+
+
+class TrackedRun:
+    """One open MLflow run. Points that a reopened run already has are dropped: training is deterministic, so
+    that a resumed one makes the same points again."""
+
+    def __init__(self, client: MlflowClient, run: Run, *, registered_name: str, is_reopened: bool) -> None:
+        self.client = client
+        self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
+        self.registered_name = registered_name
+        self.is_reopened = is_reopened
+        self._seen: dict[str, set[int]] = {}
+        self._buffer: list[Any] = []
+
+    def _is_known(self, key: str, step: int) -> bool:
+        if not self.is_reopened:
+            return False
+        if key not in self._seen:
+            history = self.client.get_metric_history(self.run_id, key)
+            self._seen[key] = {metric.step for metric in history}
+        return step in self._seen[key]
+
+    def describe(
+        self, *, tags: dict[str, str], params: dict[str, Any], inputs: dict[str, str], changes: str
+    ) -> None:
+        """Add tags, parameters, inputs (path: DVC's md5) and uncommitted changes; what the run has already
+        stays."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+        known = self.client.get_run(self.run_id).data.params
+        tags = tags | {f"input.{path}": md5 for path, md5 in inputs.items()}
+        tags |= {"params.sha256": params_sha256(params), "git.dirty": str(bool(changes)).lower()}
+        new = [Param(key, str(value)) for key, value in flatten(params).items() if key not in known]
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        for start in range(0, len(new), 100):  # MLflow's own limit
+            self.client.log_batch(self.run_id, params=new[start : start + 100])
+        context = [InputTag("mlflow.data.context", "training")]
+        data = [Dataset(path, md5, "local", json.dumps({"uri": path})) for path, md5 in inputs.items()]
+        self.client.log_inputs(self.run_id, [DatasetInput(each, context) for each in data])
+        if changes:
+            self.client.log_text(self.run_id, changes, "git.diff")
+
+    def log(self, step: int, metrics: dict[str, float], *, timestamp: int) -> None:
+        """Add one row of metrics at `step`, measured at `timestamp` (milliseconds); `flush` writes it."""
+        from mlflow.entities import Metric
+
+        for key, value in metrics.items():
+            if not self._is_known(key, step):
+                self._buffer.append(Metric(key, float(value), timestamp, step))
+
+    def flush(self) -> None:
+        """Write what `log` has gathered."""
+        for start in range(0, len(self._buffer), MAX_BATCH):
+            self.client.log_batch(self.run_id, metrics=self._buffer[start : start + MAX_BATCH])
+        self._buffer.clear()
+
+    def score(self, scores: dict[str, Any], *, pipeline: str, timestamp: int | None = None) -> None:
+        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
+
+        `pipeline`: the invocation that scored; `timestamp`: when, in milliseconds (now). Scores by another
+        judge, or of another count, take the place of the earlier ones there. So all of them together also go
+        into a tag of their own, which `leaderboard` reads.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        now = timestamp or int(time.time() * 1000)
+        run = self.client.get_run(self.run_id)
+        known, outputs = run.data.metrics, run.outputs
+        models = [each.model_id for each in outputs.model_outputs] if outputs else []
+        model = models[-1] if models else None  # the registry shows the scores with the model
+        metrics, tags = [], []
+        for key, value in flatten(scores).items():
+            if _is_number(value):
+                if known.get(key) != float(value):  # a stage that is run again finds the same
+                    metrics.append(Metric(key, float(value), now, 0, model_id=model))
+            else:
+                tags.append(RunTag(key, str(value)))
+        name, together = _score_tag(flatten(scores), pipeline)
+        tags += [RunTag(name, together)] if len(together) <= MAX_TAG else []
+        self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
+
+    def log_files(self, path: str | Path, folder: str | None = None) -> None:
+        """Add a file, or a folder's content, to the run's artifacts under `folder`."""
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} cannot be logged: there is no such file or folder")
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_model(
+        self, kind: str, path: str | Path, *, inception: str | Path | None = None, code: str | Path = PACKAGE
+    ) -> None:
+        """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`.
+
+        The model of a run that has one becomes the candidate, which a fault may have prevented. A captioner
+        is given with the `inception` network that its features were made with. `code` is the folder of the
+        package that made it.
+        """
+        from ganscribe.serving import models as serving
+
+        self.flush()
+        versions = read_versions(self.client, f"run_id = '{self.run_id}'")
+        if versions:
+            version = versions[-1].version
+        else:
+            with global_uri():
+                version = serving.log_model(
+                    self.client,
+                    kind,
+                    Path(path),
+                    inception=Path(inception) if inception else None,
+                    code=Path(code),
+                    experiment_id=self.experiment_id,
+                    run_id=self.run_id,
+                    registered_name=self.registered_name,
+                )
+        self.client.set_registered_model_alias(self.registered_name, "candidate", version)
+
+    def end(self, status: str, timestamp: int | None = None) -> None:
+        """Write what is left, and end the run: FINISHED, KILLED (a signal) or FAILED."""
+        self.flush()
+        self.client.set_terminated(self.run_id, status, timestamp)
+
+
+@contextlib.contextmanager
+def system_metrics(run_id: str, resume: bool) -> Iterator[None]:
+    """Sample processor, memory, disk and network every ten seconds, and once at the end of a short run."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(
+        run_id, sampling_interval=10, resume_logging=resume, tracking_uri=tracking_uri()
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+        monitor.collect_metrics()
+        monitor.publish_metrics(monitor.aggregate_metrics())
+        monitor.mlflow_logger.flush()
+
+
+def registered_name(family: str, name: str) -> str:
+    """What the models of a run are called in the registry."""
+    return f"ganscribe-{family}-{name}"
+
+
+def start_run(
+    client: MlflowClient,
+    *,
+    family: str,
+    name: str,
+    run_key: str | None,
+    tags: dict[str, str],
+    recording: str | None = None,
+    timestamp: int | None = None,
+) -> TrackedRun:
+    """The run made of the same `recording` by a sender that died, or the killed or failed run tagged
+    `run_key`, else a new one that began at `timestamp`. One that is RUNNING is of somebody else, who trains
+    the same model at the same time: what dies here is ended before the next recording begins."""
+    own = registered_name(family, name)
+    same = find_runs(client, recording, tag="recording")[:1] if recording else []
+    others = find_runs(client, run_key)[:1] if run_key else []
+    for found in same or [run for run in others if run.info.status != "RUNNING"]:
+        if found.info.status != "FINISHED":
+            client.update_run(found.info.run_id, status="RUNNING")
+            return TrackedRun(client, found, registered_name=own, is_reopened=True)
+    tags = tags | ({"recording": recording} if recording else {})
+    run = client.create_run(
+        experiment_id(client, family),
+        run_name=f"{name}-{tags['scale']}",
+        start_time=timestamp,
+        tags=tags | ({"run_key": run_key} if run_key else {}),
+    )
+    for twin in find_runs(client, recording, tag="recording") if recording else []:
+        if twin.info.run_id != run.info.run_id:  # MLflow's client asked twice: the first answer went astray
+            client.set_terminated(twin.info.run_id, "KILLED")
+            client.delete_run(twin.info.run_id)
+    return TrackedRun(client, run, registered_name=own, is_reopened=False)
+
+
+def resume_run(client: MlflowClient, run_id: str, *, family: str, name: str) -> TrackedRun:
+    """The run `run_id`, to go on where a sender stopped."""
+    own = registered_name(family, name)
+    return TrackedRun(client, client.get_run(run_id), registered_name=own, is_reopened=True)
+
+
+def reopen_run(
+    client: MlflowClient, *, family: str, name: str, run_key: str, tags: dict[str, str]
+) -> TrackedRun:
+    """The run whose model the key stands for; where the store has none, a light one tagged `restored`."""
+    run = find_run(client, run_key)
+    if run is None:
+        tags = tags | {"restored": "true"}
+        light = start_run(client, family=family, name=name, run_key=run_key, tags=tags)
+        light.end("FINISHED")
+        return resume_run(client, light.run_id, family=family, name=name)
+    return TrackedRun(client, run, registered_name=registered_name(family, name), is_reopened=True)

@@ -1,0 +1,234 @@
+"""Passes the outbox on to MLflow: `python -m ganscribe.records.sender`, which each recording starts.
+
+One sender at a time works on an outbox. It follows the recordings of stages that are at work, waits a little
+for the next stage, and ends. What MLflow does not take stays where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from ganscribe.records.outbox import FORMAT, Entry, entries, outbox_folder
+from ganscribe.records.runs import MAX_BATCH, TrackedRun, reopen_run, resume_run, start_run, system_metrics
+from ganscribe.records.store import open_client
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+POLL_SECONDS = 0.5
+LINGER_SECONDS = 20.0  # the next stage needs no new sender, whose start costs seconds
+TAKEOVER_SECONDS = 5.0
+RETRY_SECONDS = 30.0  # while a stage is at work and the store does not answer
+
+
+class Transfer:
+    """One recording on its way to one MLflow run."""
+
+    def __init__(self, client: MlflowClient, entry: Entry) -> None:
+        self.client = client
+        self.entry = entry
+        self.header = entry.header()
+        sent = entry.sent()
+        self.offset: int = sent["offset"]
+        self._pending = 0
+        self._open = contextlib.ExitStack()  # the system metrics
+        self.run: TrackedRun | None = None
+        if sent["run_id"]:
+            names = {key: self.header[key] for key in ("family", "name")}
+            self.run = resume_run(client, sent["run_id"], **names)
+
+    def advance(self) -> bool:
+        """Send what is new. True, and the recording is gone, where it has ended and everything is sent."""
+        is_live = self.entry.is_live()  # asked first: what is written afterwards is seen the next time
+        event: dict[str, Any] = {}
+        for event, offset in self.entry.read(self.offset):
+            run = self._play(event, is_live)
+            self._pending += 1
+            if event["event"] != "log" or self._pending >= MAX_BATCH:
+                self._note(run, offset)
+            self.offset = offset
+        if self.run is not None and self._pending:
+            self._note(self.run, self.offset)
+        if is_live:
+            return False
+        if self.run is not None and self.header["kind"] == "training" and event.get("event") != "close":
+            self.pause()
+            if self.client.get_run(self.run.run_id).info.status == "RUNNING":
+                self.run.end("KILLED", event.get("time"))  # by a signal that leaves no time to say so
+        self.entry.remove()
+        return True
+
+    def pause(self) -> None:
+        """Stop watching the machine."""
+        self._open.close()
+
+    def _note(self, run: TrackedRun, offset: int) -> None:
+        run.flush()
+        self.entry.mark_sent(offset, run.run_id)
+        self._pending = 0
+
+    def _begin(self, event: dict[str, Any], is_live: bool) -> TrackedRun:
+        names = {key: event[key] for key in ("family", "name", "run_key", "tags")}
+        if event["kind"] == "reopened":
+            return reopen_run(self.client, **names)
+        recording = self.entry.folder.name
+        run = start_run(self.client, **names, recording=recording, timestamp=event["time"])
+        facts = {key: event[key] for key in ("tags", "params", "inputs", "changes")}
+        run.describe(**facts)
+        if is_live:
+            self._open.enter_context(system_metrics(run.run_id, run.is_reopened))
+        return run
+
+    def _play(self, event: dict[str, Any], is_live: bool) -> TrackedRun:
+        if event["event"] == "open":
+            self.run = self._begin(event, is_live)
+        run, folder = self.run, self.entry.folder
+        if run is None:
+            raise ValueError(f"{self.entry.events} does not begin with its opening")
+        match event["event"]:
+            case "log":
+                run.log(event["step"], event["metrics"], timestamp=event["time"])
+            case "score":
+                pipeline = self.header["tags"]["pipeline"]
+                run.score(event["scores"], pipeline=pipeline, timestamp=event["time"])
+            case "files":
+                run.log_files(folder / event["path"], event["folder"])
+            case "model":
+                inception = folder / event["inception"] if "inception" in event else None
+                code = folder / event["code"]
+                run.log_model(event["kind"], folder / event["path"], inception=inception, code=code)
+            case "close" if self.header["kind"] == "training":
+                self.pause()
+                run.end(event["status"], event["time"])
+        return run
+
+
+class Sender:
+    """What works on one outbox."""
+
+    def __init__(self, outbox: Path, *, is_verbose: bool = False) -> None:
+        self.outbox = outbox
+        self.is_verbose = is_verbose
+        self.transfers: dict[Path, Transfer] = {}
+        self.failed: set[Path] = set()
+
+    def look(self, *, live: bool = True) -> bool:
+        """Send what is new in every recording (without `live`: in those that have ended), oldest first.
+
+        A recording that fails is left, with those after it on the same model. False where the store itself
+        does not answer, and nothing more was tried.
+        """
+        blocked: set[str] = set()
+        for entry in entries(self.outbox):
+            is_live, header = entry.is_live(), entry.header()
+            if is_live and (not live or not header):
+                continue
+            if header.get("format") != FORMAT:
+                self._refuse(entry, header)
+                continue
+            key = header["run_key"] or entry.folder.name
+            if entry.folder in self.failed or key in blocked:
+                blocked.add(key)
+                continue
+            try:
+                self._advance(entry)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is kept, and the next one tried)
+                if self.is_verbose:
+                    traceback.print_exc()
+                entry.mark_failed(" ".join(str(error).split())[:300] or type(error).__name__)
+                blocked.add(key)
+                self._drop(entry)
+                if not answers():
+                    return False
+                self.failed.add(entry.folder)
+        return True
+
+    def _advance(self, entry: Entry) -> None:
+        if entry.folder not in self.transfers:
+            self.transfers[entry.folder] = Transfer(open_client(), entry)
+        (entry.folder / "failed.txt").unlink(missing_ok=True)
+        if self.transfers[entry.folder].advance():
+            del self.transfers[entry.folder]
+
+    def _refuse(self, entry: Entry, header: dict[str, Any]) -> None:
+        if header:
+            entry.mark_failed("it was recorded by another version of ganscribe, which must send it")
+            self.failed.add(entry.folder)
+        else:  # its process died before the first line was whole
+            entry.remove()
+
+    def _drop(self, entry: Entry) -> None:
+        transfer = self.transfers.pop(entry.folder, None)
+        if transfer is not None:
+            try:
+                transfer.pause()
+            except Exception:  # noqa: BLE001 (the last sample, for the store that has just failed)
+                if self.is_verbose:
+                    traceback.print_exc()
+
+    def follow(self) -> None:
+        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while."""
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
+            is_up = self.look()
+            waiting = [entry for entry in entries(self.outbox) if entry.folder not in self.failed]
+            if not is_up and not any(entry.is_live() for entry in waiting):
+                return  # the next stage's sender tries again
+            if waiting:
+                idle_since = time.monotonic()
+            time.sleep(POLL_SECONDS if is_up else RETRY_SECONDS)
+
+
+def answers() -> bool:
+    """Whether the store can be used at all."""
+    try:
+        open_client()
+    except OSError:
+        return False
+    return True
+
+
+def _lock(outbox: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(outbox / "sender.lock")
+
+
+def finish() -> int:
+    """Send everything of stages that have ended; returns how many recordings there were.
+
+    Waits where a sender is at work. Raises OSError where MLflow does not take them.
+    """
+    outbox, count, lock = outbox_folder(), 0, _lock(outbox_folder())
+    while ended := [entry for entry in entries(outbox) if not entry.is_live()]:
+        count = max(count, len(ended))
+        with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=POLL_SECONDS):
+            Sender(outbox).look(live=False)
+        reasons = [reason for entry in ended if (reason := entry.failure())]
+        if reasons:
+            raise OSError(
+                f"MLflow did not take {len(reasons)} recordings ({reasons[0]}). They are kept in {outbox}:"
+                " put it right, then run `ganscribe runs sync`, or `dvc repro` again"
+            )
+    return count
+
+
+def main() -> None:
+    """Follow the outbox, unless another sender does."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(5)
+    outbox = outbox_folder()
+    try:
+        with _lock(outbox).acquire(timeout=TAKEOVER_SECONDS):
+            Sender(outbox, is_verbose=True).follow()
+    except filelock.Timeout:
+        return  # that one sends this recording too
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The report: one self-contained page, with data and model cards."""

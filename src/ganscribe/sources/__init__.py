@@ -1,0 +1,1 @@
+"""Raw data: publishers, downloads, archives, the publishers' own formats, and samples."""

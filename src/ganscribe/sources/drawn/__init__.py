@@ -1,0 +1,1 @@
+"""Pictures that the project draws itself, and captions of them."""

@@ -1,0 +1,100 @@
+"""MNIST and CIFAR-10 in their publishers' files, read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganscribe.sources.formats import Bytes, read_cifar_batch, read_cifar_classes, read_idx
+
+if TYPE_CHECKING:
+    pass
+import numpy as np
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+MNIST_FOLDER = "MNIST/raw"
+
+
+CIFAR10_FOLDER = "cifar-10-batches-py"
+
+
+CIFAR10_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """A publisher's training and test rows: images (N, C, H, W) and labels (N,), uint8."""
+
+    train: tuple[Bytes, Bytes]
+    test: tuple[Bytes, Bytes]
+    class_names: list[str]
+
+
+def find_idx(root: str | Path, name: str) -> Path:
+    """MNIST's file `name`, plain or gzipped, under `root`/MNIST/raw."""
+    plain = Path(root) / MNIST_FOLDER / name
+    for path in (plain, plain.with_name(name + ".gz")):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{plain} (or .gz) is missing: `folder` must be the one that holds {MNIST_FOLDER}"
+    )
+
+
+def mnist_files(root: str | Path) -> list[Path]:
+    """MNIST's four files."""
+    return [
+        find_idx(root, f"{part}-{kind}-ubyte")
+        for part in ("train", "t10k")
+        for kind in ("images-idx3", "labels-idx1")
+    ]
+
+
+def cifar10_files(root: str | Path) -> list[Path]:
+    """CIFAR-10's files: the class names, five training batches, the test batch."""
+    folder = Path(root) / CIFAR10_FOLDER
+    paths = [folder / name for name in ("batches.meta", *CIFAR10_BATCHES, "test_batch")]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: `folder` must be the one that holds {CIFAR10_FOLDER}"
+            )
+    return paths
+
+
+def read_mnist(root: str | Path) -> RawImages:
+    """Read and check MNIST's four files under `root`."""
+    train_images, train_labels, test_images, test_labels = mnist_files(root)
+    return RawImages(
+        train=_read_idx_pair(train_images, train_labels),
+        test=_read_idx_pair(test_images, test_labels),
+        class_names=DIGITS,
+    )
+
+
+def _read_idx_pair(images_path: Path, labels_path: Path) -> tuple[Bytes, Bytes]:
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.shape[1:] != (28, 28):
+        raise ValueError(f"{images_path} holds the shape {images.shape}, not (N, 28, 28)")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{labels_path} has {labels.shape} labels for {len(images)} images")
+    if len(labels) and labels.max() > 9:
+        raise ValueError(f"{labels_path} has the label {labels.max()}: not a digit")
+    return images[:, None], labels
+
+
+def read_cifar10(root: str | Path) -> RawImages:
+    """Read and check CIFAR-10's batches under `root`; fewer rows than the publisher's are no error."""
+    meta, *training, test = cifar10_files(root)
+    batches = [read_cifar_batch(path) for path in training]
+    return RawImages(
+        train=(np.concatenate([each[0] for each in batches]), np.concatenate([each[1] for each in batches])),
+        test=read_cifar_batch(test),
+        class_names=read_cifar_classes(meta),
+    )
+
+
+READERS = {"mnist": read_mnist, "cifar10": read_cifar10}

@@ -1,0 +1,152 @@
+"""doctor: a line a finding, also where parts are missing or broken, and never a traceback."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganscribe import cli
+from ganscribe.cli.doctor import machine, sources
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that is set up, without results."""
+    for name in ("params.yaml", "pyproject.toml", ".gitignore"):
+        shutil.copy(project / name, tmp_path)
+    shutil.copytree(project / "params", tmp_path / "params")
+    (tmp_path / "dvc.yaml").write_text("stages:\n  one: {cmd: echo, deps: [params.yaml]}\n")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("")
+    git = "git -c user.name=t -c user.email=t@example.org"
+    for command in ("git init -q", "git add .", f"{git} commit -qm one"):
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "GANSCRIBE_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    # Whether Java starts is looked at once, not in each of these cases.
+    monkeypatch.setattr("ganscribe.cli.doctor.check_java", lambda: iter(()))
+    return tmp_path
+
+
+def doctor(*words: str) -> Result:
+    return CliRunner().invoke(cli.main, ["doctor", *words])
+
+
+def test_a_good_set_up_has_no_fault(folder: Path) -> None:
+    done = doctor()
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    topics = [line[5:].split(":")[0].strip() for line in lines]
+    assert {"python", "torch", "dvc", "mlflow", "device", "parameters", "mnist", "coco", "weights"} <= set(
+        topics
+    )
+    assert {"disk", "mlflow store", "git", "dvc pipeline", "dvc remote"} <= set(topics)
+
+
+def rot(path: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / path).write_bytes(b"\x00rubbish: [" * 100)
+
+
+def add_remote(folder: Path) -> None:
+    (folder / ".dvc/config").write_text(
+        "[core]\n    remote = gone\n['remote \"gone\"']\n    url = /no/such/place\n"
+    )
+
+
+def use_local(folder: Path) -> None:
+    text = (folder / "params.yaml").read_text()
+    local = "mnist: {source: local, folder: nowhere}"
+    (folder / "params.yaml").write_text(text.replace("mnist: {source: scale, folder: null}", local))
+
+
+def cut_rwlock(folder: Path) -> None:
+    (folder / ".dvc/tmp").mkdir(exist_ok=True)
+    (folder / ".dvc/tmp/rwlock").touch()
+
+
+@pytest.mark.parametrize(
+    ("damage", "topic", "said"),
+    [
+        (rot("params.yaml"), "parameters", "no valid YAML"),
+        (rot("mlflow.db"), "mlflow store", "file is not a database"),
+        (rot("dvc.yaml"), "dvc pipeline", "dvc.yaml"),
+        (rot(".git/index"), "git", "`git status` fails"),
+        (rot("pyproject.toml"), "versions", "pyproject.toml cannot be read"),
+        (lambda folder: (folder / "params.yaml").unlink(), "parameters", "is missing"),
+        (lambda folder: shutil.rmtree(folder / ".git"), "git", "no git repository"),
+        (lambda folder: shutil.rmtree(folder / ".dvc"), "dvc pipeline", "not inside of a DVC repository"),
+        (rot("dvc.lock"), "dvc pipeline", "rm dvc.lock, then `dvc repro`"),
+        (
+            lambda folder: (folder / "dvc.lock").write_text(""),
+            "dvc pipeline",
+            "rm dvc.lock, then `dvc repro`",
+        ),
+        (cut_rwlock, "dvc pipeline", "rwlock was cut off, by a kill"),
+        (use_local, "mnist", "there is no folder"),
+        (add_remote, "dvc remote", "there is no folder /no/such/place"),
+    ],
+)
+def test_a_fault_is_one_line_with_what_to_do(
+    folder: Path, damage: Callable[[Path], object], topic: str, said: str
+) -> None:
+    damage(folder)
+    done = doctor()
+    assert done.exit_code == 1
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    faults = [line for line in done.output.splitlines() if line.startswith("FAULT")]
+    (line,) = [line for line in faults if line.startswith(f"FAULT {topic}: ")]
+    assert said in line
+    assert " -> " in line
+
+
+def test_a_device_that_is_not_there_and_too_little_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cuda:7")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sources, "GIGABYTE", 10**15)
+    faults = [line for line in doctor().output.splitlines() if line.startswith("FAULT")]
+    assert [line.split(":")[0] for line in faults] == ["FAULT device", "FAULT disk"]
+
+
+def test_an_old_package_is_a_fault(folder: Path) -> None:
+    path = folder / "pyproject.toml"
+    path.write_text(
+        path.read_text().replace("torch>=2.11", "torch>=99").replace('"pillow', '"no-such-package')
+    )
+    faults = [finding for finding in machine.check_versions() if not finding.is_ok]
+    assert [finding.topic for finding in faults] == ["no-such-package", "torch"]
+
+
+def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Path) -> None:
+    whole, damaged = (hashlib.md5(content).hexdigest() for content in (b"whole", b"as it was"))
+    cache = folder / ".dvc/cache/files/md5"
+    for digest, content in ((whole, b"whole"), (damaged, b"as it is")):
+        path = cache / digest[:2] / digest[2:]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    assert "dvc cache" not in doctor().output
+    done = doctor("--cache")
+    assert done.exit_code == 1
+    (line,) = [line for line in done.output.splitlines() if "dvc cache" in line]
+    path = cache / damaged[:2] / damaged[2:]
+    assert line == (
+        f"FAULT dvc cache: 1 of 2 files are damaged ({path}) -> rm {path}; then "
+        "`dvc repro` makes again what is missing"
+    )
+    path.unlink()
+    assert "ok    dvc cache: 1 files, each what its name says" in doctor("--cache").output
+
+
+def test_java_starts() -> None:
+    (finding,) = machine.check_java()
+    assert finding.is_ok
+    assert "version" in finding.text

@@ -1,0 +1,40 @@
+"""core/files.py: files that are whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganscribe.core import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as handle:
+        handle.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(RuntimeError), files.atomic_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert [file.name for file in path.iterdir()] == ["old"]
+    with files.atomic_folder(path) as temporary:
+        (temporary / "new").touch()
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_tensors_saved_under_two_names_have_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.pt", "another-name.pt"):
+        files.save_torch(tmp_path / name, {"weights": torch.ones(3)})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another-name.pt").read_bytes()

@@ -1,0 +1,102 @@
+"""The pictures: read back with Pillow and held against the pixels that went in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import colormaps
+from PIL import Image, ImageSequence
+
+from ganscribe.drawing.plots import (
+    GAP_PIXELS,
+    save_animation,
+    save_confusion,
+    save_curves,
+    save_grid,
+    save_image_rows,
+)
+
+
+def pictures(count: int, channels: int = 1, side: int = 28) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(count)
+    return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_pixel_of_a_grid_is_where_it_belongs(tmp_path: Path, channels: int) -> None:
+    images = pictures(5, channels)
+    save_grid(images, tmp_path / "grid.png", columns=3)
+    grid = read(tmp_path / "grid.png")
+    step = 3 * 28 + GAP_PIXELS  # 28 pixels are shown three times as large
+    assert grid.shape == (2 * step - GAP_PIXELS, 3 * step - GAP_PIXELS, 3)
+    for index, image in enumerate(images):
+        top, left = index // 3 * step, index % 3 * step
+        cell = grid[top : top + 84 : 3, left : left + 84 : 3]
+        assert np.array_equal(cell, np.broadcast_to(image.permute(1, 2, 0).numpy(), (28, 28, 3)))
+    assert (grid[step:, 2 * step :] == 255).all()  # the sixth place is empty
+
+
+def test_large_images_are_not_enlarged(tmp_path: Path) -> None:
+    save_grid(pictures(1, 3, 100), tmp_path / "grid.png", columns=1)
+    assert np.array_equal(read(tmp_path / "grid.png"), pictures(1, 3, 100)[0].permute(1, 2, 0).numpy())
+
+
+def test_an_animation_holds_every_frame_without_loss(tmp_path: Path) -> None:
+    frames = [pictures(4 + index)[:4] for index in range(3)]
+    save_animation(frames, tmp_path / "animation.webp", columns=2)
+    with Image.open(tmp_path / "animation.webp") as animation:
+        assert animation.n_frames == 3
+        shown = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(animation)]
+    for index, frame in enumerate(frames):
+        save_grid(frame, tmp_path / "grid.png", columns=2)
+        assert np.array_equal(shown[index], read(tmp_path / "grid.png"))
+
+
+def test_rows_pair_an_image_with_its_others(tmp_path: Path) -> None:
+    first, others = pictures(2), pictures(6).unflatten(0, (2, 3))
+    save_image_rows(first, others, tmp_path / "rows.png")
+    rows = read(tmp_path / "rows.png")
+    step = 84 + GAP_PIXELS
+    assert np.array_equal(rows[step : step + 84 : 3, :84:3, 0], first[1, 0].numpy())
+    right = rows[:, 84 + 5 * GAP_PIXELS :]
+    assert np.array_equal(
+        right[step : step + 84 : 3, 2 * step : 2 * step + 84 : 3, 0], others[1, 2, 0].numpy()
+    )
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
+    table = [{"step": step, "loss": 1 / step} for step in (1, 2, 3)]
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        save_grid(pictures(4), folder / "grid.png", columns=2)
+        save_animation([pictures(4), pictures(5)[:4]], folder / "animation.webp", columns=2)
+        save_curves(table, folder / "curves.png", x="step", columns=["loss"], title="losses")
+    for name in ("grid.png", "animation.webp", "curves.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert read(tmp_path / "a" / "curves.png").std() > 0
+
+
+def test_what_is_no_batch_of_images_is_refused(tmp_path: Path) -> None:
+    for images in (torch.zeros(28, 28), torch.zeros(2, 2, 28, 28), torch.zeros(0, 1, 28, 28)):
+        with pytest.raises(ValueError, match="need images"):
+            save_grid(images, tmp_path / "grid.png", columns=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_confusion_has_a_cell_a_pair_and_the_same_bytes_again(tmp_path: Path) -> None:
+    counts = torch.tensor([[9, 1, 0], [0, 5, 0], [0, 0, 0]])  # a class without an image is no error
+    for name in ("first.png", "second.png"):
+        save_confusion(counts, tmp_path / name, ["cat", "dog", "horse"])
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    pixels = read(tmp_path / "first.png").reshape(-1, 3).astype(int)
+    for share in (0.9, 0.1, 1.0):
+        shade = np.array(colormaps["Blues"](share)[:3]) * 255
+        assert (np.abs(pixels - shade).max(1) <= 1).sum() > 1000

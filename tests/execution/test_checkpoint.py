@@ -1,0 +1,133 @@
+"""checkpoint.py: whole at every moment, locked, resumable, stopped politely."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganscribe.execution.checkpoint import Interrupted, open_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def test_state_comes_back_and_is_removed_on_success(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="power cut"), open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() is None
+        checkpoint.save({"step": 3, "weights": torch.arange(4.0)})
+        raise RuntimeError("power cut")
+    with open_checkpoint("key") as checkpoint:
+        state = checkpoint.load()
+        assert state is not None
+        assert state["step"] == 3
+        assert torch.equal(state["weights"], torch.arange(4.0))
+    assert not (tmp_path / ".checkpoints" / "key").exists()
+
+
+def test_a_truncated_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 1})
+        checkpoint.save({"step": 2})
+        raise RuntimeError
+    state = tmp_path / ".checkpoints" / "key" / "state.pt"
+    state.write_bytes(state.read_bytes()[:100])
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() == {"step": 1}
+        checkpoint.save({"step": 3})
+
+
+def test_two_damaged_states_are_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ".checkpoints" / "key"
+    folder.mkdir(parents=True)
+    for name in ("state.pt", "previous.pt"):
+        (folder / name).write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match=r"delete .*key to start anew"), open_checkpoint("key") as checkpoint:
+        checkpoint.load()
+
+
+def test_a_second_trainer_is_refused_and_a_dead_ones_lock_is_free(tmp_path: Path) -> None:
+    holder = textwrap.dedent("""
+        import sys, time
+        from ganscribe.execution.checkpoint import open_checkpoint
+        with open_checkpoint("key"):
+            print("held", flush=True)
+            time.sleep(60)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="another process"), open_checkpoint("key"):
+        pass
+    process.kill()
+    process.wait()
+    with open_checkpoint("key"):
+        pass
+
+
+def test_another_experiment_waits_for_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    script = textwrap.dedent("""
+        import sys
+        from ganscribe.execution.checkpoint import open_checkpoint
+        with open_checkpoint("key") as checkpoint:
+            checkpoint.save({"step": 1})
+            print("held", flush=True)
+            sys.stdin.readline()
+            print("released", flush=True)
+    """)
+    environment = {**os.environ, "DVC_ROOT": str(tmp_path)}
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=elsewhere,
+        env=environment,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    timer = threading.Timer(0.5, lambda: holder.communicate("go on\n"))
+    timer.start()
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() is None, "the other's training has ended, this one starts afresh"
+        checkpoint.save({"step": 2})
+    timer.join()
+    assert holder.returncode == 0
+    assert not (tmp_path / ".checkpoints/key").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_then_stops(number: signal.Signals) -> None:
+    with pytest.raises(Interrupted, match=number.name), open_checkpoint("key") as checkpoint:
+        assert not checkpoint.due()
+        os.kill(os.getpid(), number)
+        assert checkpoint.due()
+        checkpoint.save({"step": 5})
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() == {"step": 5}
+
+
+def test_code_in_a_state_is_refused(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    folder = tmp_path / ".checkpoints" / "key"
+    folder.mkdir(parents=True)
+    torch.save({"step": Trap()}, folder / "state.pt")
+    with pytest.raises(ValueError, match="no checkpoint is readable"), open_checkpoint("key") as checkpoint:
+        checkpoint.load()
+    assert not (tmp_path / "sprung").exists()

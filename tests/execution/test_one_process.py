@@ -1,0 +1,112 @@
+"""orphans.py: what a killed `dvc` leaves running stops, and the next process of the stage waits for that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+# Trains until it is told to stop, as a stage does: a checkpoint takes SIGTERM, saves and raises Interrupted.
+STAGE = textwrap.dedent("""
+    import sys, time
+    from ganscribe.execution.checkpoint import open_checkpoint
+    from ganscribe.orphans import only_process
+    with only_process(), open_checkpoint("key") as checkpoint:
+        step = (checkpoint.load() or {"step": 0})["step"]
+        print("from", step, flush=True)
+        while len(sys.argv) < 2:
+            time.sleep(0.01)
+            step += 1
+            if checkpoint.due():
+                checkpoint.save({"step": step})
+""")
+PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"  # in DVC's place
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "DVC_STAGE": "zoo/dvc.yaml:train@mini", "DVC_ROOT": str(tmp_path)}
+
+
+@pytest.fixture
+def parent(tmp_path: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process with a stage at work below it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, sys.executable, "-c", STAGE],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "from 0\n"
+    yield process
+    process.kill()
+    process.communicate(timeout=30)
+
+
+def run_stage(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", STAGE, "to the end"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_stage_whose_dvc_is_killed_saves_and_stops(
+    tmp_path: Path, parent: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    (stage,) = psutil.Process(parent.pid).children()
+    parent.kill()
+    stage.wait(timeout=30)
+    assert parent.stderr is not None
+    assert "the `dvc` that runs this stage was killed: stopping" in parent.stderr.read()
+    done = run_stage(tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[1]) > 0, "it goes on where the other stopped"
+    assert done.stderr == ""
+
+
+def test_the_next_dvc_stops_what_does_not_notice(
+    tmp_path: Path, parent: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    (stage,) = psutil.Process(parent.pid).children()
+    done = run_stage(tmp_path, environment)  # the parent lives on: a stage that is not DVC's child
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"process {stage.pid}, left by a killed `dvc`, is still at work on zoo/dvc.yaml:train@mini"
+        in done.stderr
+    )
+    assert int(done.stdout.split()[1]) > 0
+    assert not psutil.pid_exists(stage.pid) or stage.status() == psutil.STATUS_ZOMBIE
+
+
+def test_another_folder_and_a_run_by_hand_are_left_alone(
+    tmp_path: Path, parent: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    notes = tmp_path / ".dvc/tmp/stages/zoo_dvc.yaml:train@mini.pid"
+    (stage,) = psutil.Process(parent.pid).children()
+    assert notes.read_text() == str(stage.pid)
+    done = run_stage(elsewhere, environment | {"DVC_ROOT": str(elsewhere)})
+    assert (done.returncode, done.stderr) == (0, "")
+    del environment["DVC_STAGE"]
+    done = run_stage(tmp_path, environment)
+    assert "another process is training on the checkpoint" in done.stderr, "by hand: refused, as before"
+    time.sleep(1)
+    assert stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE
+    os.killpg(parent.pid, signal.SIGKILL)

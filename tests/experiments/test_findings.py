@@ -1,0 +1,185 @@
+"""Findings from made-up tables whose answers are known, one that fits the papers and one that does not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ganscribe.experiments import comparisons, findings
+from ganscribe.experiments.distances import closed_forms
+from ganscribe.experiments.findings import Finding
+
+
+def gradients(fall: float = 1e-5, growth: tuple[float, float] = (100.0, 50.0), steps: int = 4000) -> Any:
+    rows = []
+    for epochs, factor in zip((1, 25), growth, strict=True):
+        for step in range(0, steps + 1, steps // 10):
+            late = step >= steps // 2
+            rows.append(
+                {
+                    "epochs": epochs,
+                    "critic_step": step,
+                    "critic_loss": 0.25 if late else 1.0,
+                    "saturating_norm": 2.0 * fall if late else 20.0 if step else 2.0,
+                    "saturating_variance": 0.1,
+                    "nonsaturating_norm": factor if late else 1.0,
+                    "nonsaturating_variance": 3 * factor if late else 3.0,
+                    "generator_updates": 390 * epochs,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def check(finding: Finding) -> None:
+    """What every finding promises."""
+    json.dumps(finding.metric, allow_nan=False)
+    assert all(isinstance(value, bool | int | float) for value in finding.metric.values())
+    assert "\n" not in finding.caption and "  " not in finding.caption and finding.caption.endswith(".")
+    assert len(finding.table) > 0
+
+
+def test_vanishing_counts_orders_from_the_start_and_from_the_peak() -> None:
+    finding = findings.gradient_vanishing(gradients())
+    check(finding)
+    assert finding.metric["orders_of_magnitude_1_epochs"] == pytest.approx(5)
+    assert finding.metric["orders_from_peak_25_epochs"] == pytest.approx(6)
+    assert finding.metric["orders_of_magnitude"] == pytest.approx(5)
+    assert finding.metric["vanishes"] is True
+    assert finding.metric["critic_loss_25_epochs"] == 0.25 and "0.25 and 0.25; 0 is a" in finding.caption
+    assert "as the papers expect" in finding.caption and "against" not in finding.caption.split("Orders")[1]
+    assert "1 and 25 epochs (390 and 9,750 updates)" in finding.caption and "short" not in finding.caption
+
+
+def test_no_vanishing_is_against_the_papers_and_a_short_training_is_said() -> None:
+    finding = findings.gradient_vanishing(gradients(fall=0.5, steps=60))
+    check(finding)
+    assert finding.metric["vanishes"] is False
+    assert "unlike in the papers" in finding.caption and "so short a training" in finding.caption
+
+
+def test_instability_gives_factors_of_growth() -> None:
+    finding = findings.gradient_instability(gradients())
+    check(finding)
+    assert finding.metric["norm_growth_1_epochs"] == pytest.approx(100)
+    assert finding.metric["variance_growth_25_epochs"] == pytest.approx(50)
+    assert finding.metric["early_models_grow"] is True and finding.metric["converged_grows_least"] is True
+    other = findings.gradient_instability(gradients(growth=(0.5, 2.0)))
+    assert other.metric["early_models_grow"] is False and other.metric["converged_grows_least"] is False
+    assert other.caption.count("against the papers") == 2
+
+
+def lines(scale: float, js: float, steps: int = 1000) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "theta": theta,
+            "critic_steps": steps,
+            **closed_forms(theta),
+            "clipped_raw": 1e-3 * abs(theta),
+            "clipped_estimate": abs(theta),
+            "gp_estimate": scale * abs(theta),
+            "js_estimate": js if theta else 0.0,
+        }
+        for theta in (-1.0, -0.5, 0.0, 0.5, 1.0)
+    )
+
+
+def test_parallel_lines_fit_slopes() -> None:
+    finding = findings.parallel_lines(lines(1.05, 0.69))
+    check(finding)
+    assert finding.metric["gp_slope"] == pytest.approx(1.05)
+    assert finding.metric["raw_clipped_slope"] == pytest.approx(1e-3)
+    assert finding.metric["js_estimate_max_distance_from_log2"] == pytest.approx(math.log(2) - 0.69)
+    assert finding.metric["js_constant"] is True and finding.metric["w_linear"] is True
+    other = findings.parallel_lines(lines(2.0, 0.3))
+    assert other.metric["js_constant"] is False and other.metric["w_linear"] is False
+    assert other.caption.count("against the papers") == 2
+    assert "against the papers" not in findings.parallel_lines(lines(2.0, 0.3, steps=300)).caption
+
+
+def snapshots(estimates: dict[str, list[float]]) -> pd.DataFrame:
+    fids = [100.0, 60.0, 40.0, 30.0, 20.0]
+    return pd.DataFrame(
+        {"run": run, "step": 750 * step, "estimate": estimate, "critic_loss": -estimate, "fid": fid}
+        for run, values in estimates.items()
+        for step, (estimate, fid) in enumerate(zip(values, fids, strict=True))
+    )
+
+
+def test_tracking_is_rank_correlation() -> None:
+    falling, mixed = [9.0, 5.0, 4.0, 2.0, 1.0], [1.0, 3.0, 2.0, 5.0, 4.0]
+    finding = findings.critic_tracks_quality(snapshots({"wgan": falling, "wgan_gp": mixed, "gan": mixed}))
+    check(finding)
+    # rho = 1 - 6 sum d^2 / (n (n^2 - 1)), d = -4, -1, -1, 3, 3 against the ranks of falling FIDs
+    ranks, fid_ranks = [1, 3, 2, 5, 4], [5, 4, 3, 2, 1]
+    expected = 1 - 6 * sum((a - b) ** 2 for a, b in zip(ranks, fid_ranks, strict=True)) / 120
+    assert finding.metric["rho_wgan"] == pytest.approx(1)
+    assert finding.metric["rho_wasserstein"] == pytest.approx((1 + expected) / 2)
+    assert finding.metric["rho_wgan_gp"] == pytest.approx(expected)
+    assert finding.metric["rho_gan_raw_loss"] == pytest.approx(expected)
+    assert finding.metric["high_wasserstein_runs"] == 1 and finding.metric["num_snapshots"] == 5
+    assert "1 of 2 reach 0.7, against the papers" in finding.caption
+    assert f"for gan it is {expected:.2f}, as the papers expect" in finding.caption
+
+
+def test_a_shortened_training_contradicts_nothing() -> None:
+    mixed = [1.0, 3.0, 2.0, 5.0, 4.0]
+    rows = snapshots({"wgan": mixed, "gan": mixed})
+    finding = findings.critic_tracks_quality(rows.assign(step=rows["step"] // 100))
+    assert "against the papers" not in finding.caption
+    assert "unlike in the papers' longer training" in finding.caption
+
+
+def test_a_correlation_that_is_not_defined_is_left_out() -> None:
+    finding = findings.critic_tracks_quality(snapshots({"wgan": [1.0] * 5, "gan": [2.0] * 5}))
+    check(finding)
+    assert "rho_wgan" not in finding.metric and "papers" not in finding.caption
+    assert finding.caption.count("not defined") == 2
+
+
+def test_without_batch_norm_gives_leads() -> None:
+    scores = {
+        "gan_nobn": {"fid": 90.0, "modes": 4},
+        "wgan_nobn": {"fid": 30.0, "modes": 10},
+        "gan": {"fid": 50.0, "modes": 10, "num_samples": 10000},
+        "wgan_mlp": {"fid": 70.0, "modes": 9},
+    }
+    finding = comparisons.without_batch_norm(scores)
+    check(finding)
+    assert finding.metric["wgan_fid_lead_without_batch_norm"] == 60
+    assert finding.metric["wgan_modes_lead_without_batch_norm"] == 6
+    assert finding.metric["wgan_fid_lead_mlp"] == -20 and finding.metric["wgan_modes_lead_mlp"] == -1
+    assert finding.caption.count("as the papers expect") == finding.caption.count("against the papers") == 2
+
+
+def curve(cosines: list[float], losses: list[float]) -> pd.DataFrame:
+    steps = [150 * (index + 1) for index in range(len(losses))]
+    return pd.DataFrame({"step": steps, "critic_cosine": cosines, "critic_loss": losses})
+
+
+def test_adam_counts_negative_cosines_and_sees_a_collapse() -> None:
+    steady = curve([0.5] * 20, [-2.0] * 20)
+    broken = curve([0.5] * 10 + [-0.25] * 10, [-2.0] * 10 + [0.1] * 10)
+    scores = {"wgan": {"fid": 20.0}, "wgan_adam": {"fid": 90.0}}
+    finding = comparisons.adam_on_wgan({"wgan": steady, "wgan_adam": broken}, scores)
+    check(finding)
+    assert finding.metric["negative_cosine_share_adam"] == 0.5
+    assert finding.metric["mean_cosine_adam"] == pytest.approx(0.125)
+    assert finding.metric["late_share_of_peak_rmsprop"] == pytest.approx(1)
+    assert finding.metric["loss_collapsed_adam"] is True and finding.metric["adam_samples_worse"] is True
+    assert (
+        finding.caption.count("as the papers expect") == 3 and "over 3,000 generator steps" in finding.caption
+    )
+
+
+def test_two_estimates_that_fall_alike_are_no_collapse() -> None:
+    falling = curve([0.5] * 40, [-100.0 * 0.8**row for row in range(40)])
+    scores = {"wgan": {"fid": 20.0}, "wgan_adam": {"fid": 10.0}}
+    finding = comparisons.adam_on_wgan({"wgan": falling, "wgan_adam": falling}, scores)
+    check(finding)
+    assert finding.metric["late_share_of_peak_adam"] < 0.1 and finding.metric["loss_collapsed_adam"] is False
+    assert finding.metric["largest_rise_adam"] == 1
+    assert finding.caption.count("against the papers") == 3

@@ -1,0 +1,207 @@
+"""The extraction loop with a small network in Inception's place: what it writes, however interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from ganscribe.core.files import file_sha256
+from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.execution.checkpoint import Interrupted
+from ganscribe.features.extraction import calibration_images, extract_features, load_images, plan_extraction
+from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
+from ganscribe.features.pictures import load_image
+from ganscribe.features.shards import open_shards
+
+
+class SmallNetwork(nn.Module):
+    """Mean brightness of 8 x 8 cells times a row of weights, minus the batch's own size (so that a batch of
+    another size would show)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = torch.randn(2048, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("weight", weight)
+        self.calls = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        cells = nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 8) / 255
+        return cells.flatten(1)[:, :, None] * self.weight - len(images)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(11):
+        pixels = rng.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return folder
+
+
+def image_files(folder: Path) -> list[ImageFile]:
+    return [
+        ImageFile(10 * number, f"{number}.jpg", 1, file_sha256(folder / f"{number}.jpg"))
+        for number in range(11)
+    ]
+
+
+def extract(folder: Path, name: str, files: list[ImageFile] | None = None, **options: Any) -> Path:
+    working, out = folder.parent / f"{name}-working", folder.parent / name
+    working.mkdir(exist_ok=True)
+    plan: dict[str, Any] = {
+        "inception": Inception(SmallNetwork(), "small", "0" * 64),
+        "precision": "fp32", "crop": "none", "batch_size": 3, "images_per_shard": 4,
+    }  # fmt: skip
+    run: dict[str, Any] = {"device": torch.device("cpu"), "max_bad_images": 0.0, "num_workers": 1}
+    plan |= {name: options.pop(name) for name in plan if name in options}
+    files = image_files(folder) if files is None else files
+    extraction = plan_extraction(files, folder=folder, working=working, **plan)
+    extract_features(extraction, inception=plan["inception"], out=out, **(run | options))
+    assert not list(working.glob("shard-*"))
+    return out
+
+
+def same_bytes(first: Path, second: Path) -> bool:
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_features_by_brute_force(folder: Path) -> None:
+    shards = open_shards(extract(folder, "out"))
+    network = SmallNetwork()
+    images = [load_image(folder / f"{number}.jpg") for number in range(11)]
+    # Batches of 3 in shards of 4: 3, 1; 3, 1; 3.
+    batches = [images[0:3], images[3:4], images[4:7], images[7:8], images[8:11]]
+    expected = torch.cat([network(torch.stack(batch)) for batch in batches]).half()
+    assert torch.equal(shards.gather(range(11)), expected)
+    assert shards.image_ids == [10 * number for number in range(11)]
+    assert shards.metadata["weights"] == "small" and shards.metadata["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("num_shards", [0, 1, 2])
+def test_an_interrupted_run_ends_with_the_same_bytes(folder: Path, num_shards: int) -> None:
+    whole = extract(folder, "whole", num_workers=3)
+    batches = 0
+
+    def is_stopping() -> bool:
+        nonlocal batches
+        batches += 1
+        return batches == 2 * num_shards + 1
+
+    with pytest.raises(Interrupted):
+        extract(folder, "broken", is_stopping=is_stopping)
+    assert not (folder.parent / "broken").exists()
+    assert len(list((folder.parent / "broken-working").iterdir())) == num_shards
+    (folder.parent / "broken-working/.shard-00002.parquet.1.tmp").touch()  # what a kill -9 leaves
+    network = SmallNetwork()
+    assert same_bytes(whole, extract(folder, "broken", inception=Inception(network, "small", "0" * 64)))
+    assert network.calls == 5 - 2 * num_shards  # finished shards are not made again
+
+
+def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path) -> None:
+    files = image_files(folder)
+    whole = extract(folder, "whole", files, num_workers=1)
+    for number, order in enumerate((files[::-1], files[5:] + files[:5])):
+        assert same_bytes(whole, extract(folder, f"other-{number}", order, num_workers=2 + number))
+
+
+def spoil(folder: Path) -> list[ImageFile]:
+    (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:300])
+    (folder / "5.jpg").write_text("no image")
+    files = image_files(folder)
+    (folder / "9.jpg").unlink()
+    files[3] = ImageFile(30, "3.jpg", None, None, "HTTP 404")
+    return files
+
+
+def test_broken_images_are_rejected_by_name(folder: Path) -> None:
+    files = spoil(folder)
+    out = extract(folder, "out", files, max_bad_images=0.4)
+    rejected = pd.read_parquet(out / "rejected.parquet")
+    assert list(rejected["image_id"]) == [20, 30, 50, 90]
+    assert list(rejected["file_name"]) == ["2.jpg", "3.jpg", "5.jpg", "9.jpg"]
+    assert "truncated" in rejected["reason"][0].lower() and rejected["reason"][1] == "HTTP 404"
+    assert list(rejected["reason"][2:]) == ["corrupt: no image", "missing"]
+    assert open_shards(out).image_ids == [0, 10, 40, 60, 70, 80, 100]
+    # Interrupted after the first shard, whose rejected images are then read back from it.
+    stops = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        extract(folder, "again", files, max_bad_images=0.4, is_stopping=lambda: next(stops))
+    assert same_bytes(out, extract(folder, "again", files, max_bad_images=0.4))
+
+
+def test_more_broken_images_than_the_budget_are_an_error(folder: Path) -> None:
+    files = spoil(folder)
+    with pytest.raises(ValueError, match=r"3 of 11 images .* 2 are allowed \(2\.jpg: .*; 3\.jpg: .*; 5\.jpg"):
+        extract(folder, "out", files, max_bad_images=0.2)
+    assert not (folder.parent / "out").exists()
+
+
+def test_a_whole_shard_of_broken_images(folder: Path) -> None:
+    files = image_files(folder)
+    files[:4] = [ImageFile(10 * n, f"{n}.jpg", None, None, "missing") for n in range(4)]
+    assert len(open_shards(extract(folder, "out", files, max_bad_images=0.4))) == 7
+
+
+def test_a_changed_image_is_an_error(folder: Path) -> None:
+    files = image_files(folder)
+    Image.new("RGB", (9, 9)).save(folder / "6.jpg")
+    with pytest.raises(OSError, match=r"6\.jpg has changed since it was fetched"):
+        extract(folder, "out", files, max_bad_images=1.0)
+
+
+def test_load_images_keeps_the_order(folder: Path) -> None:
+    files = image_files(folder)
+    for num_workers in (1, 4):
+        loaded = list(load_images(files, folder, crop="center", num_workers=num_workers, ahead=3))
+        assert [file for file, _ in loaded] == files
+        assert all(torch.equal(image, load_image(folder / f.file_name, crop="center")) for f, image in loaded)
+
+
+def test_calibration_images(folder: Path) -> None:
+    files = image_files(folder)
+    assert calibration_images(files, folder, crop="none", count=5).shape == (5, 3, 299, 299)
+    with pytest.raises(ValueError, match="none of the first"):
+        calibration_images([], folder, crop="none")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
+def test_other_slices_change_no_more_than_rounding(folder: Path, precision: str, tolerance: float) -> None:
+    """The network itself: all at once, in other slices, and in another order."""
+    files = image_files(folder)[:5]
+    images = calibration_images(files, folder, crop="none")
+    random = load_inception(None, calibration_images=images)
+    inception = prepare(random, precision=precision, device=torch.device("cpu"))
+    whole = compute_features(inception, images).float()
+    for parts in (images.split(1), images.split(2), images.split(4)):
+        found = torch.cat([compute_features(inception, part) for part in parts]).float()
+        assert (found - whole).abs().max() <= tolerance * whole.abs().max()
+    assert torch.equal(compute_features(inception, images), whole.half())  # the same slices: the same bits
+
+
+def test_an_image_that_vanishes_in_the_middle_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = image_files(folder)
+
+    def vanish(content: bytes, *, crop: str) -> torch.Tensor:
+        (folder / "10.jpg").unlink(missing_ok=True)  # while the first is being decoded
+        return load_image(content, crop=crop)
+
+    monkeypatch.setattr("ganscribe.features.extraction.load_image", vanish)
+    with pytest.raises(ValueError, match=r"10\.jpg.*missing"):
+        extract(folder, "out", files)
+    assert not (folder.parent / "out").exists()
+    assert [path.name for path in sorted((folder.parent / "out-working").iterdir())] == [
+        "shard-00000.parquet",
+        "shard-00001.parquet",
+    ]

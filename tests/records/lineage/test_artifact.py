@@ -1,0 +1,115 @@
+"""Lineage with the real DVC and git: what is said, and that the commands bring the bytes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ganscribe.records import store
+from ganscribe.records.lineage import artifact
+from miniature import Miniature
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def mini(project: Path, tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Miniature:
+    """Trained once and committed, then trained again with changes that nobody has committed."""
+    mini = Miniature(project, tmp_path_factory.mktemp("a project") / "mini")
+    patch.chdir(mini.folder)
+    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        patch.delenv(name, raising=False)
+    mini.ids[1] = mini.train(1)
+    mini.commits = {"start": mini.run("git rev-parse HEAD").strip(), "one": mini.commit("one step")}
+    (mini.folder / "untracked.txt").write_text("in the way")
+    mini.ids[2] = mini.train(2)
+    return mini
+
+
+def test_what_is_said_of_a_file(mini: Miniature) -> None:
+    found = artifact.trace("models/gan/mini/weights.txt")
+    assert found.output is not None
+    assert found.run is not None
+    assert found.is_here
+    assert found.output.path == "models/gan/mini"
+    assert found.output.stage == "train_gan@mini"
+    assert found.output.md5 in (mini.folder / "dvc.lock").read_text()
+    assert found.run.run_id == mini.ids[2]
+    assert found.commit == mini.commits["one"]
+    assert found.is_dirty
+    assert found.params == {"params.yaml:gan.runs.mini.steps": 2}
+    assert list(found.data) == ["data.txt"]
+    assert found.recorded == []
+    assert any("untracked.txt" in text for text in found.warnings)
+    text = artifact.as_text(found)
+    for part in (mini.ids[2], mini.commits["one"], found.output.md5, "steps = 2", *found.commands):
+        assert part in text
+
+
+def test_a_metrics_file_leads_to_the_run_of_its_model(mini: Miniature) -> None:
+    found = artifact.trace("metrics/gan/mini.json")
+    assert found.run is not None
+    assert found.run.run_id == mini.ids[2]
+
+
+def test_what_no_longer_matches_is_said(mini: Miniature) -> None:
+    weights = mini.folder / "models/gan/mini/weights.txt"
+    whole = weights.read_text()
+    weights.unlink()  # a link into the cache
+    weights.write_text("something else")
+    found = artifact.trace("models/gan/mini")
+    assert not found.is_here
+    assert "models/gan/mini/weights.txt has changed since dvc.lock" in found.warnings
+    assert found.commands == ["dvc checkout --force models/gan/mini"]
+    mini.run(found.commands[0])
+    assert weights.read_text() == whole
+
+    client = store.open_existing()
+    client.delete_run(mini.ids[2])
+    assert any("deleted" in text for text in artifact.trace("models/gan/mini").warnings)
+    client.restore_run(mini.ids[2])
+    for stranger, reason in (("abcdef0123", "no run has this id"), ("README.md", "recorded by no dvc.lock")):
+        with pytest.raises((ValueError, FileNotFoundError), match=reason):
+            artifact.trace(stranger)
+
+    client.set_tag(mini.ids[2], "git.commit", "f" * 40)
+    found = artifact.trace(mini.ids[2])
+    assert any("is not in this repository" in text for text in found.warnings)
+    assert found.commands == []
+    client.set_tag(mini.ids[2], "git.commit", mini.commits["one"])
+
+
+def test_a_hash_that_the_cache_has_lost_is_said(mini: Miniature) -> None:
+    found = artifact.trace(mini.ids[2][:8])
+    assert found.output is not None
+    md5 = found.output.md5
+    listing = mini.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    listing.rename(listing.with_suffix(".away"))
+    warnings = artifact.trace(mini.ids[2]).warnings
+    listing.with_suffix(".away").rename(listing)
+    assert any("is not in DVC's cache, and no remote is configured" in text for text in warnings)
+
+
+def test_the_commands_bring_a_committed_model_back(mini: Miniature) -> None:
+    found = artifact.trace(mini.ids[1])
+    assert [each.commit for each in found.recorded] == [mini.commits["one"]]
+    assert found.commit == mini.commits["start"]
+    assert not found.is_dirty
+    mini.follow(found.commands)
+    assert mini.weights() == "numbers after 1"
+
+
+def test_the_commands_bring_back_a_model_that_nobody_committed(mini: Miniature) -> None:
+    found = artifact.trace(mini.ids[2])
+    assert found.recorded == []
+    assert found.output is not None
+    assert found.output.md5 not in (mini.folder / "dvc.lock").read_text()
+    output = mini.follow(found.commands)
+    assert mini.weights() == "numbers after 2"
+    assert "is cached" in output, "DVC takes it from its run cache, nothing is trained again"

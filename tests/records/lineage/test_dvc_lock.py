@@ -1,0 +1,41 @@
+"""dvc_lock.py: the same as a YAML parser reads in the whole of dvc.lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganscribe import config
+from ganscribe.records.lineage import dvc_lock
+
+
+def test_outputs_and_stages_are_those_of_the_parsed_file(project: Path) -> None:
+    text = (project / "dvc.lock").read_text()
+    whole = config.parse_yaml(text)["stages"]
+    outputs = dvc_lock.read_outputs(text)
+    assert {path: (out.stage, out.md5) for path, out in outputs.items()} == {
+        out["path"]: (name, out["md5"]) for name, entry in whole.items() for out in entry.get("outs", [])
+    }
+    for name in ("train_gan@dcgan", "link_runs", "download@mnist"):
+        stage = dvc_lock.read_stage(text, name)
+        assert stage is not None
+        assert stage.deps == {dep["path"]: dep["md5"] for dep in whole[name]["deps"]}
+        for file, params in whole[name].get("params", {}).items():
+            for key, value in dvc_lock.flatten(params).items():
+                assert stage.params[f"{file}:{key}"] == value
+    stage = dvc_lock.read_stage(text, "train_gan@dcgan")
+    assert stage is not None
+    assert list(stage.data) == ["data/mnist"]
+
+
+def test_a_file_belongs_to_the_output_that_holds_it(project: Path) -> None:
+    outputs = dvc_lock.read_outputs((project / "dvc.lock").read_text())
+    owner = dvc_lock.owner_of(outputs, "models/gan/dcgan/snapshots/step-000001.pt")
+    assert owner is not None
+    assert (owner.path, owner.stage, owner.is_folder) == ("models/gan/dcgan", "train_gan@dcgan", True)
+    assert dvc_lock.owner_of(outputs, "README.md") is None
+
+
+def test_an_empty_lock_has_nothing() -> None:
+    for text in ("", "schema: '2.0'\nstages: {}\n"):
+        assert dvc_lock.read_outputs(text) == {}
+        assert dvc_lock.read_stage(text, "train") is None

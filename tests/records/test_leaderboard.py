@@ -1,0 +1,120 @@
+"""leaderboard.py: what is ranked, what may share a table, and the change to a baseline."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ganscribe.records import leaderboard
+from ganscribe.records.leaderboard import as_text, build_tables, matches
+from ganscribe.records.store import RunRecord
+
+FACTS: dict[str, Any] = {"dataset": "mnist", "source": "sample", "judge": "lenet5", "judge_sha256": "a" * 64}
+FACTS |= {"num_samples": 1000, "num_real": 500}
+
+
+def record(run_id: str, *, started: int = 0, family: str = "gan", **more: Any) -> RunRecord:
+    tags = {"git.commit": "c" * 40, "scale": "sample", "git.dirty": "true", "pipeline": "repro-ccccccc"}
+    scores = more.pop("scores", [])
+    tags |= {f"scores.{number}": json.dumps(each) for number, each in enumerate(scores)}
+    return RunRecord(
+        run_id=run_id,
+        name=more.pop("name", "dcgan-sample"),
+        family=family,
+        status="FINISHED",
+        started=started,
+        tags=tags | more.pop("tags", {}),
+        **more,
+    )
+
+
+def gan(run_id: str, fid: float, *, facts: dict[str, Any] = FACTS, **more: Any) -> RunRecord:
+    return record(run_id, scores=[{"pipeline": "p", "fid": fid, "kid": 1.5, "modes": 10} | facts], **more)
+
+
+def test_the_best_comes_first_with_its_change_to_the_oldest_of_its_name() -> None:
+    records = [
+        gan("a1", 20.0, started=20_000),
+        gan("b1", 30.0, started=10_000),
+        gan("c1", 10.0, started=30_000, name="wgan-sample"),
+    ]
+    (table,) = build_tables(records, "gan")
+    assert [(row.run_id, row.change, row.baseline) for row in table.rows] == [
+        ("c1", 0.0, "c1"),
+        ("a1", -10.0, "b1"),
+        ("b1", 0.0, "b1"),
+    ]
+    text = as_text(table, "gan")
+    assert "judge_sha256 aaaaaaaaaaaa," in text
+    assert "-10 (-33.3%)" in text
+    assert "ccccccc+" in text, "uncommitted changes"
+    assert [line.split()[0] for line in text.splitlines()[2:]] == [
+        "wgan-sample",
+        "dcgan-sample",
+        "dcgan-sample",
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", [{"judge_sha256": "b" * 64}, {"num_samples": 500}, {"num_real": 7}, {"judge": None}]
+)
+def test_scores_by_another_judge_or_of_another_count_have_a_table_of_their_own(other: dict[str, Any]) -> None:
+    tables = build_tables([gan("a", 20.0), gan("b", 1.0, facts=FACTS | other)], "gan")
+    assert [[row.run_id for row in table.rows] for table in tables] == [["a"], ["b"]]
+
+
+def test_a_run_scored_by_two_judges_stands_in_both_tables() -> None:
+    both = [{"fid": 5.0, "pipeline": "one"} | FACTS, {"fid": 7.0, "pipeline": "two"} | FACTS | {"judge": "x"}]
+    tables = build_tables([record("a", scores=both)], "gan")
+    assert sorted((t.facts["judge"], t.rows[0].score, t.rows[0].pipeline) for t in tables) == [
+        ("lenet5", 5.0, "one"),
+        ("x", 7.0, "two"),
+    ]
+
+
+def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
+    words = {key: str(value) for key, value in FACTS.items() if not key.startswith("num_")}
+    numbers = {key: float(value) for key, value in FACTS.items() if key.startswith("num_")}
+    old = record("old", tags=words, metrics=numbers | {"fid": 12.0})
+    (table,) = build_tables([old, gan("new", 11.0)], "gan")
+    assert [row.run_id for row in table.rows] == ["new", "old"]
+    assert build_tables([record("unscored"), record("odd", metrics={"fid": float("nan")})], "gan") == []
+
+
+@pytest.mark.parametrize("baseline", ["bbbb", "wgan-sample", "p2", "d" * 7])
+def test_a_baseline_by_id_name_pipeline_or_commit(baseline: str) -> None:
+    other = gan("bbbbbbbb", 8.0, name="wgan-sample", tags={"git.commit": "d" * 40})
+    other.tags["scores.0"] = other.tags["scores.0"].replace('"p"', '"p2"')
+    (table,) = build_tables([gan("aaaa", 10.0), other], "gan", baseline=baseline)
+    assert [row.change for row in table.rows] == [0.0, 2.0]
+    (table,) = build_tables(
+        [gan("aaaa", 10.0), other], "gan", baseline=baseline, shown=lambda each: each.run_id == "aaaa"
+    )
+    assert [row.change for row in table.rows] == [2.0], "the baseline need not be shown"
+
+
+def test_each_decoding_of_a_captioner_is_a_row_and_more_is_better() -> None:
+    scores = {"pipeline": "p"}
+    for decoding, cider in (("greedy", 0.5), ("beam", 0.6)):
+        scores |= {f"{decoding}.CIDEr": cider, f"{decoding}.num_images": 4, f"{decoding}.num_references": 20}
+    (table,) = build_tables([record("a", family="captioner", scores=[scores])], "captioner")
+    assert [(row.decoding, row.score) for row in table.rows] == [("beam", 0.6), ("greedy", 0.5)]
+    assert "decoding" in as_text(table, "captioner")
+
+
+def test_filters() -> None:
+    run = gan("a", 1.0, tags={"linked.longer": "x", "dvc.exp_name": "deep"})
+    assert matches(
+        run, pipeline="repro-ccccccc", commit="cccc", scale="sample", tags={"dvc.exp_name": "deep"}
+    )
+    assert matches(run, pipeline="longer"), "its model was taken from DVC's cache there"
+    for wrong in ({"pipeline": "p9"}, {"commit": "d"}, {"scale": "full"}, {"tags": {"dvc.exp_name": "x"}}):
+        assert not matches(run, **wrong)
+
+
+def test_json_keeps_whole_ids_and_checksums() -> None:
+    (table,) = build_tables([gan("a" * 32, 20.0)], "gan")
+    (row,) = json.loads(json.dumps(leaderboard.as_json(table, "gan")))["rows"]
+    assert (row["run_id"], row["commit"], row["score"]) == ("a" * 32, "c" * 40, 20.0)

@@ -1,0 +1,227 @@
+"""The sender: a server that is down or dies, a sender that is killed, a recording that is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ganscribe import cli, records
+from ganscribe.core.files import save_torch
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import save_network
+from ganscribe.records import sender, store
+from ganscribe.records.outbox import Entry, entries, outbox_folder
+from loopback import Server
+
+RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3}, "inputs": []}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copyfile(fresh_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that is not up yet, as the store in use."""
+    made = Server(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    yield made
+    made.kill()
+
+
+def points(run_key: str) -> list[tuple[int, float]]:
+    client = store.open_client()
+    (run,) = store.find_runs(client, run_key)
+    assert run.info.status == "FINISHED"
+    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
+
+
+def test_a_server_that_comes_late_and_dies_in_the_middle_loses_nothing(folder: Path, server: Server) -> None:
+    begun = time.monotonic()
+    with records.training_run(run_key="first", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+        (folder / "plot.png").write_bytes(b"as it was")
+        recording.log_files("plot.png", folder="plots")
+    (folder / "plot.png").write_bytes(b"changed since")
+    assert time.monotonic() - begun < 2, "a stage does not wait for MLflow"
+    with pytest.raises(OSError, match=r"did not take 1 recordings .* kept in .*`ganscribe runs sync`"):
+        sender.finish()
+    done = CliRunner().invoke(cli.main, ["runs", "sync"])
+    assert done.exit_code == 1 and "They are kept in" in done.output and "Traceback" not in done.output
+    done = CliRunner().invoke(cli.main, ["doctor"])
+    assert "FAULT mlflow outbox: 1 recordings have not reached MLflow" in done.output
+
+    server.start()
+    following = sender.Sender(outbox_folder())
+    with records.training_run(run_key="second", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+        assert following.look()
+        server.kill()
+        recording.log(1, {"loss": 0.5})
+        assert not following.look(), "the store does not answer"
+        recording.log(2, {"loss": 1.0})
+    assert len(entries(outbox_folder())) == 1, "the first has arrived"
+    server.start()
+    done = CliRunner().invoke(cli.main, ["runs", "sync"])
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "1 recordings sent")
+    assert points("first") == [(0, 0.0)]
+    assert points("second") == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    client = store.open_client()
+    (first,) = store.find_runs(client, "first")
+    kept = client.download_artifacts(first.info.run_id, "plots/plot.png", str(folder / "served"))
+    assert Path(kept).read_bytes() == b"as it was"
+
+
+def test_a_sender_killed_between_sending_and_noting_sends_no_point_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every place where it notes something, one after the other."""
+    with records.training_run(run_key="key", **RUN) as recording:
+        for step in range(3):
+            recording.log(step, {"loss": step / 2})
+        recording.log_files("mlflow.db")
+    whole = Entry.mark_sent
+    kills = 0
+    while left := entries(outbox_folder()):
+        notes: list[int] = []
+
+        def die_at_the_second(self: Entry, offset: int, run_id: str, notes: list[int] = notes) -> None:
+            if notes:
+                raise KeyboardInterrupt
+            notes.append(offset)
+            whole(self, offset, run_id)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Entry, "mark_sent", die_at_the_second)
+            try:
+                sender.Sender(outbox_folder()).look()
+            except KeyboardInterrupt:
+                kills += 1
+        assert kills < 10, left
+    assert kills >= 2
+    assert points("key") == [(0, 0.0), (1, 0.5), (2, 1.0)]
+
+
+def test_a_sender_killed_before_it_noted_the_run_makes_no_second_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with records.stage_run("diagnose", params={}, inputs=[]) as recording:
+        recording.score({"rho": 0.5})
+
+    def die(self: Entry, offset: int, run_id: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Entry, "mark_sent", die)
+        with pytest.raises(KeyboardInterrupt):
+            sender.Sender(outbox_folder()).look()
+    sender.finish()
+    (run,) = store.read_runs(store.open_client())
+    assert (run.status, run.metrics) == ("FINISHED", {"rho": 0.5})
+
+
+def test_a_model_registered_when_the_server_failed_becomes_the_candidate(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
+    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
+    save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log_model("generator", "generator.pt")
+
+    def fail(*arguments: object) -> None:
+        raise MlflowException("out of sorts")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", fail)
+        with pytest.raises(OSError, match="out of sorts"):
+            sender.finish()
+    assert [version.aliases for version in store.read_versions(store.open_client())] == [()]
+    sender.finish()
+    assert [version.aliases for version in store.read_versions(store.open_client())] == [("candidate",)]
+
+
+def test_scores_found_again_are_no_second_point(folder: Path) -> None:
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    for fid in (2.0, 2.0, 1.0):
+        with records.reopened_run("key", family="gan", name="dcgan") as recording:
+            recording.score({"fid": fid, "beam": {"CIDEr": 0.5}})
+    sender.finish()
+    client = store.open_client()
+    (run,) = store.find_runs(client, "key")
+    fids, ciders = (client.get_metric_history(run.info.run_id, key) for key in ("fid", "beam.CIDEr"))
+    assert [point.value for point in fids] == [2.0, 1.0] and len(ciders) == 1
+
+
+def test_a_recording_that_mlflow_refuses_holds_up_no_other(folder: Path) -> None:
+    save_torch("generator.pt", {"noise_dim": 3})
+    with records.training_run(run_key="bad", **RUN) as recording:
+        recording.log_model("classifier", "generator.pt")
+    with records.reopened_run("bad", family="gan", name="dcgan") as recording:
+        recording.score({"fid": 1.0})
+    with records.training_run(run_key="good", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    with pytest.raises(OSError, match="holds a generator, it cannot be logged as a classifier"):
+        sender.finish()
+    assert points("good") == [(0, 0.0)]
+    kept = [entry.header()["kind"] for entry in entries(outbox_folder())]
+    assert kept == ["training", "reopened"], "what hangs on it waits"
+
+
+def test_what_is_cut_off_or_of_another_version(folder: Path) -> None:
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    (entry,) = entries(outbox_folder())
+    lines = entry.events.read_text().splitlines(keepends=True)
+    entry.events.write_text("".join(lines[:-1]) + lines[-1][:20])  # killed while it wrote the last line
+    sender.finish()
+    (run,) = store.find_runs(store.open_client(), "key")
+    assert run.info.status == "KILLED"
+
+    for name, text in (
+        ("1-empty", '{"event": "op'),
+        ("2-other", json.dumps({"event": "open", "format": 99})),
+    ):
+        (outbox_folder() / name).mkdir()
+        (outbox_folder() / name / "events.jsonl").write_text(f"{text}\n" if name == "2-other" else text)
+    with pytest.raises(OSError, match="another version of ganscribe"):
+        sender.finish()
+    assert [entry.folder.name for entry in entries(outbox_folder())] == ["2-other"]
+
+
+def test_a_live_recording_has_system_metrics(folder: Path) -> None:
+    with records.training_run(run_key="key", **RUN):
+        working = sender.Sender(outbox_folder())
+        assert working.look()
+    assert working.look()
+    (run,) = store.find_runs(store.open_client(), "key")
+    assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+
+
+def test_a_run_that_somebody_else_is_at_work_on_is_left_alone(folder: Path) -> None:
+    """Two clones with one server train the same model at once."""
+    client = store.open_client()
+    theirs = client.create_run(store.experiment_id(client, "gan"), run_name="dcgan", tags={"run_key": "key"})
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    sender.finish()
+    statuses = {run.info.run_id: run.info.status for run in store.find_runs(client, "key")}
+    assert len(statuses) == 2
+    assert statuses.pop(theirs.info.run_id) == "RUNNING"
+    assert list(statuses.values()) == ["FINISHED"]

@@ -1,0 +1,172 @@
+"""page.py: the page says what the files say, marks the best, and needs no other file."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ganscribe.datasets.prepare import write_images
+from ganscribe.report import page
+from ganscribe.report.cards import captioner_card, data_cards, gan_card
+
+SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and the cells of the tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.cells: list[tuple[str, bool]] = []
+        self._in_cell: bool | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag in ("img", "script", "link", "iframe"):
+            self.fetched.append(values.get("src") or values.get("href") or "")
+        if tag == "td":
+            self._in_cell = "best" in (values.get("class") or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell is not None:
+            self.cells.append((data, self._in_cell))
+            self._in_cell = None
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    digits = {"dataset": "mnist", "judge": "lenet5", "judge_sha256": "aa11"}
+    horses = {"dataset": "cifar10", "judge": "lenet5", "judge_sha256": "bb22"}
+    scores = {
+        "plots/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
+        "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
+        "plots/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
+        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
+        "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed", "intervals": SURE},
+        "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed", "intervals": SURE},
+    }
+    for name, record in scores.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(record))
+    recipe = {"dataset": "mnist", "objective": "lsgan", "seed": 7, "learning_rate": 0.0002}
+    training = {"recipe": recipe, "precision": "bf16", "num_images": 50_000, "generator_updates": 1950}
+    training |= {"critic_updates": 9750, "generator_parameters": 3_000_000, "critic_parameters": 2_000_000}
+    caption = {"recipe": recipe, "precision": "fp32", "train_captions": 5120, "train_images": 1024}
+    caption |= {"features": "random-init", "updates": 1600, "num_parameters": 9, "vocabulary_size": 3480}
+    for name, record in (
+        ("gan/good", training),
+        ("gan/poor", training),
+        ("gan/horse", training),
+        ("captioner/best", caption),
+    ):
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "training.json").write_text(json.dumps(record))
+        (folder / "run_key.json").write_text(json.dumps({"run_key": f"key of {name}"}))
+    for name in ("gan/good", "gan/poor", "gan/horse", "classifiers/lenet5", "captioner/best"):
+        path = tmp_path / "curves" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+    experiment = tmp_path / "plots" / "diagnostics" / "parallel_lines"
+    experiment.mkdir(parents=True)
+    (experiment / "caption.txt").write_text("The estimate <is> flat.\n")
+    Image.new("L", (4, 4)).save(experiment / "figure.png")
+    picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
+    Image.new("L", (4, 4)).save(picture)
+    return tmp_path
+
+
+def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
+    text = page.render(root, params={"scale": "tiny"})
+    shown = Page(text)
+    assert len(shown.fetched) == 2
+    assert all(url.startswith("data:image/png;base64,") for url in shown.fetched)
+    assert ("3.25", True) in shown.cells
+    assert ("114", False) in shown.cells
+    assert ("10", True) in shown.cells
+    assert ("0.6", True) in shown.cells
+    assert shown.cells.count(("0.250 to 0.750", False)) == 2
+    assert text.count("SPICE: <code>not installed</code>") == 1
+    assert text.count("<svg") == 5
+
+
+def test_cards_say_what_the_files_say(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    (root / "data/mnist").mkdir(parents=True)
+    for split, count in (("train", 30), ("val", 4), ("test", 6)):
+        write_images(
+            root / f"data/mnist/{split}.parquet",
+            rng.integers(0, 255, (count, 1, 28, 28), dtype=np.uint8),
+            np.zeros(count, dtype=np.uint8),
+            range(count),
+            dataset="mnist",
+            classes=["zero", "one"],
+            source="download",
+        )
+    (card,) = data_cards(root)
+    assert card.facts["images"] == "30 train, 4 val, 6 test"
+    assert card.facts["shape"] == "1 x 28 x 28"
+    assert card.facts["classes"] == "zero, one"
+    assert "CC BY-SA 3.0" in card.texts[0], "not the sample"
+
+    gan = gan_card(root / "models/gan/good")
+    assert gan.facts["updates"] == "1,950 of the generator, 9,750 of the critic"
+    assert gan.facts["objective"] == "lsgan" and "betas" not in gan.facts
+    assert gan.facts["precision, seed"] == "bf16, 7"
+    captioner = captioner_card(root / "models/captioner/best")
+    assert captioner.facts["trained on"] == "5,120 captions of 1,024 images"
+    text = page.render(root, params={"scale": "tiny"})
+    for said in ("key of gan/poor", "key of captioner/best", "30 train, 4 val, 6 test", "random-init"):
+        assert said in text
+
+
+def test_scores_by_different_judges_share_no_table(root: Path) -> None:
+    files = {path.parent.name: path for path in sorted(root.glob("plots/gan_scores/*/scores.json"))}
+    digits, horses = page.gan_tables(files)
+    assert [row["name"] for row in digits["table"]["rows"]] == ["good", "poor"]
+    assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
+    assert (digits["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
+    assert all(not best for row in horses["table"]["rows"] for _, best in row["cells"])
+
+
+def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
+    counts = np.tile([4, 4, 4, 3, 2, 1, 3, 2, 1, 0], (3, 1)).tolist()
+    for run, ciders in (("best", [0.5, 0.7, 0.6]), ("tutorial", [0.3, 0.5, 0.4])):
+        table = pd.DataFrame({"image_id": [1, 2, 3], "METEOR": [0.1] * 3, "ROUGE-L": [0.2] * 3})
+        path = root / "data" / "captioned" / run / "greedy.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.assign(CIDEr=ciders, BLEU=counts).to_parquet(path)
+    found = page.difference_table(root, ["best", "tutorial"])
+    (row,) = found["rows"]
+    cells = dict(zip(found["columns"], row["cells"], strict=True))
+    assert row["name"] == "best less tutorial, greedy"
+    assert cells["CIDEr"] == ("+0.200 (+0.200 to +0.200)", True)
+    assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
+    table.assign(image_id=[1, 2, 9], CIDEr=ciders, BLEU=counts).to_parquet(path)
+    with pytest.raises(ValueError, match="not of the same images"):
+        page.difference_table(root, ["best", "tutorial"])
+
+
+def test_experiments_stand_with_their_captions(root: Path) -> None:
+    text = page.render(root, params={"scale": "tiny"})
+    assert "<h3>parallel lines</h3>" in text and "The estimate &lt;is&gt; flat." in text
+
+
+def test_the_same_files_give_the_same_bytes(root: Path) -> None:
+    assert page.render(root, params={"scale": "tiny"}) == page.render(root, params={"scale": "tiny"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(10000, "10,000"), (3.0, "3"), (0.99123, "0.9912"), (0.00001234, "1.2e-05"), ("x", "x")],
+)
+def test_numbers_read_well(value: object, expected: str) -> None:
+    assert page.format_number(value) == expected

@@ -1,0 +1,156 @@
+"""`mlflow models serve` over HTTP: a captioner and a generator, with good, bad, large and many requests."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from ganscribe import records
+from ganscribe.captioning.photographs import caption_photographs, open_captioner
+from ganscribe.features.pictures import load_image
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import load_generator, save_network
+from ganscribe.records import sender
+from ganscribe.records.outbox import tracking_uri
+from ganscribe.serving.pictures import encode_png
+from loopback import free_port, listening, wait_for_page
+
+Ask = Callable[[Any], tuple[int, Any]]
+
+
+@pytest.fixture(scope="module")
+def registry(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store with a captioner and a generator, `candidate` both."""
+    root = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("DVC_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
+        facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
+        save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+        with records.training_run(family="captioner", name="tiny", run_key="c", params={}, inputs=[]) as run:
+            run.log_model(
+                "captioner", captioner_files / "model.pt", inception=captioner_files / "inception.pt"
+            )
+        with records.training_run(family="gan", name="tiny", run_key="g", params={}, inputs=[]) as run:
+            run.log_model("generator", "generator.pt")
+        sender.finish()
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
+        yield root
+
+
+@contextmanager
+def served(model: str, folder: Path) -> Iterator[tuple[Ask, psutil.Process]]:
+    """The command line that a person types; a function that posts JSON, and the process that answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@candidate"]
+    command += ["--env-manager", "local", "--port", str(port)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (folder / f"{model}.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def ask(body: Any) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    try:
+        wait_for_page(f"http://127.0.0.1:{port}/ping")
+        assert listening(process.pid) == {"127.0.0.1"}, "it is at this machine alone unless told otherwise"
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        yield ask, max(family, key=lambda each: each.memory_info().rss)
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def rows(**columns: list[Any]) -> dict[str, Any]:
+    return {"dataframe_split": {"columns": list(columns), "data": list(zip(*columns.values(), strict=True))}}
+
+
+def test_the_captioner(registry: Path, captioner_files: Path, test_data: Path) -> None:
+    photographs = sorted((test_data / "coco" / "train2014").glob("*.jpg"))[:8]
+    texts = [base64.b64encode(path.read_bytes()).decode() for path in photographs]
+    captioner = open_captioner(captioner_files / "model.pt", captioner_files / "inception.pt")
+    expected = [
+        caption_photographs(captioner, load_image(path, crop=captioner.crop)[None])[0] for path in photographs
+    ]
+    large = io.BytesIO()
+    Image.new("L", (12_000, 6_000)).save(large, "png")
+
+    with served("ganscribe-captioner-tiny", registry) as (ask, process):
+        status, answer = ask(rows(image=texts[:2]) | {"params": {"attention": True}})
+        assert status == 200
+        for found, one in zip(answer["predictions"], expected, strict=False):
+            assert found["caption"] == one.text
+            np.testing.assert_allclose(found["attention"], one.attention, rtol=1e-3, atol=1e-5)
+        status, answer = ask(rows(image=texts[:1]))
+        assert (status, list(answer["predictions"][0])) == (200, ["caption", "words"])
+
+        for body, message in (
+            (rows(image=[base64.b64encode(photographs[0].read_bytes()[:500]).decode()]), "image"),
+            (rows(image=["no picture"]), "no base64 text"),
+            (rows(image=[base64.b64encode(large.getvalue()).decode()]), "12000 x 6000 pixels"),
+            (rows(image=["A" * 40_000_000]), "25,000,000 bytes"),
+            (rows(image=[]), "no rows"),
+            ({}, ""),
+            (b"", ""),
+            (b"\xff not JSON", ""),
+            (rows(picture=texts[:1]), "image"),
+        ):
+            status, answer = ask(body)
+            assert 400 <= status < 500, (message, status, answer)
+            assert message in answer, answer[:500]
+            assert "Traceback" not in answer, answer[:2000]
+
+        with ThreadPoolExecutor(50) as pool:
+            first = list(pool.map(ask, [rows(image=[texts[n % 8]]) for n in range(50)]))
+            before = process.memory_info().rss
+            second = list(pool.map(ask, [rows(image=[texts[n % 8]]) for n in range(20)]))
+        for number, (status, answer) in enumerate([*first, *second]):
+            assert status == 200
+            assert answer["predictions"][0]["caption"] == expected[number % 50 % 8].text
+        assert process.memory_info().rss < before + 100e6
+
+
+def test_the_generator(registry: Path) -> None:
+    with served("ganscribe-gan-tiny", registry) as (ask, _):
+        status, answer = ask(rows(seed=[3, 4], count=[2, 1]))
+        assert status == 200
+        found = [row["image"] for row in answer["predictions"]]
+        saved = load_generator(registry / "generator.pt")
+        images = [*saved.sample(2, seed=3, device=torch.device("cpu"))]
+        images += saved.sample(1, seed=4, device=torch.device("cpu"))
+        assert found == [encode_png(image.numpy()) for image in images]
+        for body, message in (
+            (rows(seed=[1], count=[0]), "1 to 1000"),
+            (rows(seed=[1], count=[10**9]), "1 to 1000"),
+            (rows(seed=["one"], count=[1]), "seed"),
+            (rows(seed=[], count=[]), "no rows"),
+        ):
+            status, answer = ask(body)
+            assert 400 <= status < 500, (message, status, answer)
+            assert message in answer

@@ -1,0 +1,180 @@
+"""Served models: loaded by MLflow from the tracking store, with the answers of the library itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from ganscribe import convnets, records, serving
+from ganscribe.core.files import save_torch
+from ganscribe.gan.networks import build_generator
+from ganscribe.gan.sampling import load_generator, sample_images, save_network
+from ganscribe.records import runs, sender
+from ganscribe.records.store import find_run, open_client, tracking_uri
+from ganscribe.serving.pictures import decode_image, encode_png, read_file
+
+CLASSES = ["circle", "square", "triangle"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A scratch main repository with one logged generator and one logged classifier."""
+    root = tmp_path_factory.mktemp("main repository")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("DVC_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        torch.manual_seed(0)
+        generator = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
+        settings: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
+        save_network(root / "generator.pt", generator.state_dict(), networks="mlp", **settings)
+        network = convnets.build("lenet5", num_classes=3, image_shape=(3, 32, 32))
+        classifier = {
+            "network": "lenet5",
+            "options": {},
+            "num_classes": 3,
+            "classes": CLASSES,
+            "image_shape": [3, 32, 32],
+            "state_dict": network.state_dict(),
+        }
+        save_torch(root / "classifier.pt", classifier)
+        for family, kind in (("gan", "generator"), ("classifier", "classifier")):
+            with records.training_run(
+                family=family, name="tested", run_key=kind, params={}, inputs=[]
+            ) as tracked:
+                tracked.log_model(kind, root / f"{kind}.pt")
+        sender.finish()
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
+        yield root
+
+
+def load(name: str) -> Any:
+    return mlflow.pyfunc.load_model(f"models:/ganscribe-{name}-tested@candidate")
+
+
+def pixels(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def test_generator_same_seed_same_bytes(store: Path) -> None:
+    model = load("gan")
+    first = model.predict(pd.DataFrame([{"seed": 7, "count": 3}]))
+    assert first["image"].tolist() == model.predict(pd.DataFrame([{"seed": 7, "count": 3}]))["image"].tolist()
+    other = model.predict(pd.DataFrame([{"seed": 8, "count": 3}]))
+    assert first["image"].tolist() != other["image"].tolist()
+
+    saved = load_generator(store / "generator.pt")
+    images = sample_images(saved.network, 3, noise_dim=8, noise="uniform", seed=7, device=torch.device("cpu"))
+    for text, image in zip(first["image"], images, strict=True):
+        assert np.array_equal(pixels(text), image[0].numpy())
+
+
+def test_generator_answers_several_rows(store: Path) -> None:
+    answers = load("gan").predict(pd.DataFrame({"seed": [1, 2], "count": [2, 1]}))
+    assert answers[["seed", "index"]].to_numpy().tolist() == [[1, 0], [1, 1], [2, 0]]
+
+
+def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    texts = [encode_png(image) for image in images]
+    answers = load("classifier").predict(pd.DataFrame({"image": texts}))
+
+    network = convnets.load_classifier(store / "classifier.pt")
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images) / 127.5 - 1).softmax(1).numpy()
+    np.testing.assert_allclose(answers[CLASSES].to_numpy(), expected, rtol=1e-4)
+    assert answers["label"].tolist() == [CLASSES[index] for index in expected.argmax(1)]
+
+
+def test_classifier_refuses_other_sizes_and_other_text(store: Path) -> None:
+    model = load("classifier")
+    small = encode_png(np.zeros((3, 8, 8), dtype=np.uint8))
+    with pytest.raises(MlflowException, match=r"\(3, 8, 8\)"):
+        model.predict(pd.DataFrame({"image": [small]}))
+    with pytest.raises(MlflowException, match="base64"):
+        model.predict(pd.DataFrame({"image": ["no image!"]}))
+    with pytest.raises(MlflowException, match="no image file"):
+        model.predict(pd.DataFrame({"image": [base64.b64encode(b"text").decode()]}))
+
+
+def test_signature_example_and_run(store: Path) -> None:
+    client = open_client()
+    version = client.get_model_version_by_alias("ganscribe-gan-tested", "candidate")
+    run = find_run(client, "generator")
+    assert run is not None and version.run_id == run.info.run_id
+    model = load("gan")
+    assert model.metadata.signature.inputs.input_names() == ["seed", "count"]
+    assert model.metadata.signature.outputs.input_names() == ["seed", "index", "image"]
+    assert model.input_example.to_dict("records") == [{"seed": 0, "count": 2}]
+    assert not (store / "mlruns").exists(), "artifacts belong in mlartifacts"
+
+
+def test_wrong_files(store: Path) -> None:
+    found = find_run(open_client(), "generator")
+    assert found is not None
+    tracked = runs.resume_run(open_client(), found.info.run_id, family="gan", name="wrong")
+    arguments = {"experiment_id": tracked.experiment_id, "run_id": tracked.run_id, "registered_name": "wrong"}
+    save_torch(store / "other.pt", {"weights": 1})
+    for kind, name, message in (
+        ("classifier", "generator.pt", "holds a generator"),
+        ("generator", "other.pt", "no model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            serving.log_model(tracked.client, kind, store / name, **arguments)
+    with pytest.raises(FileNotFoundError, match=r"missing\.pt"):
+        serving.log_model(tracked.client, "generator", store / "missing.pt", **arguments)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_round_trip(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), dtype=np.uint8)
+    assert np.array_equal(decode_image(encode_png(image), channels), image)
+
+
+def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> None:
+    from ganscribe.captioning.photographs import caption_photographs, open_captioner
+
+    noise = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8)
+    picture = encode_png(noise[0].numpy())
+    served = serving.Served(str(captioner_files))
+    answers = served.predict(pd.DataFrame({"image": [picture, picture]}), {"attention": True})
+    assert answers["caption"][0] == " ".join(answers["words"][0]) == answers["caption"][1]
+    attention = np.array(answers["attention"][0])
+    assert attention.shape == (len(answers["words"][0]), 64)
+    np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-3)
+    assert list(served.predict(pd.DataFrame({"image": [picture]}))) == ["caption", "words"]
+
+    captioner = open_captioner(captioner_files / "model.pt", captioner_files / "inception.pt")
+    (one,) = caption_photographs(captioner, noise)  # the command line's way
+    assert one.text == answers["caption"][0]
+    np.testing.assert_allclose(one.attention, attention, rtol=1e-5)
+    for name in ("model.pt", "inception.pt"):
+        (tmp_path / name).write_bytes((captioner_files / name).read_bytes()[: 1000 if "in" in name else None])
+    with pytest.raises(ValueError, match="or a damaged one"):
+        serving.Served(str(tmp_path))
+
+
+def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    huge += struct.pack(">I", 1000) + b"IDAT" + bytes(1004)
+    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|no image file: .*bomb"):
+        read_file(base64.b64encode(huge).decode())
+    with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
+        read_file("A" * 40_000_000)
