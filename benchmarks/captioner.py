@@ -29,7 +29,7 @@ def coco_like_captions() -> Tensor:
 
 
 def tutorial_step(model: Captioner, features: Tensor, tokens: Tensor, optimiser: torch.optim.Adam) -> None:
-    """TensorFlow's tutorial: everything anew in every time step, vocabulary scores for pads too, float32."""
+    """Step as TensorFlow's tutorial does: all of it in every time step, scores for pads too, in float32."""
     values = F.relu(model.encoder(features))
     hidden = torch.zeros(len(tokens), model.units, device=features.device)
     loss = torch.zeros((), device=features.device)
@@ -48,7 +48,7 @@ def tutorial_step(model: Captioner, features: Tensor, tokens: Tensor, optimiser:
 
 
 def measure(work: str, tokens: Tensor) -> dict[str, Any]:
-    """Both ways on the same captions, ours as `train_captioner` does it, from float16 features on."""
+    """Time both ways on the same captions, ours as `train_captioner` does it, from float16 features on."""
     device = choose_device()
     precision = resolve_precision("auto", device)
     torch.manual_seed(0)
@@ -85,7 +85,7 @@ def measure(work: str, tokens: Tensor) -> dict[str, Any]:
 
 
 def take_turns(*ways: Callable[[], None]) -> list[list[float]]:
-    """Seconds of each way in each turn, after one to warm up: neighbours in time share the machine's load."""
+    """Return the seconds of each way per turn, after one to warm up: neighbours share the machine's load."""
     times: list[list[float]] = [[] for _ in ways]
     for turn in range(TURNS + 1):
         for way, seconds in zip(ways, times, strict=True):
@@ -97,7 +97,7 @@ def take_turns(*ways: Callable[[], None]) -> list[list[float]]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """The captioner step of the recipe, and one without a pad for either way to compute or save."""
+    """Return the captioner step of the recipe, and one without a pad for either way to compute or save."""
     full = torch.randint(4, VOCABULARY, (BATCH_SIZE, PADDED), generator=torch.Generator().manual_seed(0))
     return [
         measure("captioner step, captions padded to 49 against trimmed", coco_like_captions()),

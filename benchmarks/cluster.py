@@ -23,8 +23,9 @@ import torch
 
 from ganscribe.datasets.coco_images import ImageFile
 from ganscribe.execution.engines.extraction import _extract_on
-from ganscribe.features.extraction import Extraction, RejectedImage, plan_extraction
+from ganscribe.features.extraction import Extraction, plan_extraction
 from ganscribe.features.inception import FEATURE_SHAPE, load_inception, prepare
+from ganscribe.features.loading import RejectedImage
 
 ENTRIES, ACTORS, IMAGES_A_SECOND = 100_000, 4, 1000.0
 IMAGES_A_SHARD = (512, 51)

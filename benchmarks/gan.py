@@ -9,6 +9,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from ganscribe.gan.common.sampling import noise_source
+from ganscribe.gan.common.state import start_training
+from ganscribe.gan.common.training import batches, update_critic, update_generator
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -16,9 +19,6 @@ from torch.utils.data import DataLoader, Dataset
 from ganscribe.core.devices import autocast, choose_device, resolve_precision
 from ganscribe.gan.networks import build_discriminator, build_generator
 from ganscribe.gan.objectives import OBJECTIVES
-from ganscribe.gan.sampling import noise_source
-from ganscribe.gan.state import start_training
-from ganscribe.gan.training import batches, update_critic, update_generator
 
 BATCH_SIZE, NOISE_DIM, IMAGE_SHAPE = 128, 96, (1, 28, 28)
 TURNS = 5

@@ -19,11 +19,13 @@ from typing import Any
 
 import torch
 
-from ganscribe.captioning.dataset import CaptionSet
+from ganscribe.captioning.dataset import CaptionerData, CaptionSet
+from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.training import train_captioner
 from ganscribe.core.devices import choose_device
 from ganscribe.features.inception import FEATURE_SHAPE
 from ganscribe.features.shards import ShardWriter, open_shards
+from ganscribe.training.budget import Budget
 
 FEW, MANY, IMAGES_A_SHARD, CAPTIONS = 512, 20_000, 512, 20_000
 VOCABULARY, WARM_UP_STEPS = 5002, 4
@@ -31,7 +33,7 @@ SPARE_BYTES = 1 << 30
 
 
 def write_shards(folder: Path, num_images: int) -> None:
-    """`num_images` images in shards of 512, all with the same 512 feature maps."""
+    """Write `num_images` images in shards of 512, all with the same 512 feature maps."""
     features = torch.rand(IMAGES_A_SHARD, *FEATURE_SHAPE, generator=torch.Generator().manual_seed(0)).half()
     writer = ShardWriter(folder=folder, shape=FEATURE_SHAPE, metadata={})
     starts = range(0, num_images, IMAGES_A_SHARD)
@@ -43,13 +45,13 @@ def write_shards(folder: Path, num_images: int) -> None:
 
 
 def resident_megabytes(kind: str) -> float:
-    """`Anon`: this process's own memory. `File`: mapped pages, which the kernel may take back."""
+    """Return this process's own memory (`Anon`), or its mapped pages (`File`), which the kernel may take back."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"Rss{kind}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
 def train(folder: Path) -> dict[str, float]:
-    """One epoch over the shards in `folder`: captions a second, and the most memory seen."""
+    """Train for an epoch on the shards in `folder`; return captions per second, and the most memory seen."""
     shards, generator = open_shards(folder), torch.Generator().manual_seed(0)
     lengths = torch.randn(CAPTIONS, generator=generator).mul(0.2).exp().mul(12.2).round().clamp(8, 49)
     words = torch.randint(4, VOCABULARY, (CAPTIONS, int(lengths.max())), generator=generator)
@@ -63,32 +65,23 @@ def train(folder: Path) -> dict[str, float]:
         seen["own"] = max(seen["own"], resident_megabytes("Anon"))
         seen["mapped"] = max(seen["mapped"], resident_megabytes("File"))
 
-    train_captioner(
-        captions,
-        CaptionSet([], words[:0]),
-        shards.gather_images,
+    data = CaptionerData(
+        train=captions,
+        val=CaptionSet([], words[:0]),
+        features=shards.gather_images,
         vocabulary_size=VOCABULARY,
-        embedding_dim=256,
-        units=512,
         feature_dim=FEATURE_SHAPE[-1],
-        encoder_dim=256,
         longest=49,
-        optimiser="adam",
-        learning_rate=1e-3,
-        batch_size=64,
-        epochs=1,
-        log_every=WARM_UP_STEPS,
-        seed=0,
-        precision="auto",
-        device=choose_device(),
-        log=watch,
     )
+    recipe = CaptionerRecipe(epochs=1)
+    budget = Budget(seed=0, log_every=WARM_UP_STEPS)
+    train_captioner(data, recipe, budget=budget, device=choose_device(), log=watch)
     first, last = min(clock), max(clock)
-    return seen | {"speed": 64 * (last - first) / (clock[last] - clock[first])}
+    return seen | {"speed": recipe.batch_size * (last - first) / (clock[last] - clock[first])}
 
 
 def measure(num_images: int) -> dict[str, float]:
-    """`train` in a process of its own, on shards that are removed afterwards."""
+    """Run `train` in a process of its own, on shards that are removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder), num_images)
         command = [sys.executable, __file__, folder]
@@ -97,7 +90,7 @@ def measure(num_images: int) -> dict[str, float]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Captions a second and resident memory, from 512 images (left) and from 20,000."""
+    """Return captions per second and resident memory, from 512 images (left) and from 20,000."""
     needed = 2 * (FEW + MANY) * FEATURE_SHAPE[0] * FEATURE_SHAPE[1] + SPARE_BYTES
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import functools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +15,8 @@ import click
 # module first.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from ganscribe.execution.checkpoint import Interrupted
+from ganscribe.execution.messages import messages_for_errors
 from ganscribe.execution.one_process import only_process
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG: a limit on the size of a file
-
-
-def _full_disk(error: BaseException | None) -> OSError | None:
-    """The full disk behind `error`, if there is one: torch hides it behind an error of its own."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def stage(function: Callable[..., None]) -> click.Command:
@@ -35,20 +24,7 @@ def stage(function: Callable[..., None]) -> click.Command:
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
-        try:
-            with only_process():
-                function(**arguments)
-        except (ValueError, OSError, RuntimeError, Interrupted) as error:
-            full = _full_disk(error)
-            if os.environ.get("GANSCRIBE_TRACEBACK") or (isinstance(error, RuntimeError) and full is None):
-                raise
-            message = str(error)
-            if full is not None:
-                place = full.filename or Path.cwd()
-                message = (
-                    f"nothing more could be written ({full.strerror}: {place}): free some space, then run "
-                    "`dvc repro` again, which goes on from what is whole"
-                )
-            raise click.ClickException(message) from error
+        with messages_for_errors(), only_process():
+            function(**arguments)
 
     return click.command()(run)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from _common import stage
-from ganscribe import config
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
 from ganscribe.drawing.plots import save_agreement
 from ganscribe.metrics.agreement import compare_judges
 
 
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read the scores of the judges that have scored every run of one data set, the one that most runs have.
+
+    Raises ValueError for fewer than two such judges or three such runs.
+    """
+    datasets = {
+        path.parent.name: json.loads(path.read_text())["dataset"]
+        for path in sorted(folder.glob("*/scores.json"))
+    }
+    most = [dataset for dataset, _ in Counter(datasets.values()).most_common(1)]
+    runs = [run for run, dataset in datasets.items() if dataset in most]
+    tables = {}
+    if runs:
+        rows = pd.concat([pd.read_csv(folder / run / "judges.csv").assign(run=run) for run in runs])
+        for (judge, _), table in rows.groupby(["judge", "judge_sha256"], sort=False):
+            if len(table) == len(runs):
+                tables[str(judge)] = table
+    if len(runs) < 3 or len(tables) < 2:
+        raise ValueError(
+            f"a comparison takes three runs of one data set and two judges that scored all of them, not {len(runs)} "
+            f"and {len(tables)}: train more GANs, name more networks in `judges` of params.yaml, run `dvc repro`"
+        )
+    return tables
+
+
 @stage
 def main() -> None:
     """Correlate the scores that the judges gave."""
-    tables = {judge: pd.read_csv(Path("data/judged", f"{judge}.csv")) for judge in config.load("judges")}
+    tables = read_tables(Path("data/gan_scores"))
     found = compare_judges(tables)
     fids = {judge: dict(zip(table["run"], table["fid"], strict=True)) for judge, table in tables.items()}
-    with atomic_folder(Path("plots/judges")) as folder:
-        save_agreement(fids, folder / "figure.png")
+    save_agreement(fids, Path("plots/judges.png"))
+    with atomic_folder(Path("data/judges_compared")) as folder:
         write_csv(folder / "correlations.csv", found.correlations)
         with atomic_write(folder / "caption.txt") as handle:
             handle.write((found.caption + "\n").encode())

@@ -1,9 +1,9 @@
-"""What one of the six experiments found: a table, a figure, a caption, a few numbers."""
+"""What the six experiments found: of each a table, a figure, a caption, a few numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +15,35 @@ from ganscribe import records
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
 from ganscribe.experiments import comparisons, figures, findings
 from ganscribe.experiments.findings import Finding
+from ganscribe.experiments.tracking import quality_along
 
-MEASURED = Path("data/diagnostics")
-GRADIENTS, LINES, SNAPSHOTS = (
-    MEASURED / f"{name}.csv" for name in ("gradients", "parallel_lines", "snapshots")
-)
-
-
-PAIRED_RUNS = [run for pair in comparisons.BATCH_NORM_PAIRS.values() for run in pair]
-ADAM_RUNS = list(comparisons.OPTIMISER_RUNS.values())
+MEASURED = Path("data/diagnostics")  # what measure_gradients and measure_distances leave
+SCORES, CURVES, SAMPLES = Path("data/gan_scores"), Path("curves/gan"), Path("plots/gan_scores")
 
 
-def scores_path(run: str) -> str:
-    return f"metrics/gan/{run}.json"
+class MissingRunsError(ValueError):
+    """An experiment compares runs that params.yaml no longer has."""
 
 
-def curve_path(run: str) -> str:
-    return f"curves/gan/{run}.csv"
-
-
-def samples_path(run: str) -> str:
-    return f"plots/gan_scores/{run}/samples.png"
-
-
-def read_scores(runs: list[str]) -> dict[str, dict[str, Any]]:
-    return {run: json.loads(Path(scores_path(run)).read_text()) for run in runs}
+def read_scores(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the scores of the GANs that an experiment needs. Raises MissingRunsError where some have gone."""
+    missing = [run for run in runs if not (SCORES / run / "scores.json").exists()]
+    if missing:
+        raise MissingRunsError(
+            f"it compares {', '.join(missing)}, which gan.runs of params.yaml does not have"
+        )
+    return {run: json.loads((SCORES / run / "scores.json").read_text()) for run in runs}
 
 
 def gradient_vanishing(figure: Path) -> Finding:
-    finding = findings.gradient_vanishing(pd.read_csv(GRADIENTS))
+    finding = findings.gradient_vanishing(pd.read_csv(MEASURED / "gradients.csv"))
     titles = {"saturating_norm": "gradient norm of log(1 - D(G(z)))"}
     figures.draw_gradients(finding.table, figure, columns=titles)
     return finding
 
 
 def gradient_instability(figure: Path) -> Finding:
-    finding = findings.gradient_instability(pd.read_csv(GRADIENTS))
+    finding = findings.gradient_instability(pd.read_csv(MEASURED / "gradients.csv"))
     titles = {
         "nonsaturating_norm": "gradient norm of -log D(G(z))",
         "nonsaturating_variance": "its variance over noise batches",
@@ -60,44 +53,45 @@ def gradient_instability(figure: Path) -> Finding:
 
 
 def parallel_lines(figure: Path) -> Finding:
-    finding = findings.parallel_lines(pd.read_csv(LINES))
+    finding = findings.parallel_lines(pd.read_csv(MEASURED / "parallel_lines.csv"))
     figures.draw_parallel_lines(finding.table, figure)
     return finding
 
 
 def critic_tracks_quality(figure: Path) -> Finding:
-    finding = findings.critic_tracks_quality(pd.read_csv(SNAPSHOTS))
+    runs = (*findings.WASSERSTEIN_RUNS, findings.COMPARED_RUN)
+    read_scores(runs)
+    finding = findings.critic_tracks_quality(quality_along(runs, scores=SCORES, curves=CURVES))
     figures.draw_tracking(finding.table, figure)
     return finding
 
 
 def without_batch_norm(figure: Path) -> Finding:
-    finding = comparisons.without_batch_norm(read_scores(PAIRED_RUNS))
+    runs = [run for pair in comparisons.BATCH_NORM_PAIRS.values() for run in pair]
+    finding = comparisons.without_batch_norm(read_scores(runs))
     rows = finding.table.to_dict("records")
     titles = [f"{row['run']}: FID {row['fid']:.1f}, {row['modes']} modes" for row in rows]
-    pictures = {title: Path(samples_path(row["run"])) for title, row in zip(titles, rows, strict=True)}
+    pictures = {title: SAMPLES / row["run"] / "samples.png" for title, row in zip(titles, rows, strict=True)}
     figures.draw_pictures(pictures, figure)
     return finding
 
 
 def adam_on_wgan(figure: Path) -> Finding:
-    curves = {run: pd.read_csv(curve_path(run)) for run in ADAM_RUNS}
-    finding = comparisons.adam_on_wgan(curves, read_scores(ADAM_RUNS))
+    runs = list(comparisons.OPTIMISER_RUNS.values())
+    scores, curves = read_scores(runs), {run: pd.read_csv(CURVES / f"{run}.csv") for run in runs}
+    finding = comparisons.adam_on_wgan(curves, scores)
     figures.draw_optimisers(finding.table, figure)
     return finding
 
 
-# An experiment draws its figure, and names the files that it reads.
-EXPERIMENTS: dict[str, tuple[Callable[[Path], Finding], list[str]]] = {
-    "gradient_vanishing": (gradient_vanishing, [str(GRADIENTS)]),
-    "gradient_instability": (gradient_instability, [str(GRADIENTS)]),
-    "parallel_lines": (parallel_lines, [str(LINES)]),
-    "critic_tracks_quality": (critic_tracks_quality, [str(SNAPSHOTS)]),
-    "without_batch_norm": (
-        without_batch_norm,
-        [*map(scores_path, PAIRED_RUNS), *map(samples_path, PAIRED_RUNS)],
-    ),
-    "adam_on_wgan": (adam_on_wgan, [*map(curve_path, ADAM_RUNS), *map(scores_path, ADAM_RUNS)]),
+# An experiment draws its figure.
+EXPERIMENTS: dict[str, Callable[[Path], Finding]] = {
+    "gradient_vanishing": gradient_vanishing,
+    "gradient_instability": gradient_instability,
+    "parallel_lines": parallel_lines,
+    "critic_tracks_quality": critic_tracks_quality,
+    "without_batch_norm": without_batch_norm,
+    "adam_on_wgan": adam_on_wgan,
 }
 
 
@@ -112,28 +106,37 @@ HEADLINES: dict[str, dict[str, str]] = {
 }
 
 
-@stage
-@click.argument("name")
-def main(name: str) -> None:
-    """Say what the experiment NAME found."""
-    if name not in EXPERIMENTS:
-        raise ValueError(f"experiment {name!r} is unknown: choose one of {', '.join(EXPERIMENTS)}")
-    experiment, inputs = EXPERIMENTS[name]
-    plots = Path("plots/diagnostics", name)
-    params = {"experiment": name}
-    with records.stage_run(f"diagnose_{name}", params=params, inputs=inputs) as tracked:
-        with atomic_folder(plots) as folder:
-            finding = experiment(folder / "figure.png")
-            write_json(folder / "numbers.json", finding.metric)
-            write_csv(folder / "table.csv", finding.table.to_dict("records"))
-            with atomic_write(folder / "caption.txt") as handle:
-                handle.write((finding.caption + "\n").encode())
-        headline = {
-            short: finding.metric[key] for short, key in HEADLINES[name].items() if key in finding.metric
-        }
-        write_json(f"metrics/diagnostics/{name}.json", headline)
+def record(name: str, tables: Path, figure: Path, finding: Finding) -> None:
+    """Record an experiment as a run of its own in MLflow."""
+    inputs = [str(MEASURED), str(SCORES), str(CURVES)]
+    with records.stage_run(f"diagnose_{name}", params={"experiment": name}, inputs=inputs) as tracked:
         tracked.score(finding.metric)
-        tracked.log_files(plots, folder="diagnostics")
+        tracked.log_files(tables, folder="diagnostics")
+        tracked.log_files(figure, folder="diagnostics")
+
+
+@stage
+def main() -> None:
+    """Say what each of the experiments found."""
+    found, tables, figures = {}, Path("data/experiments"), Path("plots/experiments")
+    with atomic_folder(tables) as written, atomic_folder(figures) as drawn:
+        for name, experiment in EXPERIMENTS.items():
+            try:
+                finding = found[name] = experiment(drawn / f"{name}.png")
+            except MissingRunsError as error:
+                click.echo(f"the experiment {name} is left out: {error}", err=True)
+                continue
+            write_json(written / name / "numbers.json", finding.metric)
+            write_csv(written / name / "table.csv", finding.table.to_dict("records"))
+            with atomic_write(written / name / "caption.txt") as handle:
+                handle.write((finding.caption + "\n").encode())
+    headlines = {
+        name: {short: finding.metric[key] for short, key in HEADLINES[name].items() if key in finding.metric}
+        for name, finding in found.items()
+    }
+    write_json("metrics/experiments.json", headlines)
+    for name, finding in found.items():
+        record(name, tables / name, figures / f"{name}.png", finding)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ import torch
 
 from _common import stage
 from ganscribe import config, records
-from ganscribe.captioning.dataset import read_captions, read_references
+from ganscribe.captioning.dataset import read_references, read_tokenised
 from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.evaluation import caption_images, words_of, write_decoded
-from ganscribe.captioning.figures import as_seen, draw_attention
 from ganscribe.captioning.inference import SavedCaptioner, load_captioner
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.config.stages import Decoding
@@ -25,44 +24,71 @@ from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.files import atomic_folder, write_json
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.captions import image_folder
+from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.execution.progress import progress
 from ganscribe.features.pictures import crop_of, open_image
 from ganscribe.features.shards import Shards, open_shards
+from ganscribe.metrics.caption_scores import CAPTION_SCORES
 from ganscribe.metrics.captions import caption_statistics, score_images
-from ganscribe.metrics.intervals import score_intervals
+from ganscribe.metrics.intervals import PerImage, score_intervals
+from ganscribe.metrics.scores import headline
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")
 BATCH_SIZE = 64
-# The numbers of `dvc metrics show`; data/captioned/<run>/<decoding>.json has all and what they are of.
-HEADLINE = (
-    "BLEU-1",
-    "BLEU-2",
-    "BLEU-3",
-    "BLEU-4",
-    "METEOR",
-    "ROUGE-L",
-    "CIDEr",
-    "loss",
-    "perplexity",
-    "copied",
-)
 
 
-def shared_facts(
-    saved: SavedCaptioner, shards: Shards, *, precision: str, device: torch.device
-) -> tuple[dict[str, Any], list[list[str]]]:
-    """What holds for every decoding, the references' own statistics among it, and training's captions."""
-    test = read_captions(TOKENS, split="test", only_kept=False, image_ids=shards.row_of)
-    train = read_captions(TOKENS, split="train", only_kept=True, image_ids=shards.row_of)
+@dataclass(frozen=True)
+class Exam:
+    """The captioner that is scored, and the test images that it is scored on."""
+
+    saved: SavedCaptioner
+    shards: Shards
+    references: dict[int, list[str]]  # all captions of each test image
+    precision: str
+    device: torch.device
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The test images, in the order of every table."""
+        return list(self.references)
+
+    @property
+    def file_names(self) -> list[str]:
+        """The names of the test images' files."""
+        return [self.shards.file_names[self.shards.row_of[image_id]] for image_id in self.references]
+
+
+def open_exam(model: Path, *, precision: str) -> Exam:
+    """Open a trained captioner and the features of the test images.
+
+    Raises ValueError where the captioner was trained on other features, or where there are no test images.
+    """
+    device = choose_device()
+    saved, shards = load_captioner(model, device=device), open_shards(FEATURES)
+    if saved.features != dict(sorted(shards.metadata.items())):
+        raise ValueError(
+            "the captioner was trained on other features than those in data/features: run `dvc repro`"
+        )
+    references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
+    if not references:
+        raise ValueError("there are no test images with features: raise the last share of captions.split")
+    return Exam(saved, shards, references, resolve_precision(precision, device), device)
+
+
+def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
+    """Return what holds for every decoding, the references' own statistics included, and training's captions."""
+    saved, shards = exam.saved, exam.shards
+    test = read_tokenised(TOKENS, split="test", only_kept=False, image_ids=shards.row_of)
+    train = read_tokenised(TOKENS, split="train", only_kept=True, image_ids=shards.row_of)
     training = words_of(train, saved.vocabulary)
     loss = mean_loss(
         saved.model,
         test,
         shards.gather_images,
         batch_size=BATCH_SIZE,
-        precision=precision,
-        device=device,
+        precision=exam.precision,
+        device=exam.device,
     )
     facts = {
         "loss": loss,
@@ -70,22 +96,15 @@ def shared_facts(
         "references": caption_statistics(words_of(test, saved.vocabulary), training),
         "num_images": len(set(test.image_ids)),
         "num_references": len(test),
-        "precision": precision,
+        "precision": exam.precision,
     }
     names = ("network", "weights", "weights_sha256", "preprocessing")
     return facts | {name: shards.metadata[name] for name in names}, training
 
 
-def draw(
-    folder: Path,
-    found: list[Decoded],
-    image_ids: list[int],
-    saved: SavedCaptioner,
-    shards: Shards,
-    count: int,
-) -> None:
-    """Attention figures of `count` test images, the same ones whatever the captions are."""
-    source = config.load("place", "coco")
+def draw(folder: Path, exam: Exam, found: list[Decoded], *, count: int) -> None:
+    """Draw the attention on `count` test images, the same ones whatever the captions are."""
+    source, shards, image_ids = config.load("place", "coco"), exam.shards, exam.image_ids
     images = image_folder(source.source, source.folder, archive=source.archive)
     crop = crop_of(shards.metadata["preprocessing"])
     chosen = torch.randperm(len(image_ids), generator=random_stream(0, "captioner", "figures"))[:count]
@@ -95,37 +114,59 @@ def draw(
             draw_attention(
                 folder / f"{image_id:012d}.png",
                 as_seen(open_image(images / shards.file_names[shards.row_of[image_id]]), crop=crop),
-                [saved.vocabulary.words[token] for token in caption.tokens],
-                caption.traces.float().cpu().numpy(),
+                [exam.saved.vocabulary.words[token] for token in caption.tokens],
+                caption.attention.float().cpu().numpy(),
                 note=f"features: {shards.metadata['weights']}",
             )
             bar.update()
 
 
-def decode_all(
-    decodings: Mapping[str, Decoding],
-    saved: SavedCaptioner,
-    shards: Shards,
-    image_ids: list[int],
-    *,
-    max_length: int,
-    precision: str,
-    device: torch.device,
-) -> dict[str, list[Decoded]]:
-    """The captions of the images by every decoding."""
+def decode_all(exam: Exam, decodings: Mapping[str, Decoding], *, max_length: int) -> dict[str, list[Decoded]]:
+    """Return the captions of the test images by every decoding."""
     return {
         way: caption_images(
-            saved,
-            shards.gather_images,
-            image_ids,
+            exam.saved,
+            exam.shards.gather_images,
+            exam.image_ids,
             max_length=max_length,
             batch_size=BATCH_SIZE,
-            precision=precision,
-            device=device,
+            precision=exam.precision,
             **asdict(decoding),
         )
         for way, decoding in decodings.items()
     }
+
+
+def write_table(path: Path, exam: Exam, decoded: list[Decoded], per_image: PerImage | None = None) -> None:
+    """Write the captions of the test images by one decoding."""
+    write_decoded(
+        path,
+        decoded,
+        image_ids=exam.image_ids,
+        file_names=exam.file_names,
+        vocabulary=exam.saved.vocabulary,
+        per_image=per_image,
+    )
+
+
+def score_all(
+    folder: Path, exam: Exam, found: dict[str, list[Decoded]], *, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Score the captions of every decoding, and write them to `folder` again, with the scores."""
+    facts, training = shared_facts(exam)
+    scores: dict[str, dict[str, Any]] = {}
+    for way, decoded in found.items():
+        texts = [exam.saved.vocabulary.decode(one.tokens) for one in decoded]
+        corpus, per_image = score_images(exam.references, dict(zip(exam.image_ids, texts, strict=True)))
+        scores[way] = {
+            **corpus,
+            "intervals": score_intervals(per_image, seed=seed),
+            **caption_statistics([text.split() for text in texts], training),
+            **facts,
+        }
+        write_table(folder / f"{way}.parquet", exam, decoded, per_image)
+        write_json(folder / f"{way}.json", scores[way])
+    return scores
 
 
 @stage
@@ -134,55 +175,19 @@ def main(name: str) -> None:
     """Score the captioner NAME on the test split."""
     model = Path("models/captioner", name)
     captioned, plots = Path("data/captioned", name), Path("plots/captioner", name)
-    run, device = config.load("captioner_evaluation"), choose_device()
-    precision = resolve_precision(run.precision, device)
-    saved, shards = load_captioner(model / "model.pt", device=device), open_shards(FEATURES)
-    if saved.features != dict(sorted(shards.metadata.items())):
-        raise ValueError(
-            "the captioner was trained on other features than those in data/features: run `dvc repro`"
-        )
-    references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
-    if not references:
-        raise ValueError("there are no test images with features: raise the last share of captions.split")
-    image_ids = list(references)
-    facts, training = shared_facts(saved, shards, precision=precision, device=device)
-
-    found = decode_all(
-        run.decodings,
-        saved,
-        shards,
-        image_ids,
-        max_length=run.max_length,
-        precision=precision,
-        device=device,
-    )
-    table = {
-        "image_ids": image_ids,
-        "file_names": [shards.file_names[shards.row_of[image_id]] for image_id in image_ids],
-        "vocabulary": saved.vocabulary,
-    }
+    run = config.load("captioner_evaluation")
+    exam = open_exam(model / "model.pt", precision=run.precision)
+    found = decode_all(exam, run.decodings, max_length=run.max_length)
     # Java may fail or hang: what took long to make is on disk first, without scores.
     with atomic_folder(captioned) as folder:
         for way, decoded in found.items():
-            write_decoded(folder / f"{way}.parquet", decoded, **table)
+            write_table(folder / f"{way}.parquet", exam, decoded)
     with atomic_folder(plots) as folder:
-        draw(folder, next(iter(found.values())), image_ids, saved, shards, run.figures)
+        draw(folder, exam, next(iter(found.values())), count=run.figures)
+    scores = score_all(captioned, exam, found, seed=run.seed)
 
-    scores: dict[str, dict[str, Any]] = {}
-    for way, decoded in found.items():
-        texts = [saved.vocabulary.decode(one.tokens) for one in decoded]
-        corpus, per_image = score_images(references, dict(zip(image_ids, texts, strict=True)))
-        scores[way] = {
-            **corpus,
-            "intervals": score_intervals(per_image, seed=run.seed),
-            **caption_statistics([text.split() for text in texts], training),
-            **facts,
-        }
-        write_decoded(captioned / f"{way}.parquet", decoded, **table, per_image=per_image)
-        write_json(captioned / f"{way}.json", scores[way])
-
-    headline = {way: {key: each[key] for key in HEADLINE} for way, each in scores.items()}
-    write_json(Path("metrics/captioner", f"{name}.json"), headline)
+    headlines = {way: headline(CAPTION_SCORES, each) for way, each in scores.items()}
+    write_json(Path("metrics/captioner", f"{name}.json"), headlines)
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="captioner", name=name) as tracked:
         tracked.score(scores)

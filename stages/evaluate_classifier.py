@@ -11,15 +11,14 @@ import click
 from _common import stage
 from ganscribe import config, records
 from ganscribe.convnets import load_classifier
-from ganscribe.convnets.evaluation import Evaluation, evaluate_classifier
+from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
 from ganscribe.core.files import atomic_folder, write_csv, write_json
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_confusion, save_grid
+from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
+from ganscribe.metrics.scores import headline
 
 COLUMNS = 5  # of the square of worst mistakes
-
-# Of `dvc metrics show`, which takes a metric called `error` for a failure; scores.json has all.
-HEADLINE = ("accuracy", "calibration_error", "nll")
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
@@ -51,7 +50,7 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
 def main(name: str, home: Path) -> None:
     """Score the classifier NAME of params.yaml on its test images."""
     run = config.load("classifier_evaluation", name)
-    folder = Path("models/classifiers", run.dataset, run.network)
+    folder = Path("models/classifiers", name)
     plots = home / "plots/classifiers" / name
     test = read_images(f"data/{run.dataset}/test.parquet")
     model = load_classifier(folder / "model.pt")
@@ -67,7 +66,7 @@ def main(name: str, home: Path) -> None:
         "num_images": len(test.images),
         "source": test.source,
     }
-    write_json(home / f"metrics/classifiers/{name}.json", {key: scores[key] for key in HEADLINE})
+    write_json(home / f"metrics/classifiers/{name}.json", headline(CLASSIFIER_SCORES, scores))
     draw(plots, test, evaluation, scores)
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="classifier", name=name) as tracked:

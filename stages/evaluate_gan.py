@@ -1,8 +1,9 @@
-"""Score one GAN with the judge of its data set."""
+"""Score one GAN by every judge of its data set."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,117 +20,186 @@ from ganscribe.core.files import atomic_folder, file_sha256, write_csv, write_js
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_grid, save_image_rows
-from ganscribe.gan.sampling import load_generator
-from ganscribe.metrics.images import (
-    Coverage,
-    class_coverage,
+from ganscribe.gan.common.sampling import load_generator
+from ganscribe.metrics.gan.images import (
+    Extractor,
     classifier_extractor,
-    frechet_distance,
     inception_extractor,
     judge_images,
     nearest_neighbours,
-    score_images,
-    score_judged,
-    sliced_wasserstein,
 )
+from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
+from ganscribe.metrics.gan.snapshots import score_snapshots
+from ganscribe.metrics.scores import headline
 
-# The numbers of `dvc metrics show`; scores.json beside the pictures has all, with judge, checksum and counts.
-HEADLINE = ("fid", "kid", "is", "precision", "recall", "modes", "kl", "swd", "floor_fid", "num_samples")
-HEADLINE += ("fid_inception", "kid_inception", "isc_inception")  # where the network's weights are
+JUDGES = Path("data/judges")
 SHOWN, COLUMNS = 100, 10
 WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
 # torch-fidelity's own weights, where an earlier download (or a person) has put them.
 FID_INCEPTION = "checkpoints/weights-inception-2015-12-05-6726825d.pth"
 
 
-def judge_scores(
-    run: GanEvaluation, reference: Images, other_real: Tensor, samples: Tensor
-) -> tuple[dict[str, Any], Coverage | None]:
-    """The scores by the judge's features and labels, and the floor: other real images against the same."""
-    path = Path("models/classifiers", run.dataset, run.judge, "model.pt")
-    extractor = classifier_extractor(load_classifier(path).to(choose_device()))
-    real = judge_images(reference.images, extractor, "real images")
-    generated = judge_images(samples, extractor, "generated images")
-    floor = judge_images(other_real, extractor, "other real images")
-    scores: dict[str, Any] = score_judged(real, generated, seed=run.seed)
-    coverage = None
-    if run.classes is None:  # a run on chosen classes has no modes to miss
-        labels = generated.logits.argmax(1)
-        coverage = class_coverage(labels, reference.labels, len(reference.class_names))
-        scores |= {"modes": coverage.modes, "kl": coverage.kl}
-    scores["swd"] = sliced_wasserstein(reference.images, samples, seed=run.seed)
-    scores["floor_fid"] = frechet_distance(real.features, floor.features)
-    scores |= {"num_samples": len(samples), "num_real": len(reference.images), "num_floor": len(other_real)}
-    scores |= {"judge": run.judge, "judge_sha256": file_sha256(path), "resize": "none"}
-    return scores | {"dataset": reference.dataset, "source": reference.source}, coverage
+@dataclass(frozen=True)
+class ImageSets:
+    """What is compared: the generated images, the real ones, and other real ones for the floor."""
+
+    generated: Tensor
+    reference: Images
+    other_real: Tensor
+    training: Tensor
+    has_every_class: bool
 
 
-def inception_scores(run: GanEvaluation, reference: Images, samples: Tensor) -> dict[str, Any]:
-    """The same by the FID Inception network, where its weights are: the file that the parameters name, else
-    what torch's hub cache has. Without: why not."""
-    path = Path(run.fid_inception or Path(torch.hub.get_dir(), FID_INCEPTION))
-    if run.fid_inception and not path.exists():
-        raise FileNotFoundError(
-            f"gan.fid_inception: {path} is missing: put torch-fidelity's file there, or null"
-        )
-    if not path.exists():
-        return {"inception": "not available (no weights: gan.fid_inception in params.yaml names none)"}
-    scores = score_images(reference.images, samples, inception_extractor(path), seed=run.seed)
-    scores["isc"] = scores.pop("is")
-    facts = {"inception": file_sha256(path), "inception_resize": "bilinear as in TensorFlow 1, to 299"}
-    return {f"{key}_inception": value for key, value in scores.items()} | facts
+def read_recipe(model: Path) -> dict[str, Any]:
+    """Return the recipe that the model in a folder was trained by."""
+    return dict(json.loads((model / "training.json").read_text())["recipe"])
 
 
-def draw(
-    folder: Path,
-    samples: Tensor,
-    training: Tensor,
-    coverage: Coverage | None,
-    class_names: list[str],
-    scores: dict[str, Any],
-) -> None:
-    shown = samples[:WITH_NEIGHBOURS]
-    rows, _ = nearest_neighbours(shown, training, count=NEIGHBOURS)
+def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
+    """Draw the samples, and read the images that they are held against.
+
+    A run on chosen classes is scored against the images that it was trained on: the test file has too few.
+    """
+    recipe = read_recipe(model)
+    classes, folder = recipe["classes"], Path("data", recipe["dataset"])
+    parts = [read_images(folder / f"{split}.parquet", classes) for split in recipe["splits"]]
+    training, test = torch.cat([part.images for part in parts]), read_images(folder / "test.parquet", classes)
+    reference, other_real = test, training
+    if classes is not None:
+        labels, rows = (torch.cat([getattr(part, key) for part in parts]) for key in ("labels", "rows"))
+        reference = Images(training, labels, rows, test.class_names, test.dataset, test.source)
+        other_real = test.images
+    chosen = torch.randperm(len(other_real), generator=random_stream(run.seed, "gan", "floor"))
+    samples = load_generator(model / "generator.pt").sample(
+        run.num_samples, seed=run.seed, device=choose_device()
+    )
+    return ImageSets(samples, reference, other_real[chosen[: run.num_samples]], training, classes is None)
+
+
+def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
+    """Return those judges that are trained on `dataset`, in the order of `names`."""
+    return [name for name in names if read_recipe(JUDGES / name)["dataset"] == dataset]
+
+
+def find_inception(run: GanEvaluation) -> Path | None:
+    """Return the FID Inception network's weights: the file of the parameters, else torch's hub cache."""
+    if run.fid_inception:
+        if not Path(run.fid_inception).exists():
+            raise FileNotFoundError(
+                f"gan.fid_inception: {run.fid_inception} is missing: put torch-fidelity's file there, or null"
+            )
+        return Path(run.fid_inception)
+    cached = Path(torch.hub.get_dir(), FID_INCEPTION)
+    return cached if cached.exists() else None
+
+
+def by_inception(images: ImageSets, weights: Path | None, seed: int) -> Scored | None:
+    """Return what the FID Inception network says of the images, where its weights are."""
+    if weights is None:
+        return None
+    extractor = inception_extractor(weights)
+    pair = (judge_images(part, extractor) for part in (images.reference.images, images.generated))
+    return Scored(*pair, seed=seed)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one judge says of the images."""
+
+    judge: str
+    model: Path
+    extractor: Extractor
+    scored: Scored
+
+    def scores(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return the scores, with what they were made of."""
+        named = {"judge": self.judge, "judge_sha256": file_sha256(self.model)}
+        return score_gan(self.scored) | facts | named
+
+
+def ask(judge: str, images: ImageSets, *, seed: int, is_first: bool, weights: Path | None) -> Verdict:
+    """Have a judge look at the images. The scores that depend on no judge are the first one's."""
+    model = JUDGES / judge / "model.pt"
+    extractor = classifier_extractor(load_classifier(model).to(choose_device()))
+    scored = Scored(
+        judge_images(images.reference.images, extractor, f"real images, {judge}"),
+        judge_images(images.generated, extractor, f"generated images, {judge}"),
+        seed=seed,
+        pixels=(images.reference.images, images.generated) if is_first else None,
+        real_labels=images.reference.labels if images.has_every_class else None,
+        floor=judge_images(images.other_real, extractor, f"other real images, {judge}"),
+        inception=by_inception(images, weights, seed) if is_first else None,
+    )
+    return Verdict(judge, model, extractor, scored)
+
+
+def facts_of(images: ImageSets, weights: Path | None) -> dict[str, Any]:
+    """Return what the scores were made of, whoever judges."""
+    reference = images.reference
+    facts = {"num_real": len(reference.images), "num_floor": len(images.other_real), "resize": "none"}
+    facts |= {"dataset": reference.dataset, "source": reference.source}
+    if weights is None:
+        return facts | {
+            "inception": "not available (no weights: gan.fid_inception in params.yaml names none)"
+        }
+    resize = "bilinear as in TensorFlow 1, to 299"
+    return facts | {"inception": file_sha256(weights), "inception_resize": resize}
+
+
+def class_shares(scored: Scored, class_names: list[str]) -> list[dict[str, Any]]:
+    """Return the share of each class; of a run on chosen classes none is known."""
+    unknown = [None] * len(class_names)
+    made = scored.coverage.generated_shares.tolist() if scored.coverage else unknown
+    real = scored.coverage.real_shares.tolist() if scored.coverage else unknown
+    shares = zip(class_names, made, real, strict=True)
+    return [{"class": name, "generated": one, "real": other} for name, one, other in shares]
+
+
+def draw(folder: Path, images: ImageSets) -> None:
+    """Draw samples, and some of them beside the nearest training images."""
+    shown = images.generated[:WITH_NEIGHBOURS]
+    rows, _ = nearest_neighbours(shown, images.training, count=NEIGHBOURS)
     with atomic_folder(folder) as temporary:
-        write_json(temporary / "scores.json", scores)
-        save_grid(samples[:SHOWN], temporary / "samples.png", columns=COLUMNS)
-        save_image_rows(shown, training[rows], temporary / "neighbours.png")
-        unknown = [None] * len(class_names)  # a run on chosen classes has no shares; DVC wants the file
-        made = coverage.generated_shares.tolist() if coverage else unknown
-        real = coverage.real_shares.tolist() if coverage else unknown
-        shares = zip(class_names, made, real, strict=True)
-        table = [{"class": name, "generated": one, "real": other} for name, one, other in shares]
-        write_csv(temporary / "classes.csv", table)
+        save_grid(images.generated[:SHOWN], temporary / "samples.png", columns=COLUMNS)
+        save_image_rows(shown, images.training[rows], temporary / "neighbours.png")
 
 
 @stage
 @click.argument("name")
 def main(name: str) -> None:
     """Score the GAN run NAME of params.yaml."""
-    run = config.load("gan_evaluation", name)
-    folder, plots = Path("models/gan", name), Path("plots/gan_scores", name)
-    saved = load_generator(folder / "generator.pt")
-    samples = saved.sample(run.num_samples, seed=run.seed, device=choose_device())
-    parts = [read_images(f"data/{run.dataset}/{split}.parquet", run.classes) for split in run.splits]
-    training = torch.cat([part.images for part in parts])
-    test = read_images(f"data/{run.dataset}/test.parquet", run.classes)
+    run, model = config.load("gan_evaluation"), Path("models/gan", name)
+    images, weights = collect_images(model, run), find_inception(run)
+    verdicts = [
+        ask(judge, images, seed=run.seed, is_first=number == 0, weights=weights)
+        for number, judge in enumerate(judges_of(images.reference.dataset, run.judges))
+    ]
+    scores = [verdict.scores(facts_of(images, weights)) for verdict in verdicts]
+    first = verdicts[0]
+    snapshots = score_snapshots(
+        model / "snapshots",
+        first.scored.real.features,
+        first.extractor,
+        num_samples=run.snapshot_samples,
+        seed=run.seed,
+        device=choose_device(),
+    )
 
-    # A run on chosen classes is scored against the images it was trained on: the test file has too few.
-    reference, other_real = test, training
-    if run.classes is not None:
-        labels, rows = (torch.cat([getattr(part, key) for part in parts]) for key in ("labels", "rows"))
-        reference = Images(training, labels, rows, test.class_names, test.dataset, test.source)
-        other_real = test.images
-    chosen = torch.randperm(len(other_real), generator=random_stream(run.seed, "gan", "floor"))
-    scores, coverage = judge_scores(run, reference, other_real[chosen[: run.num_samples]], samples)
-    scores |= inception_scores(run, reference, samples)
-
-    write_json(f"metrics/gan/{name}.json", {key: scores[key] for key in HEADLINE if key in scores})
-    draw(plots, samples, training, coverage, test.class_names, scores)
-    key = json.loads((folder / "run_key.json").read_text())["run_key"]
+    with atomic_folder(Path("data/gan_scores", name)) as folder:
+        write_json(folder / "scores.json", scores[0])
+        columns = ["judge", "judge_sha256", *(score.name for score in GAN_SCORES)]
+        shared = [column for column in columns if all(column in each for each in scores)]
+        write_csv(folder / "judges.csv", [{column: each[column] for column in shared} for each in scores])
+        write_csv(folder / "snapshots.csv", snapshots)
+        write_csv(folder / "classes.csv", class_shares(first.scored, images.reference.class_names))
+    draw(Path("plots/gan_scores", name), images)
+    write_json(f"metrics/gan/{name}.json", headline(GAN_SCORES, scores[0]))
+    key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="gan", name=name) as tracked:
-        tracked.score(scores)
-        tracked.log_files(plots, folder="evaluation")
+        for each in reversed(scores):  # the plain metrics of the run are those of the last call
+            tracked.score(each)
+        tracked.log_files(Path("data/gan_scores", name), folder="evaluation")
+        tracked.log_files(Path("plots/gan_scores", name), folder="evaluation")
 
 
 if __name__ == "__main__":

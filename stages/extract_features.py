@@ -14,8 +14,9 @@ from ganscribe.datasets.captions import image_folder
 from ganscribe.datasets.coco_images import ImageFile, read_image_files
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.extraction import extract
-from ganscribe.features.extraction import calibration_images, plan_extraction
+from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, load_inception, prepare
+from ganscribe.features.loading import calibration_images
 from ganscribe.records.lineage.run_key import run_key
 from ganscribe.sources.acquire import open_raw
 
@@ -62,6 +63,7 @@ def main() -> None:
             working=checkpoint.directory,
         )
         rejected = extract(
+            extract_features,
             extraction,
             inception=inception,
             device=device,

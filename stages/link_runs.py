@@ -24,7 +24,7 @@ Locks = dict[Path, dict[str, Output]]  # what each of those records
 # Where the scores lie: with what they were made of, else the headline numbers. A file of another name than
 # the run's own holds one decoding.
 SCORES = {
-    "gan": ("plots/gan_scores/{name}/scores.json", "metrics/gan/{name}.json"),
+    "gan": ("data/gan_scores/{name}/scores.json", "metrics/gan/{name}.json"),
     "classifier": (
         "plots/classifiers/{name}/scores.json",
         "zoo/plots/classifiers/{name}/scores.json",

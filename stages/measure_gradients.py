@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -14,45 +14,54 @@ from ganscribe.core.devices import choose_device
 from ganscribe.core.files import load_torch, save_torch, write_csv
 from ganscribe.datasets.images import read_images
 from ganscribe.execution.checkpoint import Checkpoint, open_checkpoint
-from ganscribe.experiments.gradients import measure_gradients
-from ganscribe.gan.networks import build_generator
-from ganscribe.gan.training import train_gan
+from ganscribe.experiments.gradients import Measurement, measure_gradients
+from ganscribe.gan.common.networks import NETWORKS, build_generator
+from ganscribe.gan.common.objective import OBJECTIVES
+from ganscribe.gan.common.training import train_gan
 from ganscribe.records.lineage.run_key import run_key
+from ganscribe.training.budget import Budget
 
 TABLE = Path("data/diagnostics/gradients.csv")
-NOT_OF_THE_LOOP = ("dataset", "splits", "classes", "steps", "snapshots", "sample_every")
 Snapshots = list[tuple[int, dict[str, torch.Tensor]]]
 
 
 def train_generators(images: torch.Tensor, settings: Gradients, checkpoint: Checkpoint) -> Snapshots:
-    """The generator after each number of epochs, from one training; kept beside its checkpoint when done."""
+    """Return the generator after each number of epochs, from one training; kept beside its checkpoint."""
     kept = checkpoint.directory / "generators.pt"
     if not kept.exists():
-        recipe = {key: value for key, value in asdict(settings.recipe).items() if key not in NOT_OF_THE_LOOP}
         per_epoch = len(images) // settings.recipe.batch_size
-        steps = [epochs * per_epoch for epochs in settings.epochs]
-        gan = train_gan(
-            images,
-            **recipe,
-            steps=max(steps),
-            snapshots=len(steps),
-            snapshot_steps=steps,
-            sample_every=max(steps),
-            log_every=per_epoch,
+        steps = tuple(epochs * per_epoch for epochs in settings.epochs)
+        recipe = replace(settings.recipe, steps=max(steps), snapshot_steps=steps, sample_every=max(steps))
+        budget = Budget(
             seed=settings.seed,
             precision=settings.precision,
-            device=choose_device(),
+            log_every=per_epoch,
             max_updates=settings.max_gan_updates,
-            checkpoint=checkpoint,
         )
+        gan = train_gan(images, recipe, budget=budget, device=choose_device(), checkpoint=checkpoint)
         save_torch(kept, [[step, weights] for step, weights in gan.snapshots])
     snapshots = [(step, weights) for step, weights in load_torch(kept)]
     if len(snapshots) != len(settings.epochs):
         raise ValueError(
             f"{settings.epochs} epochs leave {len(snapshots)} different generators within "
-            f"{settings.max_gan_updates} updates: raise max_updates.diagnostics.gan"
+            f"{settings.max_gan_updates} updates: raise diagnostics.gan in the scale's file"
         )
     return snapshots
+
+
+def rebuild(snapshots: Snapshots, settings: Gradients, shape: torch.Size) -> dict[int, torch.nn.Module]:
+    """Return the generators by the epochs that they were trained for."""
+    (channels, height, width), recipe, generators = shape, settings.recipe, {}
+    for epochs, (_, weights) in zip(sorted(settings.epochs), snapshots, strict=True):
+        generator = build_generator(
+            recipe.networks,
+            noise_dim=recipe.noise_dim,
+            image_shape=(channels, height, width),
+            **recipe.network_options,
+        )
+        generator.load_state_dict(weights)
+        generators[epochs] = generator
+    return generators
 
 
 @stage
@@ -61,9 +70,9 @@ def main() -> None:
     settings = config.load("gradients")
     recipe = settings.recipe
     inputs = [f"data/{recipe.dataset}/{split}.parquet" for split in recipe.splits]
-    key = run_key(Path(__file__), asdict(settings), [Path(path) for path in inputs])
+    chosen = [OBJECTIVES.file(recipe.objective), NETWORKS.file(recipe.networks)]
+    key = run_key(Path(__file__), asdict(settings), [Path(path) for path in inputs], chosen=chosen)
     images = torch.cat([read_images(path, recipe.classes).images for path in inputs])
-    channels, height, width = images.shape[1:]
     with (
         open_checkpoint(key) as checkpoint,
         records.stage_run(
@@ -71,28 +80,19 @@ def main() -> None:
         ) as tracked,
     ):
         snapshots = train_generators(images, settings, checkpoint)
-        generators, updates = {}, {}
-        for epochs, (step, weights) in zip(sorted(settings.epochs), snapshots, strict=True):
-            generator = build_generator(
-                recipe.networks, noise_dim=recipe.noise_dim, image_shape=(channels, height, width)
-            )
-            generator.load_state_dict(weights)
-            generators[epochs], updates[epochs] = generator, step
+        updates = {epochs: step for epochs, (step, _) in zip(sorted(settings.epochs), snapshots, strict=True)}
+        measurement = Measurement(
+            critic_steps=min(settings.critic_steps, settings.max_critic_updates or settings.critic_steps),
+            measure_every=settings.measure_every,
+            num_batches=settings.num_batches,
+            seed=settings.seed,
+        )
         with open_checkpoint(f"{key}-critics") as critics_checkpoint:
             rows = measure_gradients(
-                generators,
+                rebuild(snapshots, settings, images.shape[1:]),
                 images,
-                networks=recipe.networks,
-                optimiser=recipe.optimiser,
-                learning_rate=recipe.learning_rate,
-                betas=recipe.betas,
-                batch_size=recipe.batch_size,
-                noise_dim=recipe.noise_dim,
-                noise=recipe.noise,
-                critic_steps=min(settings.critic_steps, settings.max_critic_updates or settings.critic_steps),
-                measure_every=settings.measure_every,
-                num_batches=settings.num_batches,
-                seed=settings.seed,
+                recipe,
+                measurement,
                 device=choose_device(),
                 checkpoint=critics_checkpoint,
             )

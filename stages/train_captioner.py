@@ -10,8 +10,9 @@ import click
 
 from _common import stage
 from ganscribe import config, records
-from ganscribe.captioning.dataset import CaptionSet, longest_caption, read_captions, read_references
+from ganscribe.captioning.dataset import CaptionerData, longest_caption, read_references, read_tokenised
 from ganscribe.captioning.inference import save_captioner
+from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.state import TrainedCaptioner
 from ganscribe.captioning.training import train_captioner
 from ganscribe.captioning.validation import greedy_cider
@@ -28,29 +29,56 @@ TOKENS, FEATURES = Path("data/tokens"), Path("data/features")
 CAPTIONS = Path("data/captions/captions.parquet")
 
 
+def read_data(recipe: CaptionerRecipe, vocabulary: Vocabulary, shards: Shards) -> CaptionerData:
+    """Read what the captioner is trained on; captions of rejected images are dropped by their image's id."""
+    table = TOKENS / "tokens.parquet"
+    train_set, val_set = (
+        read_tokenised(table, split=split, only_kept=True, image_ids=shards.row_of)
+        for split in ("train", "val")
+    )
+    longest, val_cider = longest_caption(table), None
+    references = read_references(CAPTIONS, split="val", image_ids=shards.row_of)
+    if recipe.early_stopping is not None and references:
+        val_cider = greedy_cider(
+            references,
+            shards.gather_images,
+            vocabulary=vocabulary,
+            max_length=longest,
+            batch_size=recipe.batch_size,
+        )
+    return CaptionerData(
+        train=train_set,
+        val=val_set,
+        features=shards.gather_images,
+        vocabulary_size=len(vocabulary),
+        feature_dim=shards.shape[-1],
+        longest=longest,
+        val_cider=val_cider,
+    )
+
+
 def save(
     folder: Path,
-    name: str,
-    key: str,
     trained: TrainedCaptioner,
+    data: CaptionerData,
     *,
     vocabulary: Vocabulary,
-    shards: Shards,
-    splits: dict[str, CaptionSet],
-    longest: int,
+    features: dict[str, str],
     recipe: dict[str, Any],
+    run: dict[str, str],
 ) -> None:
+    """Write the captioner, what its training was, and the `run` that it belongs to."""
     facts = {
         "precision": trained.precision,
         "updates": trained.step,
         "kept_step": trained.kept_step,
-        "train_captions": len(splits["train"]),
-        "train_images": len(set(splits["train"].image_ids)),
-        "val_captions": len(splits["val"]),
+        "train_captions": len(data.train),
+        "train_images": len(set(data.train.image_ids)),
+        "val_captions": len(data.val),
         "vocabulary_size": len(vocabulary),
-        "longest_caption": longest,
+        "longest_caption": data.longest,
         "num_parameters": count_parameters(trained.model),
-        "features": shards.metadata["weights"],
+        "features": features["weights"],
         "recipe": recipe,
     }
     with atomic_folder(folder) as temporary:
@@ -58,11 +86,11 @@ def save(
             temporary / "model.pt",
             options=trained.options,
             vocabulary=vocabulary,
-            features=shards.metadata,
+            features=features,
             state_dict=trained.model.state_dict(),
         )
         write_json(temporary / "training.json", facts)
-        write_json(temporary / "run_key.json", {"family": "captioner", "name": name, "run_key": key})
+        write_json(temporary / "run_key.json", run)
 
 
 @stage
@@ -71,58 +99,37 @@ def main(name: str) -> None:
     """Train the captioner NAME of params.yaml."""
     run, device = config.load("captioner", name), choose_device()
     folder, curve = Path("models/captioner", name), Path("curves/captioner", f"{name}.csv")
-    key = run_key(Path(__file__), asdict(run), [TOKENS, FEATURES, CAPTIONS])
-    table = TOKENS / "tokens.parquet"
+    params = asdict(run.recipe) | asdict(run.budget)
+    key = run_key(Path(__file__), params, [TOKENS, FEATURES, CAPTIONS])
     vocabulary, shards = read_vocabulary(TOKENS / "vocabulary.json"), open_shards(FEATURES)
-    # Captions of rejected images are dropped by their image's id.
-    splits = {
-        split: read_captions(table, split=split, only_kept=True, image_ids=shards.row_of)
-        for split in ("train", "val")
-    }
-    longest, val_cider = longest_caption(table), None
-    references = read_references(CAPTIONS, split="val", image_ids=shards.row_of)
-    if run.early_stopping is not None and references:
-        val_cider = greedy_cider(
-            references,
-            shards.gather_images,
-            vocabulary=vocabulary,
-            max_length=longest,
-            batch_size=run.batch_size,
-        )
+    data = read_data(run.recipe, vocabulary, shards)
     with (
         open_checkpoint(key) as checkpoint,
         records.training_run(
             family="captioner",
             name=name,
             run_key=key,
-            params=asdict(run) | shards.metadata,
-            inputs=[str(table), str(FEATURES)],
+            params=params | shards.metadata,
+            inputs=[str(TOKENS / "tokens.parquet"), str(FEATURES)],
         ) as tracked,
     ):
         trained = train(
             train_captioner,
-            splits["train"],
-            splits["val"],
-            shards.gather_images,
-            vocabulary_size=len(vocabulary),
-            feature_dim=shards.shape[-1],
-            longest=longest,
+            data,
+            run.recipe,
+            budget=run.budget,
             device=device,
-            val_cider=val_cider,
             checkpoint=checkpoint,
             log=tracked.log,
-            **asdict(run),
         )
         save(
             folder,
-            name,
-            key,
             trained,
+            data,
             vocabulary=vocabulary,
-            shards=shards,
-            splits=splits,
-            longest=longest,
-            recipe=asdict(run),
+            features=shards.metadata,
+            recipe=params,
+            run={"family": "captioner", "name": name, "run_key": key},
         )
         write_csv(curve, trained.epochs())
         tracked.log_files(curve, folder="curves")

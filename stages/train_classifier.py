@@ -1,16 +1,17 @@
-"""Train one classifier of the zoo."""
+"""Train one classifier."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from _common import stage
 from ganscribe import config, records
-from ganscribe.config.stages import ClassifierRun
-from ganscribe.convnets.training import TrainedClassifier, train_classifier
+from ganscribe.convnets.common.building import CONVNETS
+from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, save_torch, write_csv, write_json
 from ganscribe.datasets.images import Images, read_images
@@ -21,13 +22,14 @@ from ganscribe.training.cost import count_flops, count_parameters
 
 
 def save(
-    folder: Path, name: str, key: str, run: ClassifierRun, images: Images, trained: TrainedClassifier
+    folder: Path, name: str, key: str, params: dict[str, Any], images: Images, trained: TrainedClassifier
 ) -> None:
+    """Write the network, and beside it how it was trained and the key of its run."""
     shape = tuple(images.images.shape[1:])
     state_dict = trained.model.state_dict()
     model = {
-        "network": run.network,
-        "options": run.options,
+        "network": params["network"],
+        "options": params["options"],
         "num_classes": len(images.class_names),
         "classes": images.class_names,
         "image_shape": list(shape),
@@ -42,7 +44,7 @@ def save(
         "num_parameters": count_parameters(trained.model),
         "flops": count_flops(trained.model, shape),
         "val_accuracy": last["val_accuracy"],
-        "recipe": asdict(run),
+        "recipe": params,
     }
     with atomic_folder(folder) as temporary:
         save_torch(temporary / "model.pt", model)
@@ -56,31 +58,30 @@ def save(
 def main(name: str, home: Path) -> None:
     """Train the classifier NAME of params.yaml."""
     run = config.load("classifier", name)
-    inputs = [f"data/{run.dataset}/{split}.parquet" for split in ("train", "val")]
-    folder = Path("models/classifiers", run.dataset, run.network)
+    recipe, params = run.recipe, asdict(run.recipe) | asdict(run.budget)
+    inputs = [f"data/{recipe.dataset}/{split}.parquet" for split in ("train", "val")]
+    folder = Path("models/classifiers", name)
     curve = home / f"curves/classifiers/{name}.csv"
-    recipe = {key: value for key, value in asdict(run).items() if key != "dataset"}
-    key = run_key(Path(__file__), asdict(run), [Path(path) for path in inputs])
+    network = CONVNETS.file(recipe.network)
+    key = run_key(Path(__file__), params, [Path(path) for path in inputs], chosen=[network])
     training, validation = (read_images(path) for path in inputs)
     with (
         open_checkpoint(key) as checkpoint,
         records.training_run(
-            family="classifier", name=name, run_key=key, params=asdict(run), inputs=inputs
+            family="classifier", name=name, run_key=key, params=params, inputs=inputs
         ) as tracked,
     ):
         trained = train(
             train_classifier,
-            training.images,
-            training.labels,
-            validation.images,
-            validation.labels,
-            num_classes=len(training.class_names),
+            training,
+            validation,
+            recipe,
+            budget=run.budget,
             device=choose_device(),
             checkpoint=checkpoint,
             log=tracked.log,
-            **recipe,
         )
-        save(folder, name, key, run, training, trained)
+        save(folder, name, key, params, training, trained)
         write_csv(curve, trained.history)
         tracked.log_files(curve, folder="curves")
         tracked.log_model("classifier", folder / "model.pt")

@@ -17,9 +17,11 @@ from ganscribe.datasets.images import read_images
 from ganscribe.drawing.plots import save_animation, save_curves, save_grid
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
-from ganscribe.gan.sampling import interpolate_images, save_network
-from ganscribe.gan.state import TrainedGan
-from ganscribe.gan.training import train_gan
+from ganscribe.gan.common.networks import NETWORKS
+from ganscribe.gan.common.objective import OBJECTIVES
+from ganscribe.gan.common.sampling import interpolate_images, save_network
+from ganscribe.gan.common.state import TrainedGan
+from ganscribe.gan.common.training import train_gan
 from ganscribe.records.lineage.run_key import run_key
 from ganscribe.training.cost import count_parameters
 
@@ -27,8 +29,9 @@ INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
 
 
 def save_models(
-    folder: Path, name: str, key: str, run: GanRun, images: torch.Tensor, gan: TrainedGan
+    folder: Path, identity: dict[str, str], run: GanRun, images: torch.Tensor, gan: TrainedGan
 ) -> None:
+    """Write the networks, the snapshots, what the training was, and the run's identity."""
     channels, height, width = images.shape[1:]
     facts = {
         "num_images": len(images),
@@ -37,7 +40,7 @@ def save_models(
         "critic_updates": gan.critic_updates,
         "generator_parameters": count_parameters(gan.kept_generator),
         "critic_parameters": count_parameters(gan.discriminator),
-        "recipe": asdict(run),
+        "recipe": asdict(run.recipe) | asdict(run.budget),
     }
     weights = {
         "generator.pt": gan.kept_generator.state_dict(),
@@ -49,25 +52,27 @@ def save_models(
             save_network(
                 temporary / file,
                 state_dict,
-                networks=run.networks,
-                noise_dim=run.noise_dim,
-                noise=run.noise,
+                networks=run.recipe.networks,
+                noise_dim=run.recipe.noise_dim,
+                noise=run.recipe.noise,
                 image_shape=(channels, height, width),
+                network_options=run.recipe.network_options,
             )
         write_json(temporary / "training.json", facts)
-        write_json(temporary / "run_key.json", {"family": "gan", "name": name, "run_key": key})
+        write_json(temporary / "run_key.json", identity)
 
 
 def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
+    """Draw the grids, their animation, an interpolation and the losses."""
     strips = interpolate_images(
         gan.kept_generator,
         rows=INTERPOLATION_ROWS,
         columns=INTERPOLATION_COLUMNS,
-        noise_dim=run.noise_dim,
-        noise=run.noise,
-        seed=run.seed,
+        noise_dim=run.recipe.noise_dim,
+        noise=run.recipe.noise,
+        seed=run.budget.seed,
     )
-    columns = 4 if run.grid_images % 5 else 5
+    columns = 4 if run.recipe.grid_images % 5 else 5
     with atomic_folder(folder) as temporary:
         for step, grid in gan.grids:
             save_grid(grid, temporary / f"grid-{step:06d}.png", columns=columns)
@@ -82,29 +87,28 @@ def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
 def main(name: str) -> None:
     """Train the GAN run NAME of params.yaml."""
     run = config.load("gan", name)
-    inputs = [f"data/{run.dataset}/{split}.parquet" for split in run.splits]
+    recipe, params = run.recipe, asdict(run.recipe) | asdict(run.budget)
+    inputs = [f"data/{recipe.dataset}/{split}.parquet" for split in recipe.splits]
     models, plots, curve = Path("models/gan", name), Path("plots/gan", name), Path(f"curves/gan/{name}.csv")
-    recipe = {key: value for key, value in asdict(run).items() if key not in ("dataset", "splits", "classes")}
-    unseen = f"data/{run.dataset}/{'test' if 'val' in run.splits else 'val'}.parquet"
-    key = run_key(Path(__file__), asdict(run), [Path(path) for path in (*inputs, unseen)])
-    images = torch.cat([read_images(path, run.classes).images for path in inputs])
-    held_out = read_images(unseen, run.classes).images
+    unseen = f"data/{recipe.dataset}/{'test' if 'val' in recipe.splits else 'val'}.parquet"
+    chosen = [OBJECTIVES.file(recipe.objective), NETWORKS.file(recipe.networks)]
+    key = run_key(Path(__file__), params, [Path(path) for path in (*inputs, unseen)], chosen=chosen)
+    images = torch.cat([read_images(path, recipe.classes).images for path in inputs])
     with (
         open_checkpoint(key) as checkpoint,
-        records.training_run(
-            family="gan", name=name, run_key=key, params=asdict(run), inputs=inputs
-        ) as tracked,
+        records.training_run(family="gan", name=name, run_key=key, params=params, inputs=inputs) as tracked,
     ):
         gan = train(
             train_gan,
             images,
-            held_out=held_out,
+            recipe,
+            budget=run.budget,
             device=choose_device(),
+            held_out=read_images(unseen, recipe.classes).images,
             checkpoint=checkpoint,
             log=tracked.log,
-            **recipe,
         )
-        save_models(models, name, key, run, images, gan)
+        save_models(models, {"family": "gan", "name": name, "run_key": key}, run, images, gan)
         save_plots(plots, name, run, gan)
         write_csv(curve, gan.history)
         tracked.log_files(curve, folder="curves")

@@ -78,7 +78,7 @@ def test_captions_are_the_cpu_s(method: str) -> None:
         found = decode(model.to(device), features.to(device), **options)
     assert [one.tokens for one in found] == [one.tokens for one in expected]
     for one, two in zip(found, expected, strict=True):
-        assert torch.equal(one.traces.cpu(), two.traces)
+        assert torch.equal(one.attention.cpu(), two.attention)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from ganscribe import cli, records
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import save_network
 from ganscribe.records import sender, store
 from loopback import free_port, wait_for, wait_for_page
 from miniature import Miniature

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganscribe.captioning.dataset import read_captions, read_references
-from ganscribe.captioning.training import train_captioner
-from ganscribe.datasets.captions import read_captions as read_selected
-from ganscribe.datasets.captions import write_captions
+from captioners import train
+from ganscribe.captioning.dataset import CaptionerData, read_references, read_tokenised
+from ganscribe.datasets.captions import read_captions, write_captions
 from ganscribe.datasets.selection import select_captions
 from ganscribe.datasets.tokens import build_vocabulary, write_tokens
 from ganscribe.sources.annotations import read_annotations
@@ -63,7 +62,7 @@ def test_awkward_captions_reach_the_training_whole(tmp_path: Path, split_by: str
     every = read_annotations(annotations(tmp_path))
     selected = select_captions(every, seed=0, count=99, split=(0.6, 0.4, 0.0), split_by=split_by)
     write_captions(tmp_path / "captions.parquet", selected)
-    selected = read_selected(tmp_path / "captions.parquet")
+    selected = read_captions(tmp_path / "captions.parquet")
     texts = [caption.caption for caption in selected]
     vocabulary = build_vocabulary(texts, size=30)  # a few words are left out
     write_tokens(
@@ -75,7 +74,7 @@ def test_awkward_captions_reach_the_training_whole(tmp_path: Path, split_by: str
         tokens=[vocabulary.encode(text) for text in texts],
     )
     sets = {
-        split: read_captions(tmp_path / "tokens.parquet", split=split, only_kept=False)
+        split: read_tokenised(tmp_path / "tokens.parquet", split=split, only_kept=False)
         for split in ("train", "val")
     }
     for split, captions in sets.items():
@@ -94,10 +93,13 @@ def test_awkward_captions_reach_the_training_whole(tmp_path: Path, split_by: str
     for image_id, found_texts in references.items():  # all of the image's, also those that are equal
         assert sorted(found_texts) == sorted(text for text, _ in CAPTIONS[image_id])
 
-    sizes = {"embedding_dim": 4, "units": 6, "feature_dim": 5, "encoder_dim": 4}
-    trained = train_captioner(
-        sets["train"], sets["val"], lambda ids: torch.rand(len(ids), 9, 5).half(), **sizes,
-        vocabulary_size=len(vocabulary), longest=20, optimiser="adam", learning_rate=1e-3, batch_size=4,
-        epochs=1, log_every=9, seed=0, precision="fp32", device=torch.device("cpu"),
-    )  # fmt: skip
+    data = CaptionerData(
+        train=sets["train"],
+        val=sets["val"],
+        features=lambda ids: torch.rand(len(ids), 9, 5).half(),
+        vocabulary_size=len(vocabulary),
+        feature_dim=5,
+        longest=20,
+    )
+    trained = train(data, embedding_dim=4, units=6, encoder_dim=4, batch_size=4, epochs=1, log_every=9)
     assert 0 < trained.epochs()[-1]["val_loss"] < 5

@@ -11,7 +11,10 @@ START, END, WORDS = 0, 1, 5
 
 
 def tree(num_images: int, seed: int = 0, end_bias: float = 0.0) -> tuple[Step, State]:
-    """A tiny language model an image whose next word depends on all words so far; trace: (position, word)."""
+    """One tiny language model per image, whose next word depends on all words so far.
+
+    In the place of attention: (position, the word before).
+    """
     generator = torch.Generator().manual_seed(seed)
     tables = torch.randn(num_images, 997, WORDS, generator=generator) * 1.5
     tables[..., START] = -torch.inf
@@ -20,13 +23,17 @@ def tree(num_images: int, seed: int = 0, end_bias: float = 0.0) -> tuple[Step, S
 
     def step(words: Tensor, state: State) -> tuple[Tensor, State]:
         history = (state["history"] * 7 + words + 3) % 997
-        position = state["trace"][:, 0] + 1
-        new_state = {"history": history, "trace": torch.stack([position, words], 1), "image": state["image"]}
+        position = state["attention"][:, 0] + 1
+        new_state = {
+            "history": history,
+            "attention": torch.stack([position, words], 1),
+            "image": state["image"],
+        }
         return tables[state["image"], history], new_state
 
     zeros = torch.zeros(num_images, dtype=torch.long)
-    trace = torch.zeros(num_images, 2, dtype=torch.long)
-    return step, {"history": zeros, "trace": trace, "image": torch.arange(num_images)}
+    attention = torch.zeros(num_images, 2, dtype=torch.long)
+    return step, {"history": zeros, "attention": attention, "image": torch.arange(num_images)}
 
 
 def pick(state: State, image: int) -> State:
@@ -66,7 +73,7 @@ def test_beam_as_wide_as_the_tree_finds_the_best_sequence(length_penalty: float)
 def same(one: Decoded, other: Decoded) -> bool:
     return (
         one.tokens == other.tokens
-        and torch.equal(one.traces, other.traces)
+        and torch.equal(one.attention, other.attention)
         and math.isclose(one.log_prob, other.log_prob)
         and one.is_finished == other.is_finished
     )
@@ -101,7 +108,7 @@ def test_a_batch_is_decoded_as_its_images_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
-def test_traces_and_log_prob_belong_to_the_words(method: str) -> None:
+def test_attention_and_log_prob_belong_to_the_words(method: str) -> None:
     step, state = tree(8, seed=7)
     options = {"start": START, "end": END, "max_length": 10}
     found = {
@@ -111,7 +118,7 @@ def test_traces_and_log_prob_belong_to_the_words(method: str) -> None:
     }[method]()
     for image, one in enumerate(found):
         before = [START, *one.tokens[:-1]][: len(one.tokens)]
-        assert one.traces.tolist() == [[position + 1, word] for position, word in enumerate(before)]
+        assert one.attention.tolist() == [[position + 1, word] for position, word in enumerate(before)]
         words = one.tokens + [END] * one.is_finished
         assert one.log_prob == pytest.approx(log_prob_of(step, pick(state, image), words), abs=1e-5)
 
@@ -121,7 +128,7 @@ def test_without_an_end_the_likeliest_open_sequence_is_returned() -> None:
     options = {"batch_size": 3, "start": START, "end": END, "max_length": 5}
     for found in (greedy(step, state, **options), beam(step, state, width=4, **options)):
         assert all(len(one.tokens) == 5 and not one.is_finished for one in found)
-        assert all(one.traces.shape == (5, 2) for one in found)
+        assert all(one.attention.shape == (5, 2) for one in found)
     wide = beam(step, state, width=3**5, **options)
     totals = [
         max(
@@ -137,7 +144,7 @@ def test_a_caption_may_be_empty() -> None:
     step, state = tree(2, end_bias=50.0)
     options = {"batch_size": 2, "start": START, "end": END, "max_length": 5}
     for found in (greedy(step, state, **options), beam(step, state, width=3, **options)):
-        assert all(one.tokens == [] and one.is_finished and one.traces.shape == (0, 2) for one in found)
+        assert all(one.tokens == [] and one.is_finished and one.attention.shape == (0, 2) for one in found)
 
 
 def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
@@ -147,7 +154,7 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
     def step(words: Tensor, state: State) -> tuple[Tensor, State]:
         return logits.log_softmax(0).expand(len(words), -1), state
 
-    state = {"trace": torch.zeros(num, 1)}
+    state = {"attention": torch.zeros(num, 1)}
     uniforms = torch.rand(num, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     options = {"start": START, "end": END, "max_length": 1, "uniforms": uniforms}
     for temperature, top_k, weights in (
@@ -161,7 +168,7 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
         torch.testing.assert_close(counts / num, expected.float(), atol=0.012, rtol=0)
         assert counts[:2].sum() == 0
     edges = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64)
-    state = {"trace": torch.zeros(2, 1)}
+    state = {"attention": torch.zeros(2, 1)}
     found = sample(step, state, **(options | {"uniforms": edges}))
     assert [one.tokens for one in found] == [[2], [4]]
 
@@ -210,7 +217,13 @@ def test_a_tree_with_fewer_sequences_than_places() -> None:
 
     for max_length, tokens in ((4, [2]), (1, [2])):
         (one,) = beam(
-            step, {"trace": torch.zeros(1, 1)}, batch_size=1, start=0, end=1, max_length=max_length, width=7
+            step,
+            {"attention": torch.zeros(1, 1)},
+            batch_size=1,
+            start=0,
+            end=1,
+            max_length=max_length,
+            width=7,
         )
         assert one.tokens == tokens and one.log_prob == 0.0 and one.is_finished == (max_length > 1)
 

@@ -1,41 +1,11 @@
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
-from ganscribe.captioning.evaluation import caption_images, write_decoded
-from ganscribe.captioning.inference import SavedCaptioner, begin, decode, load_captioner, save_captioner
-from ganscribe.captioning.model import Captioner
+from captioners import OPTIONS, VOCABULARY, images, saved_captioner
+from ganscribe.captioning.inference import begin, decode, load_captioner
 from ganscribe.core.files import load_torch, save_torch
-from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
-
-OPTIONS = {"vocabulary_size": 9, "embedding_dim": 6, "units": 8, "feature_dim": 10, "encoder_dim": 7}
-VOCABULARY = Vocabulary((PAD, UNK, "a", START, "dog", END, "red", "ball", "runs"))
-
-
-def saved_captioner(folder: Path) -> SavedCaptioner:
-    torch.manual_seed(0)
-    model = Captioner(**OPTIONS)
-    with torch.no_grad():  # so that words differ, and sentences end now and then
-        for parameter in model.parameters():
-            parameter.mul_(3)
-        model.output.bias[[0, 1, 3]] = 50.0  # what is forbidden would win
-        model.output.bias[5] = 1.0
-    save_captioner(
-        folder / "model.pt",
-        options=OPTIONS,
-        vocabulary=VOCABULARY,
-        features={"weights": "random-init"},
-        state_dict=model.state_dict(),
-    )
-    return load_captioner(folder / "model.pt")
-
-
-def images(count: int) -> Tensor:
-    return torch.rand(count, 64, 10, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -67,9 +37,9 @@ def test_a_batch_of_images_is_captioned_as_its_images_one_by_one(tmp_path: Path,
     for index, one in enumerate(found):
         (alone,) = decode(saved.model, features[index : index + 1], image_ids=[image_ids[index]], **options)
         assert alone.tokens == one.tokens and not {0, 1, 3, 5} & set(one.tokens)
-        torch.testing.assert_close(alone.traces, one.traces)
-        assert one.traces.shape == (len(one.tokens), 64)
-        torch.testing.assert_close(one.traces.sum(1), torch.ones(len(one.tokens)))
+        torch.testing.assert_close(alone.attention, one.attention)
+        assert one.attention.shape == (len(one.tokens), 64)
+        torch.testing.assert_close(one.attention.sum(1), torch.ones(len(one.tokens)))
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
@@ -132,42 +102,8 @@ def test_attention_maps_are_those_of_teacher_forcing_on_the_words_found(tmp_path
             log_probs, state = step(torch.tensor(words[position : position + 1]), state)
             total += log_probs[0, words[position + 1]].item()
             if position < len(one.tokens):
-                torch.testing.assert_close(state["trace"][0], one.traces[position])
+                torch.testing.assert_close(state["attention"][0], one.attention[position])
         assert one.log_prob == pytest.approx(total, abs=1e-4)
-
-
-def test_captions_become_a_table_that_pandas_reads(tmp_path: Path) -> None:
-    saved, features = saved_captioner(tmp_path), images(5)
-    found = caption_images(
-        saved,
-        lambda image_ids: features[list(image_ids)].half(),
-        [4, 0, 2],
-        method="greedy",
-        width=1,
-        length_penalty=0.0,
-        temperature=1.0,
-        top_k=0,
-        seed=0,
-        max_length=6,
-        batch_size=2,
-        precision="fp32",
-        device=torch.device("cpu"),
-    )
-    path = tmp_path / "greedy.parquet"
-    write_decoded(
-        path,
-        found,
-        image_ids=[4, 0, 2],
-        file_names=["e.jpg", "a.jpg", "c.jpg"],
-        vocabulary=VOCABULARY,
-        per_image={"CIDEr": np.array([0.5, 1.5, 0.0]), "BLEU": np.arange(30.0).reshape(3, 10)},
-    )
-    table = pd.read_parquet(path)
-    assert table["CIDEr"].tolist() == [0.5, 1.5, 0.0] and list(table["BLEU"][1]) == list(range(10, 20))
-    assert table["image_id"].tolist() == [4, 0, 2]
-    for row, one in zip(table.itertuples(), found, strict=True):
-        assert row.caption == VOCABULARY.decode(one.tokens) and len(row.attention) == len(one.tokens)
-        assert all(float(sum(attention)) == pytest.approx(1, abs=1e-4) for attention in row.attention)
 
 
 def test_an_unknown_method_is_named(tmp_path: Path) -> None:

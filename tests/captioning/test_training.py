@@ -1,4 +1,6 @@
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -6,57 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganscribe.captioning.dataset import CaptionSet, longest_caption, pad, read_captions
-from ganscribe.captioning.loss import _SummedCrossEntropy, mean_loss, staged
+from captioners import CPU, SIZES, features_of, tiny_captions, tiny_data, tiny_features, train
+from ganscribe.captioning.dataset import CaptionSet, pad
+from ganscribe.captioning.loss import mean_loss
 from ganscribe.captioning.model import Captioner
-from ganscribe.captioning.training import TrainedCaptioner, batches, train_captioner
-from ganscribe.datasets.tokens import write_tokens
+from ganscribe.captioning.training import batches
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
-
-START, END = 2, 3
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are far too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def tiny_captions(count: int = 22) -> CaptionSet:
-    """Captions that name their image: `<start> (4 + image) ... <end>`, of lengths 3 to 6."""
-    rows = [[START, *[4 + image % 5] * (1 + image % 4), END] for image in range(count)]
-    return CaptionSet([100 + image for image in range(count)], pad(rows))
-
-
-def tiny_features(image_ids: Sequence[int]) -> Tensor:
-    """(B, 64, 12) float16 that show which of the five words an image's caption has."""
-    images = torch.tensor([image_id - 100 for image_id in image_ids])
-    return F.one_hot(images % 5, 12).half()[:, None].expand(-1, 64, -1).contiguous()
-
-
-def train(**changes: object) -> TrainedCaptioner:
-    options = {
-        "vocabulary_size": 9,
-        "embedding_dim": 8,
-        "units": 16,
-        "feature_dim": 12,
-        "encoder_dim": 8,
-        "longest": 6,
-        "optimiser": "adam",
-        "learning_rate": 1e-2,
-        "batch_size": 5,
-        "epochs": 3,
-        "log_every": 2,
-        "seed": 0,
-        "precision": "fp32",
-        "device": CPU,
-    } | changes
-    captions = tiny_captions()
-    return train_captioner(captions, tiny_captions(7), tiny_features, **options)
 
 
 def test_history_has_the_losses_of_the_formulas() -> None:
@@ -116,20 +73,18 @@ class EveryStep(Checkpoint):
         return self.steps_left >= 0
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "fp32"}, {"precision": "bf16"}, {"optimiser": "rmsprop"}, {"optimiser": "sgd"}]
+)
 def test_a_resumed_training_ends_bit_for_bit_where_an_unbroken_one_does(
-    tmp_path: Path, precision: str
+    tmp_path: Path, changes: dict[str, str]
 ) -> None:
-    whole = train(precision=precision)
+    whole = train(**changes)
     for stop in (3, 4):  # within an epoch; then again after four more steps, within another
         with pytest.raises(Interrupted):
-            train(precision=precision, checkpoint=EveryStep(tmp_path, stop))
+            train(**changes, checkpoint=EveryStep(tmp_path, stop))
     rows: list[int] = []
-    resumed = train(
-        precision=precision,
-        checkpoint=EveryStep(tmp_path, 0),
-        log=lambda step, row: rows.append(step),
-    )
+    resumed = train(**changes, checkpoint=EveryStep(tmp_path, 0), log=lambda step, row: rows.append(step))
     assert resumed.history == whole.history and rows == [int(row["step"]) for row in whole.history]
     for name, weights in whole.model.state_dict().items():
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
@@ -139,6 +94,7 @@ ALL_OPTIONS = {
     "gate": True,
     "dropout": 0.3,
     "schedule": "cosine",
+    "schedule_options": {"warm_up": 3},
     "clip_norm": 0.5,
     "label_smoothing": 0.1,
     "doubly_stochastic": 0.5,
@@ -165,29 +121,15 @@ def test_a_resumed_training_ends_bit_for_bit_with_every_option_on(
     tmp_path: Path, precision: str, stop: int
 ) -> None:
     scores, seen = [0.1, 0.4, 0.3, 0.2, 0.9], []
-    whole = train(precision=precision, val_cider=scripted(scores, []), **ALL_OPTIONS)
+    data = tiny_data(val_cider=scripted(scores, seen))
+    whole = train(tiny_data(val_cider=scripted(scores, [])), precision=precision, **ALL_OPTIONS)
     assert whole.step == 20 and whole.kept_step == 10  # five steps an epoch, stopped after the fourth
     if stop < whole.step:
         with pytest.raises(Interrupted):
-            train(
-                precision=precision,
-                val_cider=scripted(scores, seen),
-                checkpoint=EveryStep(tmp_path, stop),
-                **ALL_OPTIONS,
-            )
+            train(data, precision=precision, checkpoint=EveryStep(tmp_path, stop), **ALL_OPTIONS)
     else:  # all is saved, the process dies before it is done
-        train(
-            precision=precision,
-            val_cider=scripted(scores, seen),
-            checkpoint=EveryStep(tmp_path, stop),
-            **ALL_OPTIONS,
-        )
-    resumed = train(
-        precision=precision,
-        val_cider=scripted(scores, seen),
-        checkpoint=EveryStep(tmp_path, 0),
-        **ALL_OPTIONS,
-    )
+        train(data, precision=precision, checkpoint=EveryStep(tmp_path, stop), **ALL_OPTIONS)
+    resumed = train(data, precision=precision, checkpoint=EveryStep(tmp_path, 0), **ALL_OPTIONS)
     assert seen == scores[:4] and resumed.history == whole.history and resumed.kept_step == 10
     for name, weights in whole.model.state_dict().items():
         assert torch.equal(weights, resumed.model.state_dict()[name]), name
@@ -195,14 +137,16 @@ def test_a_resumed_training_ends_bit_for_bit_with_every_option_on(
 
 def test_early_stopping_keeps_the_best_epochs_weights() -> None:
     seen: list[float] = []
-    stopped = train(epochs=9, early_stopping=3, val_cider=scripted([0.2, 0.5, 0.5, 0.1, 0.3, 9], seen))
+    watched = tiny_data(val_cider=scripted([0.2, 0.5, 0.5, 0.1, 0.3, 9], seen))
+    stopped = train(watched, epochs=9, early_stopping=3)
     assert len(seen) == 5 and stopped.step == 25 and stopped.kept_step == 10  # the first of two equals
     assert [row["val_cider"] for row in stopped.epochs()] == seen
     short = train(epochs=2)
     for name, weights in short.model.state_dict().items():
         assert torch.equal(weights, stopped.model.state_dict()[name]), name
-    never = train(epochs=2, early_stopping=3, val_cider=scripted([0.2, 0.5], []))
+    never = train(tiny_data(val_cider=scripted([0.2, 0.5], [])), epochs=2, early_stopping=3)
     assert never.kept_step == never.step == 10
+    assert "val_cider" not in train(tiny_data(val_cider=scripted([], [])), epochs=1).history[-1]
     with pytest.raises(ValueError, match=r"second share of captions\.split"):
         train(early_stopping=3)
 
@@ -244,69 +188,76 @@ def test_a_batch_mixes_captions_of_every_part_of_the_data_and_asks_for_its_own_i
         asked.append(list(image_ids))
         return tiny_features(image_ids)
 
-    train_captioner(
-        captions, tiny_captions(0), reader, vocabulary_size=9, embedding_dim=8, units=16, feature_dim=12,
-        encoder_dim=8, longest=6, optimiser="adam", learning_rate=1e-2, batch_size=64, epochs=1,
-        log_every=10, seed=0, precision="fp32", device=CPU,
-    )  # fmt: skip
+    data = tiny_data(train=captions, val=tiny_captions(0), features=reader)
+    train(data, batch_size=64, epochs=1, log_every=10)
     assert [len(image_ids) for image_ids in asked] == [64] * 10  # one batch of features at a time
     assert sorted(image_id for image_ids in asked for image_id in image_ids) == captions.image_ids
 
 
-def test_captions_are_read_by_split_and_dropped_with_their_image(tmp_path: Path) -> None:
-    path = tmp_path / "tokens.parquet"
-    write_tokens(
-        path,
-        image_ids=[1, 1, 2, 3, 4],
-        caption_ids=[1, 2, 3, 4, 5],
-        splits=["train", "train", "train", "val", "val"],
-        kept=[True, True, True, True, False],
-        tokens=[[2, 5, 3], [2, 5, 6, 7, 3], [2, 8, 3], [2, 5, 5, 3], [2, 5, 6, 7, 8, 9, 3]],
-    )
-    train_set = read_captions(path, split="train", only_kept=True, image_ids={1, 3, 4})
-    assert train_set.image_ids == [1, 1] and train_set.longest == 5
-    assert len(read_captions(path, split="val", only_kept=True)) == 1
-    assert len(read_captions(path, split="val", only_kept=False)) == 2
-    assert longest_caption(path) == 5  # of the selected ones
-    image_ids, tokens = read_captions(path, split="train", only_kept=True).batch(torch.tensor([0, 2]))
-    assert image_ids == [1, 2] and tokens.tolist() == [[2, 5, 3], [2, 8, 3]]
-
-
 def test_nothing_to_train_on_is_named() -> None:
-    empty = CaptionSet([], pad([]))
     with pytest.raises(ValueError, match="no training captions"):
-        train_captioner(
-            empty, empty, tiny_features, vocabulary_size=9, embedding_dim=8, units=16, feature_dim=12,
-            encoder_dim=8, longest=6, optimiser="adam", learning_rate=1e-2, batch_size=5, epochs=1,
-            log_every=1, seed=0, precision="fp32", device=CPU,
-        )  # fmt: skip
-    with pytest.raises(ValueError, match="optimiser 'sgd'"):
-        train(optimiser="sgd")
+        train(tiny_data(train=CaptionSet([], pad([]))))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_summed_cross_entropy_is_torchs(dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(0)
-    scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
-    words = torch.randint(0, 70, (300,), generator=generator)
-    expected = F.cross_entropy(scores.float(), words, reduction="sum")
-    found, plain = _SummedCrossEntropy.apply(scores, words)
-    assert torch.equal(found, plain) and not plain.requires_grad
-    torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)]
-    assert gradients[0].dtype == dtype
-    torch.testing.assert_close(*gradients)
+def test_an_unknown_optimiser_or_schedule_is_named() -> None:
+    with pytest.raises(ValueError, match="optimiser 'adamw' is unknown"):
+        train(optimiser="adamw")
+    with pytest.raises(ValueError, match="schedule 'exponential' is unknown"):
+        train(schedule="exponential")
+    with pytest.raises(ValueError, match="schedule 'cosine' has no option 'at'"):
+        train(schedule="cosine", schedule_options={"at": [0.5]})
 
 
-def test_staged_features_are_the_features() -> None:
-    wide = staged(tiny_features, precision="fp32", device=CPU)
-    narrow = staged(tiny_features, precision="bf16", device=CPU)
-    for image_ids in ([100, 101, 102], [103], [104, 100, 101, 102]):
-        assert torch.equal(wide(image_ids), tiny_features(image_ids).float())
-        assert torch.equal(narrow(image_ids), tiny_features(image_ids).bfloat16())
+@pytest.mark.parametrize(("optimiser", "learning_rate"), [("rmsprop", 1e-2), ("sgd", 0.5)])
+def test_other_optimisers_learn_too(optimiser: str, learning_rate: float) -> None:
+    epochs = train(epochs=10, optimiser=optimiser, learning_rate=learning_rate).epochs()
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"] - 0.2
+
+
+def test_a_warm_up_is_of_the_whole_recipe() -> None:
+    """Fifteen steps: a warm-up of ten fits, also where a scale lets only three of them happen."""
+    assert train(max_updates=3, schedule_options={"warm_up": 10}).step == 3
+    with pytest.raises(ValueError, match=r"schedule_options\.warm_up 15 must be .* below 15"):
+        train(schedule_options={"warm_up": 15})
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
     one, same, other = train(epochs=1), train(epochs=1), train(epochs=1, seed=1)
     assert one.history == same.history != other.history
     assert isinstance(one.model, Captioner)
+
+
+def test_schedule_clipping_and_smoothing_are_those_of_a_plain_loop() -> None:
+    """torch's own parts in a loop of eight lines, on batches in the order of the training."""
+    rows = [[2, *[4 + image % 5] * (1 + image % 4), 3] for image in range(13)]
+    captions = CaptionSet(list(range(13)), pad(rows))
+    sizes = {name: SIZES[name] for name in ("embedding_dim", "units", "encoder_dim")}
+    data = tiny_data(
+        train=captions, val=tiny_captions(0), features=features_of, vocabulary_size=11, feature_dim=10
+    )
+    options = {
+        "learning_rate": 0.02, "schedule": "cosine", "schedule_options": {"warm_up": 3}, "clip_norm": 0.1,
+        "label_smoothing": 0.2,
+    }  # fmt: skip
+    trained = train(data, **sizes, **options, epochs=2, seed=3, log_every=50)
+    start = train(data, **sizes, learning_rate=1e-30, epochs=1, seed=3, log_every=50)
+    model, untrained = start.model, copy.deepcopy(start.model)
+    stream = batches(captions, batch_size=5, seed=3, first=0)
+    optimiser = torch.optim.Adam(model.parameters())
+    norms = []
+    for step in range(6):
+        image_ids, tokens = next(stream)
+        scores, words, _ = model(features_of(image_ids), tokens)
+        optimiser.zero_grad()
+        F.cross_entropy(scores, words, label_smoothing=0.2).backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)))
+        optimiser.param_groups[0]["lr"] = 0.01 * min(1, (step + 1) / 3) * (1 + math.cos(math.pi * step / 6))
+        optimiser.step()
+    assert min(norms) > 0.1
+    # Not the weights: Adam makes whole steps of gradients that are nothing but rounding.
+    image_ids, tokens = captions.batch(torch.arange(13))
+    before, found, expected = (
+        one(features_of(image_ids), tokens)[0] for one in (untrained, trained.model, model)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert (before - expected).abs().mean() > 0.1

@@ -16,13 +16,13 @@ from PIL import Image
 from torch import nn
 
 from ganscribe import cli, records
-from ganscribe.captioning import photographs
 from ganscribe.captioning.inference import decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
 from ganscribe.cli.photographs import figure_paths
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import Inception
 from ganscribe.features.pictures import PREPROCESSING, load_image
+from ganscribe.serving import photographs
 
 WORDS = ("red", "blue", "dog", "ball", "on", "the", "grass", "runs")
 VOCABULARY = Vocabulary((PAD, UNK, START, END, *WORDS))

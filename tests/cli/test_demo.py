@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from ganscribe import cli
-from ganscribe.captioning.photographs import caption_photographs, open_captioner
 from ganscribe.features.pictures import load_image
+from ganscribe.gan.common.sampling import load_generator, save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, save_network
+from ganscribe.serving.photographs import caption_photographs, open_captioner
 from loopback import free_port, listening, wait_for_page
 
 

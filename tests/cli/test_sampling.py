@@ -19,8 +19,8 @@ from ganscribe import __version__, cli, records
 from ganscribe.cli import sampling
 from ganscribe.core.files import save_torch
 from ganscribe.drawing.plots import save_grid
+from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, sample_images, save_network
 from ganscribe.records import store
 
 
@@ -127,15 +127,21 @@ def test_an_image_depends_on_the_seed_and_not_on_the_count(folder: Path, noise: 
     assert Path("other/0000.png").read_bytes() != whole["0000.png"]
 
 
-def test_the_installed_command(folder: Path) -> None:
-    command = Path(sys.executable).with_name("ganscribe")
-    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert version.stdout.split()[-1] == __version__
-    words = [command, "sample", "gan", "--count", "2", "--out", "process.png"]
-    subprocess.run(words, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    "command",
+    [(str(Path(sys.executable).with_name("ganscribe")),), (sys.executable, "-m", "ganscribe")],
+    ids=["ganscribe", "python -m ganscribe"],
+)
+def test_the_command_outside_this_process(folder: Path, command: tuple[str, ...]) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], capture_output=True, text=True)
+
+    assert run("--version").stdout == f"ganscribe, version {__version__}\n"
+    assert run("--help").stdout.startswith("Usage: ganscribe [OPTIONS] COMMAND")
+    assert run("sample", "gan", "--count", "2", "--out", "process.png").returncode == 0
     sample("gan", "--count", "2", "--out", "here.png")
     assert Path("process.png").read_bytes() == Path("here.png").read_bytes()
-    failed = subprocess.run([*words[:2], "nothing", *words[3:]], capture_output=True, text=True)
+    failed = run("sample", "nothing", "--out", "process.png")
     assert failed.returncode == 1 and "Traceback" not in failed.stderr and failed.stderr.count("\n") == 1
 
 

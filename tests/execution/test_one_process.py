@@ -1,4 +1,4 @@
-"""orphans.py: what a killed `dvc` leaves running stops, and the next process of the stage waits for that."""
+"""What a killed `dvc` leaves running stops, and the next process of its stage waits for that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 STAGE = textwrap.dedent("""
     import sys, time
     from ganscribe.execution.checkpoint import open_checkpoint
-    from ganscribe.orphans import only_process
+    from ganscribe.execution.one_process import only_process
     with only_process(), open_checkpoint("key") as checkpoint:
         step = (checkpoint.load() or {"step": 0})["step"]
         print("from", step, flush=True)

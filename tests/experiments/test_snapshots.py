@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ganscribe.experiments.snapshots import estimate_at, score_snapshots, snapshot_steps
 from torch import Tensor
 
 from ganscribe.execution.checkpoint import Checkpoint
-from ganscribe.experiments.snapshots import estimate_at, score_snapshots, snapshot_steps
+from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, sample_images, save_network
 
 CPU = torch.device("cpu")
 

@@ -26,7 +26,7 @@ from ganscribe.execution.engines.extraction import extract
 from ganscribe.execution.engines.training import train
 from ganscribe.features.extraction import Extraction, extract_features, plan_extraction
 from ganscribe.features.inception import Inception, load_inception, prepare
-from ganscribe.gan.training import train_gan
+from ganscribe.gan.common.training import train_gan
 from loopback import free_port
 from together import CPU, SMALL_GAN
 
@@ -112,7 +112,7 @@ def test_features_are_those_of_the_local_engine(on_ray: Path) -> None:
     inception = prepare(load_inception(None, calibration_images=noise), precision="fp32", device=CPU)
     settings: dict[str, Any] = {"inception": inception, "device": CPU, "max_bad_images": 0.0}
     extract_features(plan("w1", inception), out=Path("local"), **settings)
-    extract(plan("w2", inception), out=Path("ray"), is_stopping=lambda: False, **settings)
+    extract(extract_features, plan("w2", inception), out=Path("ray"), is_stopping=lambda: False, **settings)
     names = sorted(path.name for path in Path("local").iterdir())
     assert "shard-00003.parquet" in names
     assert names == sorted(path.name for path in Path("ray").iterdir())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,8 +14,9 @@ from torch import nn
 from ganscribe.core.files import file_sha256
 from ganscribe.datasets.coco_images import ImageFile
 from ganscribe.execution.checkpoint import Interrupted
-from ganscribe.features.extraction import calibration_images, extract_features, load_images, plan_extraction
+from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
+from ganscribe.features.loading import calibration_images
 from ganscribe.features.pictures import load_image
 from ganscribe.features.shards import open_shards
 
@@ -37,25 +37,7 @@ class SmallNetwork(nn.Module):
         return cells.flatten(1)[:, :, None] * self.weight - len(images)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(11):
-        pixels = rng.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.jpg")
-    return folder
-
-
-def image_files(folder: Path) -> list[ImageFile]:
-    return [
-        ImageFile(10 * number, f"{number}.jpg", 1, file_sha256(folder / f"{number}.jpg"))
-        for number in range(11)
-    ]
-
-
-def extract(folder: Path, name: str, files: list[ImageFile] | None = None, **options: Any) -> Path:
+def extract(folder: Path, name: str, files: list[ImageFile], **options: Any) -> Path:
     working, out = folder.parent / f"{name}-working", folder.parent / name
     working.mkdir(exist_ok=True)
     plan: dict[str, Any] = {
@@ -64,7 +46,6 @@ def extract(folder: Path, name: str, files: list[ImageFile] | None = None, **opt
     }  # fmt: skip
     run: dict[str, Any] = {"device": torch.device("cpu"), "max_bad_images": 0.0, "num_workers": 1}
     plan |= {name: options.pop(name) for name in plan if name in options}
-    files = image_files(folder) if files is None else files
     extraction = plan_extraction(files, folder=folder, working=working, **plan)
     extract_features(extraction, inception=plan["inception"], out=out, **(run | options))
     assert not list(working.glob("shard-*"))
@@ -77,8 +58,8 @@ def same_bytes(first: Path, second: Path) -> bool:
     return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
-def test_features_by_brute_force(folder: Path) -> None:
-    shards = open_shards(extract(folder, "out"))
+def test_features_by_brute_force(folder: Path, files: list[ImageFile]) -> None:
+    shards = open_shards(extract(folder, "out", files))
     network = SmallNetwork()
     images = [load_image(folder / f"{number}.jpg") for number in range(11)]
     # Batches of 3 in shards of 4: 3, 1; 3, 1; 3.
@@ -90,8 +71,10 @@ def test_features_by_brute_force(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("num_shards", [0, 1, 2])
-def test_an_interrupted_run_ends_with_the_same_bytes(folder: Path, num_shards: int) -> None:
-    whole = extract(folder, "whole", num_workers=3)
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    folder: Path, files: list[ImageFile], num_shards: int
+) -> None:
+    whole = extract(folder, "whole", files, num_workers=3)
     batches = 0
 
     def is_stopping() -> bool:
@@ -100,33 +83,36 @@ def test_an_interrupted_run_ends_with_the_same_bytes(folder: Path, num_shards: i
         return batches == 2 * num_shards + 1
 
     with pytest.raises(Interrupted):
-        extract(folder, "broken", is_stopping=is_stopping)
+        extract(folder, "broken", files, is_stopping=is_stopping)
     assert not (folder.parent / "broken").exists()
     assert len(list((folder.parent / "broken-working").iterdir())) == num_shards
     (folder.parent / "broken-working/.shard-00002.parquet.1.tmp").touch()  # what a kill -9 leaves
     network = SmallNetwork()
-    assert same_bytes(whole, extract(folder, "broken", inception=Inception(network, "small", "0" * 64)))
+    assert same_bytes(
+        whole, extract(folder, "broken", files, inception=Inception(network, "small", "0" * 64))
+    )
     assert network.calls == 5 - 2 * num_shards  # finished shards are not made again
 
 
-def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path) -> None:
-    files = image_files(folder)
+def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path, files: list[ImageFile]) -> None:
     whole = extract(folder, "whole", files, num_workers=1)
     for number, order in enumerate((files[::-1], files[5:] + files[:5])):
         assert same_bytes(whole, extract(folder, f"other-{number}", order, num_workers=2 + number))
 
 
-def spoil(folder: Path) -> list[ImageFile]:
+def spoil(folder: Path, files: list[ImageFile]) -> None:
+    """One picture was cut off and one is none when they were fetched, one was never to be had, one has gone."""
     (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:300])
     (folder / "5.jpg").write_text("no image")
-    files = image_files(folder)
+    for number in (2, 5):
+        name = f"{number}.jpg"
+        files[number] = ImageFile(10 * number, name, 1, file_sha256(folder / name))
     (folder / "9.jpg").unlink()
     files[3] = ImageFile(30, "3.jpg", None, None, "HTTP 404")
-    return files
 
 
-def test_broken_images_are_rejected_by_name(folder: Path) -> None:
-    files = spoil(folder)
+def test_broken_images_are_rejected_by_name(folder: Path, files: list[ImageFile]) -> None:
+    spoil(folder, files)
     out = extract(folder, "out", files, max_bad_images=0.4)
     rejected = pd.read_parquet(out / "rejected.parquet")
     assert list(rejected["image_id"]) == [20, 30, 50, 90]
@@ -141,45 +127,30 @@ def test_broken_images_are_rejected_by_name(folder: Path) -> None:
     assert same_bytes(out, extract(folder, "again", files, max_bad_images=0.4))
 
 
-def test_more_broken_images_than_the_budget_are_an_error(folder: Path) -> None:
-    files = spoil(folder)
+def test_more_broken_images_than_the_budget_are_an_error(folder: Path, files: list[ImageFile]) -> None:
+    spoil(folder, files)
     with pytest.raises(ValueError, match=r"3 of 11 images .* 2 are allowed \(2\.jpg: .*; 3\.jpg: .*; 5\.jpg"):
         extract(folder, "out", files, max_bad_images=0.2)
     assert not (folder.parent / "out").exists()
 
 
-def test_a_whole_shard_of_broken_images(folder: Path) -> None:
-    files = image_files(folder)
+def test_a_whole_shard_of_broken_images(folder: Path, files: list[ImageFile]) -> None:
     files[:4] = [ImageFile(10 * n, f"{n}.jpg", None, None, "missing") for n in range(4)]
     assert len(open_shards(extract(folder, "out", files, max_bad_images=0.4))) == 7
 
 
-def test_a_changed_image_is_an_error(folder: Path) -> None:
-    files = image_files(folder)
+def test_a_changed_image_is_an_error(folder: Path, files: list[ImageFile]) -> None:
     Image.new("RGB", (9, 9)).save(folder / "6.jpg")
     with pytest.raises(OSError, match=r"6\.jpg has changed since it was fetched"):
         extract(folder, "out", files, max_bad_images=1.0)
 
 
-def test_load_images_keeps_the_order(folder: Path) -> None:
-    files = image_files(folder)
-    for num_workers in (1, 4):
-        loaded = list(load_images(files, folder, crop="center", num_workers=num_workers, ahead=3))
-        assert [file for file, _ in loaded] == files
-        assert all(torch.equal(image, load_image(folder / f.file_name, crop="center")) for f, image in loaded)
-
-
-def test_calibration_images(folder: Path) -> None:
-    files = image_files(folder)
-    assert calibration_images(files, folder, crop="none", count=5).shape == (5, 3, 299, 299)
-    with pytest.raises(ValueError, match="none of the first"):
-        calibration_images([], folder, crop="none")
-
-
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
-def test_other_slices_change_no_more_than_rounding(folder: Path, precision: str, tolerance: float) -> None:
+def test_other_slices_change_no_more_than_rounding(
+    folder: Path, files: list[ImageFile], precision: str, tolerance: float
+) -> None:
     """The network itself: all at once, in other slices, and in another order."""
-    files = image_files(folder)[:5]
+    files = files[:5]
     images = calibration_images(files, folder, crop="none")
     random = load_inception(None, calibration_images=images)
     inception = prepare(random, precision=precision, device=torch.device("cpu"))
@@ -190,14 +161,14 @@ def test_other_slices_change_no_more_than_rounding(folder: Path, precision: str,
     assert torch.equal(compute_features(inception, images), whole.half())  # the same slices: the same bits
 
 
-def test_an_image_that_vanishes_in_the_middle_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = image_files(folder)
-
+def test_an_image_that_vanishes_in_the_middle_is_named(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def vanish(content: bytes, *, crop: str) -> torch.Tensor:
         (folder / "10.jpg").unlink(missing_ok=True)  # while the first is being decoded
         return load_image(content, crop=crop)
 
-    monkeypatch.setattr("ganscribe.features.extraction.load_image", vanish)
+    monkeypatch.setattr("ganscribe.features.loading.load_image", vanish)
     with pytest.raises(ValueError, match=r"10\.jpg.*missing"):
         extract(folder, "out", files)
     assert not (folder.parent / "out").exists()

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from ganscribe import config
+from ganscribe.gan.common.state import start_training
+from ganscribe.gan.common.training import train_gan
 from ganscribe.gan.networks import NETWORKS
 from ganscribe.gan.objectives import OBJECTIVES
-from ganscribe.gan.state import start_training
-from ganscribe.gan.training import train_gan
 
 # Spec section 2, the table of runs: objective, networks, optimiser, rate, betas, batch, z, noise, steps.
 SOURCES: dict[str, tuple[Any, ...]] = {

@@ -11,7 +11,7 @@ import torch
 
 from ganscribe.datasets.pixels import to_signed
 from ganscribe.execution.checkpoint import Checkpoint
-from ganscribe.gan.sampling import (
+from ganscribe.gan.common.sampling import (
     SAMPLE_BATCH,
     interpolate_images,
     load_generator,
@@ -19,8 +19,8 @@ from ganscribe.gan.sampling import (
     sample_images,
     save_network,
 )
-from ganscribe.gan.state import OPTIMISERS, TrainedGan
-from ganscribe.gan.training import batches, train_gan
+from ganscribe.gan.common.state import OPTIMISERS, TrainedGan
+from ganscribe.gan.common.training import batches, train_gan
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.pixels import to_signed
+from ganscribe.gan.common.state import TrainedGan, start_training
+from ganscribe.gan.common.training import batches, train_gan
+from ganscribe.gan.common.updates import held_out_loss, update_critic, update_generator
 from ganscribe.gan.objectives import OBJECTIVES, build_objective
-from ganscribe.gan.state import TrainedGan, start_training
-from ganscribe.gan.training import batches, train_gan
-from ganscribe.gan.updates import held_out_loss, update_critic, update_generator
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {

@@ -9,12 +9,10 @@ from unittest import mock
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-import torch.nn.functional as F
-
-from ganscribe.captioning.dataset import CaptionSet, pad
-from ganscribe.captioning.training import train_captioner
 from ganscribe.convnets.training import train_classifier
-from ganscribe.gan.training import train_gan
+
+import captioners
+from ganscribe.gan.common.training import train_gan
 
 CPU = torch.device("cpu")
 SMALL_GAN: dict[str, Any] = {
@@ -54,19 +52,9 @@ def classifier(**changes: Any) -> dict[str, Any]:
 
 def captioner(**changes: Any) -> dict[str, Any]:
     """A short training of a captioner: its rows and weights."""
-
-    def features(image_ids: Any) -> torch.Tensor:
-        images = torch.tensor([image_id - 100 for image_id in image_ids], dtype=torch.long)
-        return F.one_hot(images % 5, 12).half()[:, None].expand(-1, 64, -1).contiguous()
-
-    rows = [[2, *[4 + image % 5] * (1 + image % 4), 3] for image in range(21)]
-    captions = CaptionSet([100 + image for image in range(21)], pad(rows))
-    settings: dict[str, Any] = {
-        "vocabulary_size": 9, "embedding_dim": 8, "units": 16, "feature_dim": 12, "encoder_dim": 8,
-        "longest": 6, "optimiser": "adam", "learning_rate": 1e-2, "batch_size": 4, "epochs": 2,
-        "log_every": 2, "seed": 3, "precision": "fp32", "device": CPU,
-    }  # fmt: skip
-    trained = train_captioner(captions, captions, features, **(settings | changes))
+    captions = captioners.tiny_captions(21)
+    data = captioners.tiny_data(train=captions, val=captions)
+    trained = captioners.train(data, **({"batch_size": 4, "epochs": 2, "seed": 3} | changes))
     return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
 
 

@@ -16,13 +16,13 @@ import torch
 
 from ganscribe import config
 from ganscribe.captioning.inference import load_captioner
-from ganscribe.captioning.photographs import open_captioner
 from ganscribe.convnets import load_classifier
 from ganscribe.core.files import load_torch
 from ganscribe.features.inception import load_inception, read_inception
-from ganscribe.gan.sampling import load_generator
-from ganscribe.metrics.images import inception_extractor
+from ganscribe.gan.common.sampling import load_generator
+from ganscribe.metrics.gan.images import inception_extractor
 from ganscribe.serving import models as serving_models
+from ganscribe.serving.photographs import open_captioner
 from ganscribe.sources.formats import read_cifar_batch, read_cifar_classes
 from ganscribe.sources.inspection import inspect_weights
 

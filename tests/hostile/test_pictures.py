@@ -21,10 +21,10 @@ from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
 from ganscribe.core.files import save_torch
 from ganscribe.datasets.coco_images import ImageFile
-from ganscribe.features.extraction import RejectedImage, load_images
+from ganscribe.features.loading import RejectedImage, load_images
 from ganscribe.features.pictures import load_image
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import save_network
 from ganscribe.serving import models as serving_models
 from ganscribe.serving.demo import Models, build_page
 from ganscribe.serving.pictures import decode_image

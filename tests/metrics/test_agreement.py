@@ -1,21 +1,11 @@
-"""Judges that agree, disagree, or cannot be told apart; generators scored as evaluate_gan scores them."""
+"""Judges that agree, disagree, or cannot tell runs apart."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
-import torch
 
-from ganscribe import convnets
-from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.metrics.agreement import SCORES, compare_judges
-from ganscribe.metrics.images import classifier_extractor, score_images
-from ganscribe.metrics.judging import judge_generators
-
-CPU = torch.device("cpu")
 
 
 def table(**columns: list[float]) -> pd.DataFrame:
@@ -54,31 +44,3 @@ def test_judges_of_different_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="not scored the same runs"):
         compare_judges({"one": table(fid=[1, 2, 3]), "two": other})
     assert "not defined" in compare_judges({"one": table(fid=[1, 2]), "two": table(fid=[2, 1])}).caption
-
-
-def test_generators_get_the_scores_of_their_samples(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    files = {}
-    for name, networks, shape in (
-        ("b", "mlp", (1, 28, 28)),
-        ("a", "mlp", (1, 28, 28)),
-        ("rgb", "mlp", (3, 32, 32)),
-    ):
-        generator = build_generator(networks, noise_dim=4, image_shape=shape)
-        files[name] = tmp_path / f"{name}.pt"
-        save_network(
-            files[name],
-            generator.state_dict(),
-            networks=networks,
-            noise_dim=4,
-            noise="uniform",
-            image_shape=shape,
-        )
-    judge = classifier_extractor(convnets.build("resnet20", num_classes=10, image_shape=(1, 28, 28)))
-    real = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
-    rows = judge_generators(files, real, judge, num_samples=30, seed=2, device=CPU)
-    assert [row["run"] for row in rows] == ["b", "a"], "colour pictures are not for this judge"
-    samples = load_generator(files["a"]).sample(30, seed=2, device=CPU)
-    assert rows[1] == {"run": "a", **score_images(real, samples, judge, seed=2)}
-    with pytest.raises(ValueError, match="no generator makes images"):
-        judge_generators({"rgb": files["rgb"]}, real, judge, num_samples=30, seed=2, device=CPU)

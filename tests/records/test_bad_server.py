@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from ganscribe import records
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import save_network
 from ganscribe.records import sender, store
 from ganscribe.records.outbox import entries, outbox_folder
 from loopback import Server

@@ -154,7 +154,7 @@ def test_dvc_yaml_lists_the_models_of_the_registry(project: Path) -> None:
     if "runs" not in params["captioner"]:
         folders["captioner", "captioner"] = stages["train_captioner"]["outs"][0]
     expected = {
-        registry.registered_name(family, name): f"{folder}/{registry.REGISTERED[family][1]}"
+        store.registered_name(family, name): f"{folder}/{registry.REGISTERED[family][1]}"
         for (family, name), folder in folders.items()
     }
     assert {name: entry["path"] for name, entry in listed.items()} == expected

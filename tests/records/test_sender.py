@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 
 from ganscribe import cli, records
 from ganscribe.core.files import save_torch
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import save_network
 from ganscribe.records import sender, store
 from ganscribe.records.outbox import Entry, entries, outbox_folder
 from loopback import Server

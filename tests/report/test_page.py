@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from PIL import Image
 
 from ganscribe.datasets.prepare import write_images
+from ganscribe.metrics.scores import Score
+from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report import page
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 
@@ -46,9 +50,9 @@ def root(tmp_path: Path) -> Path:
     digits = {"dataset": "mnist", "judge": "lenet5", "judge_sha256": "aa11"}
     horses = {"dataset": "cifar10", "judge": "lenet5", "judge_sha256": "bb22"}
     scores = {
-        "plots/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
-        "plots/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
-        "plots/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
+        "data/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
+        "data/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
+        "data/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
         "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
         "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed", "intervals": SURE},
         "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed", "intervals": SURE},
@@ -75,19 +79,19 @@ def root(tmp_path: Path) -> Path:
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
-    experiment = tmp_path / "plots" / "diagnostics" / "parallel_lines"
-    experiment.mkdir(parents=True)
-    (experiment / "caption.txt").write_text("The estimate <is> flat.\n")
-    Image.new("L", (4, 4)).save(experiment / "figure.png")
-    picture = tmp_path / "plots" / "gan_scores" / "good" / "samples.png"
-    Image.new("L", (4, 4)).save(picture)
+    for name, caption in (("experiments/parallel_lines", "The <lines>."), ("judges_compared", "They agree.")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "caption.txt").write_text(f"{caption}\n")
+    for name in ("experiments/parallel_lines.png", "judges.png", "gan_scores/good/samples.png"):
+        (tmp_path / "plots" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / "plots" / name)
     return tmp_path
 
 
 def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     text = page.render(root, params={"scale": "tiny"})
     shown = Page(text)
-    assert len(shown.fetched) == 2
+    assert len(shown.fetched) == 3
     assert all(url.startswith("data:image/png;base64,") for url in shown.fetched)
     assert ("3.25", True) in shown.cells
     assert ("114", False) in shown.cells
@@ -129,7 +133,7 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
 
 
 def test_scores_by_different_judges_share_no_table(root: Path) -> None:
-    files = {path.parent.name: path for path in sorted(root.glob("plots/gan_scores/*/scores.json"))}
+    files = {path.parent.name: path for path in sorted(root.glob("data/gan_scores/*/scores.json"))}
     digits, horses = page.gan_tables(files)
     assert [row["name"] for row in digits["table"]["rows"]] == ["good", "poor"]
     assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
@@ -155,9 +159,41 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
         page.difference_table(root, ["best", "tutorial"])
 
 
-def test_experiments_stand_with_their_captions(root: Path) -> None:
+def test_experiments_and_judges_stand_with_their_captions(root: Path) -> None:
     text = page.render(root, params={"scale": "tiny"})
-    assert "<h3>parallel lines</h3>" in text and "The estimate &lt;is&gt; flat." in text
+    assert "<h3>parallel lines</h3>" in text and "The &lt;lines&gt;." in text and "They agree." in text
+
+
+def test_the_best_goes_by_the_table_of_scores(tmp_path: Path) -> None:
+    """The best calibration, too; facts and scores that nothing else shares have no best."""
+    files = {name: tmp_path / f"{name}.json" for name in ("one", "other")}
+    for path, error, more in zip(files.values(), (0.02, 0.01), ({"nll": 1.0}, {}), strict=True):
+        scores = {
+            "accuracy": 1 - error,
+            "calibration_error": error,
+            "parameters": 10 * error,
+            "num_images": 5,
+        }
+        path.write_text(json.dumps(scores | more))
+    table = page.score_table("classifier", files)
+    assert table["columns"] == ["accuracy", "calibration_error", "parameters", "nll"]
+    best = {row["name"]: [is_best for _, is_best in row["cells"]] for row in table["rows"]}
+    assert best == {"one": [False] * 4, "other": [True, True, False, False]}
+    assert table["notes"] == {"num_images": 5}
+
+
+def test_the_page_says_what_its_scores_mean(root: Path) -> None:
+    text = html.unescape(page.render(root, params={"scale": "tiny"}))
+    for score in chain.from_iterable(FAMILIES.values()):
+        assert f"<dt>{score.name}</dt><dd>{score.meaning}" in text
+
+
+def test_a_score_that_the_report_does_not_show_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scores.json").write_text(json.dumps({"secret": 0.5, "fact": 0.25}))
+    monkeypatch.setitem(FAMILIES, "gan", (Score("secret", "not told", "higher", frozenset()),))
+    assert page.score_table("gan", {"run": tmp_path / "scores.json"})["columns"] == ["fact"]
 
 
 def test_the_same_files_give_the_same_bytes(root: Path) -> None:

@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 
 from ganscribe import records
-from ganscribe.captioning.photographs import caption_photographs, open_captioner
 from ganscribe.features.pictures import load_image
+from ganscribe.gan.common.sampling import load_generator, save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, save_network
 from ganscribe.records import sender
 from ganscribe.records.outbox import tracking_uri
+from ganscribe.serving.photographs import caption_photographs, open_captioner
 from ganscribe.serving.pictures import encode_png
 from loopback import free_port, listening, wait_for_page
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from ganscribe import convnets, records, serving
 from ganscribe.core.files import save_torch
+from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import load_generator, sample_images, save_network
 from ganscribe.records import runs, sender
 from ganscribe.records.store import find_run, open_client, tracking_uri
 from ganscribe.serving.pictures import decode_image, encode_png, read_file
@@ -146,7 +146,7 @@ def test_png_round_trip(channels: int) -> None:
 
 
 def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> None:
-    from ganscribe.captioning.photographs import caption_photographs, open_captioner
+    from ganscribe.serving.photographs import caption_photographs, open_captioner
 
     noise = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8)
     picture = encode_png(noise[0].numpy())

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from ganscribe.convnets.training import train_classifier
+
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.features.shards import KEYS, ShardWriter, open_shards
 
@@ -86,8 +86,8 @@ def test_a_full_disk_is_named_and_what_was_there_stays(
     assert "Traceback" not in done.stderr
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert message == (
-        f"Error: nothing more could be written (File too large: {folder}): free some space, then run "
-        "`dvc repro` again, which goes on from what is whole"
+        f"Error: nothing more could be written (File too large: {folder}): free some space and run it again; "
+        "`dvc repro` goes on from what is whole"
     )
     assert content(folder / out) == before
     assert list(folder.rglob(".*.tmp")) == []

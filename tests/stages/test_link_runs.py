@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from ganscribe import records
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
-from ganscribe.gan.sampling import save_network
 from ganscribe.records import store
 
 LOCK = """\

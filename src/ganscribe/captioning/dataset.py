@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganscribe.datasets import captions as selected
+from ganscribe.captioning.model import Captioner
+from ganscribe.datasets.captions import read_captions
 
 # Features of images by id: (B,) -> (B, 64, 2048), any floating type (`Shards.gather_images`).
 FeatureReader = Callable[[Sequence[int]], Tensor]
@@ -17,7 +18,7 @@ FeatureReader = Callable[[Sequence[int]], Tensor]
 
 @dataclass(frozen=True)
 class CaptionSet:
-    """Captions of one split: tokens (N, T) of `<start> ... <end>` then zeros, and each one's image."""
+    """The captions of one split: tokens (N, T) of `<start> ... <end>` then zeros, and the image of each."""
 
     image_ids: list[int]
     tokens: Tensor  # int64
@@ -27,11 +28,11 @@ class CaptionSet:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest caption, `<start>` and `<end>` counted."""
+        """The tokens of the longest caption, `<start>` and `<end>` counted."""
         return self.tokens.shape[1]
 
     def batch(self, rows: Tensor) -> tuple[list[int], Tensor]:
-        """Image ids and tokens (B, T') of `rows`, longest caption first, trimmed to it.
+        """Return image ids and tokens (B, T') of `rows`, the longest caption first, trimmed to it.
 
         The order within a batch changes no sum over it, and no other caption comes into it.
         """
@@ -41,10 +42,27 @@ class CaptionSet:
         return [self.image_ids[row] for row in rows[order].tolist()], tokens[order, : int(lengths.max())]
 
 
-def read_captions(
+@dataclass(frozen=True, kw_only=True)
+class CaptionerData:
+    """What a captioner is trained on, and what its training is watched by.
+
+    `longest` is the number of tokens of the longest caption of the whole data set. `val_cider(model,
+    precision)` scores captions of the validation images; only early stopping asks for it.
+    """
+
+    train: CaptionSet
+    val: CaptionSet
+    features: FeatureReader
+    vocabulary_size: int
+    feature_dim: int
+    longest: int
+    val_cider: Callable[[Captioner, str], float] | None = None
+
+
+def read_tokenised(
     path: str | Path, *, split: str, only_kept: bool, image_ids: Collection[int] | None = None
 ) -> CaptionSet:
-    """Captions of `split` from tokens.parquet; `image_ids` (those with features) drops the others by name.
+    """Read the captions of `split` from tokens.parquet, only those of `image_ids` where these are given.
 
     `only_kept` leaves out the further references of images. Raises ValueError for a malformed table.
     """
@@ -65,16 +83,16 @@ def read_captions(
 
 
 def read_references(path: str | Path, *, split: str, image_ids: Collection[int]) -> dict[int, list[str]]:
-    """All captions of each image of `split` that is in `image_ids`, from captions.parquet."""
+    """Read all captions of each image of `split` that is in `image_ids` from captions.parquet."""
     references: dict[int, list[str]] = {}
-    for caption in sorted(selected.read_captions(path)):
+    for caption in sorted(read_captions(path)):
         if caption.split == split and caption.image_id in image_ids:
             references.setdefault(caption.image_id, []).append(caption.caption)
     return references
 
 
 def longest_caption(path: str | Path) -> int:
-    """Tokens of the longest selected caption of all splits: the tutorial pads every caption to it."""
+    """Return the tokens of the longest selected caption of all splits: the tutorial pads every one to it."""
     import pyarrow.parquet as pq
 
     columns = pq.read_table(path, columns=["kept", "tokens"]).to_pydict()
@@ -85,7 +103,7 @@ def longest_caption(path: str | Path) -> int:
 
 
 def pad(captions: Sequence[Sequence[int]]) -> Tensor:
-    """Captions of different lengths as rows (N, T) int64, filled up with zeros."""
+    """Return captions of different lengths as rows (N, T) int64, filled up with zeros."""
     padded = torch.zeros(len(captions), max(map(len, captions), default=0), dtype=torch.long)
     for row, tokens in zip(padded, captions, strict=True):
         row[: len(tokens)] = torch.tensor(tokens)

@@ -1,8 +1,9 @@
 """Searches for a word sequence over `step(words, state) -> (log_probs, state)`; they know nothing of a model.
 
 `words` (N,) are the last words of N sequences, `log_probs` (N, V) those of the next. `state` is a dict of
-tensors whose first dimension is N, `state["trace"]` among them: what a sequence keeps of every word (the
-attention map). N is batch size times beam width; the rows of one image are neighbours.
+tensors whose first dimension is N. `state["attention"]` (N, ...) is where the model looked for the words that
+`log_probs` are of, and each word that is found keeps its own. N is batch size times beam width; the rows of
+one image are neighbours.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 @dataclass(frozen=True)
 class Decoded:
-    """One sequence found: its words without `<start>` and `<end>`, and the trace of each.
+    """One sequence found: its words without `<start>` and `<end>`, and the attention map of each.
 
     `log_prob` is summed over the words, and `<end>` where `is_finished` (False: `max_length` cut it).
     """
 
     tokens: list[int]
-    traces: Tensor  # (len(tokens), ...)
+    attention: Tensor  # (len(tokens), ...)
     log_prob: float
     is_finished: bool
 
     def score(self, length_penalty: float) -> float:
-        """log_prob / length ** `length_penalty`, `<end>` counted."""
+        """Return log_prob / length ** `length_penalty`, `<end>` counted."""
         return self.log_prob / (len(self.tokens) + self.is_finished) ** length_penalty
 
 
 def greedy(
     step: Step, state: State, *, batch_size: int, start: int, end: int, max_length: int
 ) -> list[Decoded]:
-    """The most likely word each time, for at most `max_length` steps."""
+    """Take the most likely word each time, for at most `max_length` steps."""
 
     def choose(log_probs: Tensor, position: int) -> Tensor:
         return log_probs.argmax(1)
@@ -85,7 +86,7 @@ def sample(
 
 
 def image_uniforms(seed: int, image_ids: Sequence[int | str], max_length: int) -> Tensor:
-    """Random numbers (B, max_length) for `sample`, float64: each image's from a stream of its own."""
+    """Return random numbers (B, max_length) for `sample`, float64: each image's from a stream of its own."""
     rows = [
         torch.rand(max_length, dtype=torch.float64, generator=random_stream(seed, "decoding", image_id))
         for image_id in image_ids
@@ -104,7 +105,7 @@ def beam(
     width: int,
     length_penalty: float = 0.0,
 ) -> list[Decoded]:
-    """Beam search as in Show, Attend and Tell's code: a sequence that ends gives up its place in the beam.
+    """Search as Show, Attend and Tell's code does: a sequence that ends gives up its place in the beam.
 
     Of an image's ended sequences, the one with the highest log_prob / length ** `length_penalty` (the length
     counts `<end>`) is returned; where none has ended after `max_length` steps, the likeliest open one. A beam
@@ -114,7 +115,7 @@ def beam(
         raise ValueError(f"beam width {width} is below 1")
     if max_length < 1:
         raise ValueError(f"max_length {max_length} is below 1")
-    device = state["trace"].device
+    device = state["attention"].device
     images = torch.arange(batch_size, device=device)[:, None]
     places = torch.full((batch_size, 1), width, device=device)  # of each beam, still open
     # All sequences of an image begin alike: only the first counts, so that none is found twice.
@@ -122,7 +123,7 @@ def beam(
     totals[:, 0] = 0
     state = {name: tensor.repeat_interleave(width, 0) for name, tensor in state.items()}
     words = torch.full((batch_size, width), start, device=device)
-    tokens, traces = words[..., None][..., :0], _by_image(state["trace"], width)[:, :, :0]
+    tokens, attention = words[..., None][..., :0], _by_image(state["attention"], width)[:, :, :0]
     ended: list[list[Decoded]] = [[] for _ in range(batch_size)]
     for _ in range(max_length):
         log_probs, state = step(words.flatten(), state)
@@ -131,12 +132,12 @@ def beam(
         parents, words = index // log_probs.shape[1], index % log_probs.shape[1]
         state = {name: tensor[(images * width + parents).flatten()] for name, tensor in state.items()}
         tokens = torch.cat([tokens[images, parents], words[..., None]], 2)
-        traces = torch.cat([traces[images, parents], _by_image(state["trace"], width)], 2)
+        attention = torch.cat([attention[images, parents], _by_image(state["attention"], width)], 2)
         is_open = (torch.arange(width, device=device) < places) & totals.isfinite()
         has_ended = is_open & (words == end)
         for image, place in has_ended.nonzero().tolist():
             ended[image].append(
-                _decoded(tokens[image, place], traces[image, place], totals[image, place], end)
+                _decoded(tokens[image, place], attention[image, place], totals[image, place], end)
             )
         places = places - has_ended.sum(1, keepdim=True)
         totals = totals.masked_fill(~is_open | has_ended, -torch.inf)
@@ -146,14 +147,14 @@ def beam(
         place = int(totals[image].argmax())
         if not ended[image]:
             ended[image].append(
-                _decoded(tokens[image, place], traces[image, place], totals[image, place], end)
+                _decoded(tokens[image, place], attention[image, place], totals[image, place], end)
             )
     return [max(found, key=lambda one: one.score(length_penalty)) for found in ended]
 
 
-def _by_image(trace: Tensor, width: int) -> Tensor:
-    """(B * width, ...) -> (B, width, 1, ...): one step of the traces."""
-    return trace.view(-1, width, 1, *trace.shape[1:])
+def _by_image(attention: Tensor, width: int) -> Tensor:
+    """Return one step's maps (B * width, ...) as (B, width, 1, ...)."""
+    return attention.view(-1, width, 1, *attention.shape[1:])
 
 
 def _follow(
@@ -166,13 +167,13 @@ def _follow(
     end: int,
     max_length: int,
 ) -> list[Decoded]:
-    """One sequence an image, each word chosen by `choose(log_probs, position)`."""
+    """Return one sequence per image, each word chosen by `choose(log_probs, position)`."""
     if max_length < 1:
         raise ValueError(f"max_length {max_length} is below 1")
-    words = torch.full((batch_size,), start, device=state["trace"].device)
+    words = torch.full((batch_size,), start, device=state["attention"].device)
     totals = torch.zeros(batch_size, dtype=torch.float64, device=words.device)
     is_open = torch.ones_like(words, dtype=torch.bool)
-    tokens, traces = [], []
+    tokens, attention = [], []
     for position in range(max_length):
         log_probs, state = step(words, state)
         words = choose(log_probs, position)
@@ -180,14 +181,14 @@ def _follow(
         totals += torch.where(is_open, gained, 0)
         is_open = is_open & (words != end)
         tokens.append(words)
-        traces.append(state["trace"])
+        attention.append(state["attention"])
         if not is_open.any():
             break
-    found = zip(torch.stack(tokens, 1), torch.stack(traces, 1), totals, strict=True)
+    found = zip(torch.stack(tokens, 1), torch.stack(attention, 1), totals, strict=True)
     return [_decoded(*one, end) for one in found]
 
 
-def _decoded(tokens: Tensor, traces: Tensor, total: Tensor, end: int) -> Decoded:
+def _decoded(tokens: Tensor, attention: Tensor, total: Tensor, end: int) -> Decoded:
     words = tokens.tolist()
     length = words.index(end) if end in words else len(words)
-    return Decoded(words[:length], traces[:length].clone(), float(total), end in words)
+    return Decoded(words[:length], attention[:length].clone(), float(total), end in words)

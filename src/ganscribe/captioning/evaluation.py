@@ -26,11 +26,11 @@ def caption_images(
     max_length: int,
     batch_size: int,
     precision: str,
-    device: torch.device,
     **options: Unpack[DecodingOptions],
 ) -> list[Decoded]:
-    """One caption an image by `inference.decode`, in the order of `image_ids`."""
+    """Return one caption per image by `inference.decode`, in the order of `image_ids`."""
     found: list[Decoded] = []
+    device = next(saved.model.parameters()).device
     with progress(len(image_ids), f"captions, {method}", "image") as bar:
         for start in range(0, len(image_ids), batch_size):
             batch = list(image_ids[start : start + batch_size])
@@ -49,7 +49,7 @@ def caption_images(
 
 
 def words_of(captions: CaptionSet, vocabulary: Vocabulary) -> list[list[str]]:
-    """The words of tokenised captions, without `<start>`, `<end>` and `<pad>`."""
+    """Return the words of tokenised captions, without `<start>`, `<end>` and `<pad>`."""
     return [vocabulary.decode(row).split() for row in captions.tokens.tolist()]
 
 
@@ -62,15 +62,15 @@ def write_decoded(
     vocabulary: Vocabulary,
     per_image: PerImage | None = None,
 ) -> None:
-    """One row an image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64).
+    """Write one row per image: image_id, file_name, caption, log_prob, is_finished, attention (words, 64).
 
     And, once scored, what it adds to the scores (`score_images`): METEOR, ROUGE-L, CIDEr, BLEU (counts).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    positions = found[0].traces.shape[1]
-    flat = torch.cat([one.traces for one in found]).float().flatten()
+    positions = found[0].attention.shape[1]
+    flat = torch.cat([one.attention for one in found]).float().flatten()
     maps = pa.FixedSizeListArray.from_arrays(pa.array(flat.cpu().numpy()), positions)
     ends = torch.tensor([0, *(len(one.tokens) for one in found)]).cumsum(0)
     columns = {

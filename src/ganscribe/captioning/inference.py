@@ -78,9 +78,9 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
 
 
 def begin(model: Captioner, features: Tensor, *, forbidden: Sequence[int]) -> tuple[Step, State]:
-    """The step function and first state of a search over captions of `features` (B, 64, 2048).
+    """Return the step function and first state of a search for captions of `features` (B, 64, 2048).
 
-    The trace of a word is its attention map (64,). `forbidden` words are never chosen.
+    A word's attention map is (64,). `forbidden` words are never chosen.
     """
     memory = model.encode(features)
     num_images, positions = memory.values.shape[:2]
@@ -90,9 +90,9 @@ def begin(model: Captioner, features: Tensor, *, forbidden: Sequence[int]) -> tu
     def step(words: Tensor, state: State) -> tuple[Tensor, State]:
         scores, hidden, attention = model.step(words, state["hidden"], memory)
         log_probs = scores.float().index_fill(1, banned, -torch.inf).log_softmax(1)
-        return log_probs, {"hidden": hidden.float(), "trace": attention}
+        return log_probs, {"hidden": hidden.float(), "attention": attention}
 
-    return step, {"hidden": hidden, "trace": torch.zeros(num_images, positions, device=features.device)}
+    return step, {"hidden": hidden, "attention": torch.zeros(num_images, positions, device=features.device)}
 
 
 @torch.inference_mode()
@@ -107,7 +107,7 @@ def decode(
     precision: str = "fp32",
     **options: Unpack[DecodingOptions],
 ) -> list[Decoded]:
-    """One caption each for features (B, 64, 2048) by `method`: greedy, beam or sample.
+    """Return one caption each for features (B, 64, 2048) by `method`: greedy, beam or sample.
 
     `<pad>` and `<start>`, which no training caption ever asks for, and `<unk>`, which tells a reader nothing,
     are never chosen. `sample` draws from streams of `seed` and the image's id, whatever batch it is in.

@@ -18,9 +18,10 @@ _ROWS_A_BLOCK = 128
 
 
 def staged(features: FeatureReader, *, precision: str, device: torch.device) -> FeatureReader:
-    """`features` on `device`, in the type that the first product takes; valid until the next call.
+    """Return a reader of `features` on `device`, in the type that the first product takes.
 
-    On the CPU the conversions go through buffers that stay: pages of fresh ones cost more than the copies.
+    What it gives is valid until the next call: on the CPU the conversions go through buffers that stay,
+    because the pages of fresh ones cost more than the copies.
     """
     wide, narrow = torch.empty(0), torch.empty(0, dtype=torch.bfloat16)
 
@@ -82,7 +83,7 @@ class BatchLoss(NamedTuple):
 
 
 def doubly_stochastic_penalty(attention: Tensor, tokens: Tensor) -> Tensor:
-    """sum_i (1 - sum_t alpha_ti)^2, summed over the captions (1502.03044, equation 14).
+    """Return sum_i (1 - sum_t alpha_ti)^2, summed over the captions (1502.03044, equation 14).
 
     attention (M, P): the maps of the captions' real steps, as `Captioner` gives them for tokens (B, T).
     """
@@ -104,7 +105,7 @@ def token_loss(
     doubly_stochastic: float = 0.0,
     own_words: float = 0.0,
 ) -> BatchLoss:
-    """Cross-entropy of a batch, smoothed, plus `doubly_stochastic` times the penalty of equation 14.
+    """Return the cross-entropy of a batch, smoothed, plus `doubly_stochastic` times the penalty of equation 14.
 
     `own_words`: the probability that the model goes on from its own last word, not from the caption's.
     """
@@ -130,7 +131,7 @@ def mean_loss(
     precision: str,
     device: torch.device,
 ) -> float:
-    """Cross-entropy a word over all `captions`, in nats, by the model in evaluation mode."""
+    """Return the mean cross-entropy, in nats, of the words of `captions` by the model in evaluation mode."""
     if len(captions) == 0:
         raise ValueError("there are no captions to compute a loss of: is the split empty?")
     read = staged(features, precision=precision, device=device)

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganscribe.captioning.recurrence import AttentionGRU
+from ganscribe.captioning.recurrence import AttentionGRU, Operands
 
 
 class Memory(NamedTuple):
-    """What attention looks at, computed once an image."""
+    """What attention looks at, computed once per image."""
 
     values: Tensor  # (B, 64, encoder_dim)
     keys: Tensor  # (B, 64, units): W1 f
@@ -63,18 +63,18 @@ class Captioner(nn.Module):
         return F.dropout(values, self.dropout, self.training) if self.dropout else values
 
     def _words(self, hidden: Tensor) -> Tensor:
-        """Scores (N, V) of the next word by the state (N, units) that has seen the one before."""
+        """Return scores (N, V) of the next word by the state (N, units) that has seen the one before."""
         return self.output(self._drop(self.hidden(self._drop(hidden))))
 
     def encode(self, features: Tensor) -> Memory:
-        """(B, 64, 2048) of any floating type (the shards hold float16) -> what every step attends to."""
+        """Turn (B, 64, 2048) of any floating type (the shards hold float16) into what every step attends to."""
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.encoder.weight.dtype)
         values = self._drop(F.relu(self.encoder(features)))
         return Memory(values, self.attention_key(values))
 
     def step(self, words: Tensor, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
-        """One word on: words (N,), hidden (N, units) -> scores (N, V), hidden, attention (N, 64).
+        """Go one word on: words (N,), hidden (N, units) -> scores (N, V), hidden, attention (N, 64).
 
         N is a multiple of the memory's B images; the rows of one image (beams of a search) are neighbours.
         """
@@ -97,7 +97,7 @@ class Captioner(nn.Module):
         fed: Tensor | None = None,
         with_attention: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Teacher forcing: features (B, 64, 2048), tokens (B, T) of `<start> ... <end>` then zeros.
+        """Run teacher forcing: features (B, 64, 2048), tokens (B, T) of `<start> ... <end>` then zeros.
 
         The captions come longest first. Returns the scores (M, V) of the M words that follow another, those
         words (M,) and, where asked for, the attention (M, 64): all captions' first, then all second ones ...
@@ -119,23 +119,23 @@ class Captioner(nn.Module):
         )
         inputs = F.linear(self._drop(self.embedding(words)), from_word, self.gru.bias_ih)
         beta = [] if self.context_gate is None else [self.context_gate]
-        hidden, attention = AttentionGRU.apply(
-            inputs,
-            2 * memory.keys,
-            memory.values,
-            torch.cat([2 * self.attention_query.weight, self.gru.weight_hh, *(one.weight for one in beta)]),
-            torch.cat([2 * self.attention_query.bias, self.gru.bias_hh, *(one.bias for one in beta)]),
-            2 * self.attention_score.weight[0],
-            from_context,
-            rows_at,
-            with_attention,
+        query = self.attention_query
+        operands = Operands(
+            inputs=inputs,
+            keys=2 * memory.keys,
+            values=memory.values,
+            weight=torch.cat([2 * query.weight, self.gru.weight_hh, *(one.weight for one in beta)]),
+            bias=torch.cat([2 * query.bias, self.gru.bias_hh, *(one.bias for one in beta)]),
+            score=2 * self.attention_score.weight[0],
+            from_context=from_context,
         )
+        hidden, attention = AttentionGRU.apply(rows_at, with_attention, *operands)
         return self._words(hidden), following, attention
 
 
 @contextlib.contextmanager
 def evaluating(model: Captioner) -> Iterator[None]:
-    """The model in evaluation mode, afterwards in the mode that it was in."""
+    """Hold the model in evaluation mode, and put it back into the mode that it was in."""
     was_training = model.training
     model.eval()
     try:
@@ -145,7 +145,7 @@ def evaluating(model: Captioner) -> Iterator[None]:
 
 
 def _initialise_as_keras(model: Captioner) -> None:
-    """Glorot-uniform kernels, orthogonal recurrent kernel, zero biases, embedding uniform +-0.05."""
+    """Draw kernels Glorot-uniform, the recurrent one orthogonal, the embedding from +-0.05; zero the biases."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -6,7 +6,7 @@ product after the loop yields at once. tests/captioning/test_model.py holds it a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,35 +16,37 @@ Saved = tuple[Tensor, ...]
 BETA = 7  # the place of the gate's beta in what a step keeps for the way back, the gates taken out
 
 
+class Operands(NamedTuple):
+    """What the recurrence over B captions computes with; their M real steps have no pads between them.
+
+    The twos: V tanh(x) = 2 V sigmoid(2 x) - sum(V), the softmax drops the last term, and on a CPU the sigmoid
+    takes a third of tanh's time. One more row of weight and bias is the context's gate, beta = sigmoid(w h +
+    b) (1502.03044, section 4.2.1).
+    """
+
+    inputs: Tensor  # (M, 3 units): the words' part of the GRU's input, with its bias
+    keys: Tensor  # (B, P, units): 2 W1 f of P positions
+    values: Tensor  # (B, P, E)
+    weight: Tensor  # (4 units, units): 2 W2 of the attention above the GRU's recurrent kernel
+    bias: Tensor  # (4 units,), likewise
+    score: Tensor  # (units,): 2 V
+    from_context: Tensor  # (3 units, E): the context's part of the GRU's input kernel
+
+
 class AttentionGRU(torch.autograd.Function):
-    """`apply(inputs, keys, values, weight, bias, score, from_context, rows_at, with_attention)`.
+    """`apply(rows_at, with_attention, *Operands(...))`: the captioner's recurrence over whole captions.
 
     Returns hidden states (M, units) and, where they are asked for, attention maps (M, P). The captions are
-    sorted by falling length; `rows_at[t]` of the B have a word at step t, and the M = sum(rows_at) real steps
-    lie one time step after the other, without pads.
-
-    inputs (M, 3 units): the words' part of the GRU's input, with its bias; keys (B, P, units): 2 W1 f of P
-    positions; values (B, P, E); weight (4 units, units), bias (4 units): 2 W2 of the attention above the
-    GRU's recurrent kernel; score (units,): 2 V; from_context (3 units, E): the context's part of its input
-    kernel. The twos: V tanh(x) = 2 V sigmoid(2 x) - sum(V), the softmax drops the last term, and on a CPU
-    the sigmoid takes a third of tanh's time. One more row of weight and bias is the context's gate, beta =
-    sigmoid(w h + b) (1502.03044, section 4.2.1). Computes in the dtype of `keys`; the hidden state is kept in
-    that of `weight`.
+    sorted by falling length; `rows_at[t]` of them have a word at step t, and the M = sum(rows_at) real steps
+    lie one time step after the other. Computes in the dtype of `keys`; the hidden state is kept in that of
+    `weight`.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        inputs: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        score: Tensor,
-        from_context: Tensor,
-        rows_at: list[int],
-        with_attention: bool = False,
+        ctx: Any, rows_at: list[int], with_attention: bool, *operands: Tensor
     ) -> tuple[Tensor, Tensor | None]:
+        inputs, keys, values, weight, bias, score, from_context = Operands(*operands)
         dtype, units = keys.dtype, score.shape[0]
         cast = [parameter.to(dtype) for parameter in (weight, bias, score, from_context)]
         hidden = weight.new_zeros(keys.shape[0], units)
@@ -106,6 +108,8 @@ class AttentionGRU(torch.autograd.Function):
         d_bias = d_linear.sum(0, dtype=kind)
         d_from_context = (d_inputs.T @ contexts).to(kind)
         return (
+            None,
+            None,
             d_inputs,
             d_keys * score,
             d_values,
@@ -113,8 +117,6 @@ class AttentionGRU(torch.autograd.Function):
             d_bias,
             d_score.sum(0),
             d_from_context,
-            None,
-            None,
         )
 
 
@@ -128,7 +130,7 @@ def _step(
     score: Tensor,
     from_context: Tensor,
 ) -> Saved:
-    """One time step -> hidden (rows, units), then what the way back needs."""
+    """Take one time step: return hidden (rows, units), then what the way back needs."""
     dtype, units = keys.dtype, score.shape[0]
     query, products, gated = F.linear(hidden.to(dtype), weight, bias).split(
         [units, 3 * units, len(weight) - 4 * units], 1
@@ -156,7 +158,7 @@ def _gru_slopes(
     candidate: Tensor,
     recurrent: Tensor,
 ) -> Tensor:
-    """(M, 4, units): what the state's gradient is multiplied by on its way into a step's GRU.
+    """Return (M, 4, units): what the state's gradient is multiplied by on its way into a step's GRU.
 
     To reach the inputs of reset, update and candidate, then the candidate's product with the state before.
     """

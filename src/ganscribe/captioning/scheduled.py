@@ -10,12 +10,12 @@ from ganscribe.captioning.model import Captioner, Memory, evaluating
 
 @torch.no_grad()
 def mix_in_own_words(model: Captioner, features: Tensor, tokens: Tensor, *, probability: float) -> Tensor:
-    """Words (B, T) to feed: each but the first is, with `probability`, the model's likeliest (section 2.4).
+    """Return words (B, T) to feed: each but the first is, with `probability`, the model's likeliest.
 
     features (B, 64, 2048); tokens (B, T) of `<start> ... <end>` then zeros, longest first, as in `Captioner`.
-    One coin a word, of torch's global generator on the CPU. The words are chosen step by step by the model in
-    evaluation mode, as captions are; they are constants for the gradient, so that the loss on them takes the
-    fast way of teacher forcing.
+    One coin falls per word (section 2.4), of torch's global generator on the CPU. The words are chosen step
+    by step by the model in evaluation mode, as captions are; they are constants for the gradient, so that the
+    loss on them takes the fast way of teacher forcing.
     """
     fed = tokens.to(features.device, copy=True)
     lengths = (tokens != 0).sum(1)

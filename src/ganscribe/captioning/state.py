@@ -9,35 +9,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganscribe.captioning.dataset import CaptionerData
 from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.core.devices import resolve_precision
 from ganscribe.core.seeds import seed_everything
-
-Options = dict[str, Any]  # the arguments of `Captioner`: numbers and booleans
+from ganscribe.training.budget import Budget
+from ganscribe.training.optimisers import build_optimiser
+from ganscribe.training.state import Row
 
 
 @dataclass
 class TrainedCaptioner:
     """A captioner in training, with everything that a resumed training needs.
 
-    A row of `history` has step, epoch, and since the row before: train_loss (a word) and tutorial_loss. Rows
-    at an epoch's end also have epoch_train_loss, epoch_tutorial_loss, val_loss where there is a validation
-    set, and val_cider where training may stop early. `kept`: the weights of the epoch with the best
-    val_cider so far. `sums` (2, 4) run over the batches since the last row and since the epoch's start: loss,
-    words, tutorial loss, batches.
+    A row of `history` has `step`, `epoch` and, since the row before, `train_loss`, which is the mean over
+    words, and `tutorial_loss`, that of TensorFlow's tutorial: the sum over time steps of the mean over the
+    batch, pads counted, divided by the longest caption of the data set. A row at an epoch's end also has
+    `epoch_train_loss` and `epoch_tutorial_loss`, `val_loss` where there is a validation set, and `val_cider`
+    where training may stop early.
+
+    `options` are the arguments of `Captioner`. `kept` holds the weights of the epoch with the best val_cider
+    so far. `sums` (2, 4) run over the batches since the last row and since the epoch's start: loss, words,
+    tutorial loss, batches.
     """
 
-    options: Options
+    options: dict[str, Any]
     model: Captioner
-    optimiser: torch.optim.Adam
+    optimiser: torch.optim.Optimizer
     precision: str
     sums: Tensor
     step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
     kept: dict[str, Tensor] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """For `Checkpoint.save`."""
+        """Return the state for `Checkpoint.save`."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -54,8 +61,8 @@ class TrainedCaptioner:
         self.sums.copy_(state["sums"])
         self.step, self.history, self.kept = state["step"], state["history"], state["kept"]
 
-    def epochs(self) -> list[dict[str, float]]:
-        """One row an epoch, for a table: step, epoch, train_loss, tutorial_loss, val_loss, val_cider."""
+    def epochs(self) -> list[Row]:
+        """Return one row per epoch, for a table: step, epoch, train_loss, tutorial_loss, val_loss, val_cider."""
         return [
             {
                 "step": row["step"],
@@ -68,8 +75,16 @@ class TrainedCaptioner:
             if "epoch_train_loss" in row
         ]
 
-    def record(self, *, epoch: float, ends_epoch: bool) -> dict[str, float]:
-        """The row of this step: the one place where the host waits for the device."""
+    def add(self, cross_entropy: Tensor, *, words: int, positions: int) -> None:
+        """Count a step on a batch with so many words, and so many positions, pads included."""
+        self.step += 1
+        self.sums[:, 0] += cross_entropy
+        self.sums[:, 1] += words
+        self.sums[:, 2] += cross_entropy / positions
+        self.sums[:, 3] += 1
+
+    def record(self, *, epoch: float, ends_epoch: bool) -> Row:
+        """Return the row of this step: the one place where the host waits for the device."""
         (loss, words, tutorial, count), since_start = self.sums.tolist()
         self.sums[0].zero_()
         if not math.isfinite(loss):
@@ -86,30 +101,43 @@ class TrainedCaptioner:
             row |= {"epoch_train_loss": loss / words, "epoch_tutorial_loss": tutorial / count}
         return row
 
+    def add_row(self, row: Row) -> None:
+        """Take `row` into the history, and keep a copy of the weights if its val_cider is the best so far."""
+        self.history.append(row)
+        if "val_cider" in row and self.kept_step == self.step:
+            self.kept = {name: weights.clone() for name, weights in self.model.state_dict().items()}
+
     @property
     def kept_step(self) -> int:
         """The step of the weights that are kept: that of the first best val_cider, or the last."""
         scored = [row for row in self.history if "val_cider" in row]
         return int(max(scored, key=lambda row: row["val_cider"])["step"]) if scored else self.step
 
-    def keep_best(self) -> None:
-        """Keep a copy of the weights if the last row has the best val_cider so far."""
-        if self.kept_step == self.step:
-            self.kept = {name: weights.clone() for name, weights in self.model.state_dict().items()}
-
-    def is_over(self, patience: int) -> bool:
-        """Whether the last `patience` epochs brought no better val_cider."""
+    def is_over(self, steps: int, patience: int | None) -> bool:
+        """Return whether all `steps` are done, or the last `patience` epochs brought no better val_cider."""
+        if self.step >= steps or patience is None:
+            return self.step >= steps
         scored = [int(row["step"]) for row in self.history if "val_cider" in row]
         return bool(scored) and len(scored) - 1 - scored.index(self.kept_step) >= patience
 
 
 def start_training(
-    options: Options, *, learning_rate: float, seed: int, precision: str, device: torch.device
+    data: CaptionerData, recipe: CaptionerRecipe, *, budget: Budget, device: torch.device
 ) -> TrainedCaptioner:
-    """A fresh captioner and its optimiser, seeded (torch's global generator included)."""
-    seed_everything(seed)
+    """Return a fresh captioner and its optimiser, seeded (torch's global generator included)."""
+    seed_everything(budget.seed)
+    options: dict[str, Any] = {
+        "vocabulary_size": data.vocabulary_size,
+        "embedding_dim": recipe.embedding_dim,
+        "units": recipe.units,
+        "feature_dim": data.feature_dim,
+        "encoder_dim": recipe.encoder_dim,
+        "gate": recipe.gate,
+        "dropout": recipe.dropout,
+    }
     model = Captioner(**options).to(device)
-    # An epsilon of 1e-8 on a loss a word is Keras's 1e-7 on the tutorial's loss, about 11 times that.
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    # Adam's epsilon of 1e-8 on the mean loss of words is Keras's 1e-7 on the tutorial's loss, which is about
+    # 11 times as large.
+    optimiser = build_optimiser(recipe.optimiser, model.parameters(), learning_rate=recipe.learning_rate)
     sums = torch.zeros(2, 4, dtype=torch.float64, device=device)
-    return TrainedCaptioner(options, model, optimiser, resolve_precision(precision, device), sums)
+    return TrainedCaptioner(options, model, optimiser, resolve_precision(budget.precision, device), sums)

@@ -19,7 +19,7 @@ def greedy_cider(
     max_length: int,
     batch_size: int,
 ) -> Callable[[Captioner, str], float]:
-    """A function (model, precision) -> CIDEr of one greedy caption an image, as `score_captions` has it.
+    """Return a function (model, precision) -> CIDEr of one greedy caption per image, as `score_captions` has it.
 
     `references`: all captions of each image, by its id. Raises ValueError for a single image, on which CIDEr
     is 0 by definition, and where Java fails.

@@ -5,6 +5,8 @@ A command imports what it needs when it runs, so that `ganscribe --help` answers
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ganscribe import __version__
@@ -12,9 +14,19 @@ from ganscribe.cli.captions import caption
 from ganscribe.cli.demo import demo
 from ganscribe.cli.records import doctor, lineage, promote, runs
 from ganscribe.cli.sampling import sample
+from ganscribe.execution.messages import messages_for_errors
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that end in one message where their user is at fault."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        with messages_for_errors():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ganscribe")
 def main() -> None:
     """Use what the pipeline has trained. Run it in the project's top folder."""

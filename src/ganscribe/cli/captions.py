@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganscribe.cli.models import find_model, tells
+from ganscribe.cli.models import find_model
 from ganscribe.cli.photographs import Photograph, Unread, figure_paths, find_photographs, read_photograph
 
 if TYPE_CHECKING:
-    from ganscribe.captioning.photographs import PhotographCaption, PhotographCaptioner
+    from ganscribe.serving.photographs import PhotographCaption, PhotographCaptioner
 
 BATCH_SIZE = 16
 # The decoding that an option belongs to.
@@ -35,9 +35,9 @@ BELONGS = {
 def _open(model: str) -> PhotographCaptioner:
     """The captioner of a run's name, a path or a `models:/` URI, with the network of its features: the file
     inception.pt beside it, or else the project's own."""
-    from ganscribe.captioning.photographs import open_captioner
     from ganscribe.core.devices import choose_device
     from ganscribe.core.files import project_root
+    from ganscribe.serving.photographs import open_captioner
 
     with tempfile.TemporaryDirectory() as scratch:
         path = find_model("captioner", model, Path(scratch))
@@ -52,7 +52,7 @@ def caption_files(
     """Caption the files in their order, a batch at a time; what cannot be read comes as such."""
     import torch
 
-    from ganscribe.captioning.photographs import caption_photographs
+    from ganscribe.serving.photographs import caption_photographs
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(paths), BATCH_SIZE):
@@ -69,7 +69,7 @@ def _as_json(
 ) -> dict[str, Any]:
     """What is said of one photograph. `peak`: where a word's map is highest, (x, y) in the pixels of the
     upright image; `weight`: the share of the word's attention that this cell has."""
-    from ganscribe.captioning.figures import peak
+    from ganscribe.drawing.attention import peak
     from ganscribe.features.pictures import seen_box
 
     box = seen_box(*photograph.size, crop=captioner.crop)
@@ -94,7 +94,7 @@ def _as_json(
 
 
 def _draw(photograph: Photograph, found: PhotographCaption, path: Path, label: str) -> None:
-    from ganscribe.captioning.figures import draw_attention
+    from ganscribe.drawing.attention import draw_attention
 
     draw_attention(path, photograph.shown, found.words, found.attention, note=f"features: {label}")
 
@@ -158,7 +158,6 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     help="A folder for figures: each photograph, and where each word looked.",
 )
 @click.option("--json", "is_json", is_flag=True, help="A JSON array, one line a photograph.")
-@tells
 def caption(
     images: tuple[str, ...],
     model: str,

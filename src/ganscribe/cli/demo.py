@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from ganscribe.cli.models import tells
-
 
 def _trained(folder: Path, name: str) -> dict[str, Path]:
     """The models that are there, by run."""
@@ -18,7 +16,6 @@ def _trained(folder: Path, name: str) -> dict[str, Path]:
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows it to the whole network.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")
-@tells
 def demo(host: str, port: int, browser: bool) -> None:
     """Open a page to caption photographs and to move through a generator's noise.
 

@@ -1,12 +1,9 @@
-"""What the commands share: how a user's mistake is told, and where the file of a model lies."""
+"""What the commands share: the tracking store, and where the file of a model lies."""
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,23 +15,6 @@ PLACES = {
     "generator": ("gan", "generator.pt", "train_gan", "GAN"),
     "captioner": ("captioner", "model.pt", "train_captioner", "captioner"),
 }
-
-
-def tells(function: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake ends in one message and exit code 1, never a traceback."""
-
-    @functools.wraps(function)
-    def run(**arguments: Any) -> None:
-        try:
-            function(**arguments)
-        except BrokenPipeError:  # `| head`: click ends quietly
-            raise
-        except (ValueError, OSError) as error:
-            if os.environ.get("GANSCRIBE_TRACEBACK"):
-                raise
-            raise click.ClickException(str(error)) from error
-
-    return run
 
 
 def send_recorded() -> None:

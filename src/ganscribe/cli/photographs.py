@@ -71,7 +71,7 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
 
 def read_photograph(path: Path, crop: str) -> Photograph | Unread:
     """Read one file, or say why it cannot be read."""
-    from ganscribe.captioning.figures import as_seen
+    from ganscribe.drawing.attention import as_seen
     from ganscribe.features.pictures import as_input, open_image
 
     try:

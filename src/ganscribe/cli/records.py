@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ganscribe.cli.models import open_store, send_recorded, tells
+from ganscribe.cli.models import open_store, send_recorded
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -24,7 +24,6 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
 @click.option("--scale", help="Only runs of this scale.")
 @click.option("--tag", "words", multiple=True, metavar="KEY=VALUE", help="Only runs with this MLflow tag.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON, with whole ids and checksums.")
-@tells
 def runs(
     family: str | None,
     baseline: str | None,
@@ -75,7 +74,6 @@ def runs(
 @click.command()
 @click.argument("subject")
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
-@tells
 def lineage(subject: str, is_json: bool) -> None:
     """Say where SUBJECT comes from, and which commands bring it back.
 
@@ -93,7 +91,6 @@ def lineage(subject: str, is_json: bool) -> None:
 @click.argument("model")
 @click.argument("version", default="candidate")
 @click.option("--force", is_flag=True, help="Also where it is worse, or cannot be compared.")
-@tells
 def promote(model: str, version: str, force: bool) -> None:
     """Make VERSION (a number or an alias) of the registered MODEL the champion.
 
@@ -107,7 +104,6 @@ def promote(model: str, version: str, force: bool) -> None:
 @click.command()
 @click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
 @click.option("--cache", is_flag=True, help="Also read all of DVC's cache and hold it to its checksums.")
-@tells
 def doctor(online: bool, cache: bool) -> None:
     """Check the set-up; exit code 1 where something is at fault."""
     from ganscribe.cli.doctor import examine

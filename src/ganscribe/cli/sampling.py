@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganscribe.cli.models import find_model, tells
+from ganscribe.cli.models import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,6 @@ def _save_singles(images: Tensor, folder: Path) -> None:
     type=click.Path(path_type=Path),
     help=f"A picture ({', '.join(PICTURES)}) for one grid, or a folder for single PNGs.",
 )
-@tells
 def sample(run: str, count: int, seed: int, out: Path) -> None:
     """Draw images from a trained generator.
 
@@ -105,7 +104,7 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
         _check_folder(out, count)
 
     from ganscribe.core.devices import choose_device
-    from ganscribe.gan.sampling import load_generator
+    from ganscribe.gan.common.sampling import load_generator
 
     with tempfile.TemporaryDirectory() as scratch:
         saved = load_generator(find_model("generator", run, Path(scratch)))

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.config.stages import (
     STRICT,
     CaptionerEvaluation,
-    CaptionerRecipe,
     CaptionsRecipe,
-    ClassifierRecipe,
-    Count,
     FeaturesRecipe,
-    GanRecipe,
     GradientsRecipe,
     Kind,
     ParallelLinesRecipe,
     Precision,
 )
+from ganscribe.convnets.common.recipe import ClassifierRecipe
+from ganscribe.core.options import Bounds, Count
+from ganscribe.gan.common.recipe import GanRecipe
+
+# By scale, at most how many updates of any network; None: the recipe's own budget.
+Caps = dict[str, Count | None]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -49,14 +53,37 @@ class Data:
     seed: int
 
 
+# A run's block is its recipe and, where they differ from the family's, its caps.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierBlock(ClassifierRecipe):
+    """One entry of `classifier.runs` or `classifier.zoo`."""
+
+    cap: Caps = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GanBlock(GanRecipe):
+    """One entry of `gan.runs`."""
+
+    cap: Caps = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CaptionerBlock(CaptionerRecipe):
+    """One entry of `captioner.runs`."""
+
+    cap: Caps = dataclasses.field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClassifierFamily:
     """`classifier` of params.yaml."""
 
     seed: int
     precision: Precision
-    runs: dict[str, ClassifierRecipe]
-    zoo: dict[str, ClassifierRecipe]
+    cap: Caps
+    runs: dict[str, ClassifierBlock]
+    zoo: dict[str, ClassifierBlock]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -66,9 +93,9 @@ class GanFamily:
     seed: int
     precision: Precision
     log_every: Count
-    snapshots: Count
     fid_inception: str | None
-    runs: dict[str, GanRecipe]
+    cap: Caps
+    runs: dict[str, GanBlock]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -87,7 +114,8 @@ class CaptionerFamily:
     seed: int
     precision: Precision
     log_every: Count
-    runs: dict[str, CaptionerRecipe]
+    cap: Caps
+    runs: dict[str, CaptionerBlock]
     evaluation: CaptionerEvaluation
 
 
@@ -101,8 +129,7 @@ class Params:
     captions: CaptionsRecipe
     features: FeaturesRecipe
     classifier: ClassifierFamily
-    judge: str
-    judges: Annotated[tuple[str, ...], Field(min_length=2)]
+    judges: Annotated[tuple[str, ...], Field(min_length=1)]
     gan: GanFamily
     diagnostics: Diagnostics
     captioner: CaptionerFamily
@@ -126,12 +153,12 @@ class Amounts:
     pictures: Count
     captions: Count
     vocabulary: Count | None
-    gan_samples: Annotated[int, Field(ge=2)]
-    snapshot_samples: Annotated[int, Field(ge=4)]
+    gan_samples: Annotated[int, Bounds(ge=4)]
+    snapshot_samples: Annotated[int, Bounds(ge=4)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaxDiagnosticUpdates:
+class DiagnosticsCap:
     """Caps of the diagnostics' own trainings: GAN and critics of `gradients`, the lines' critics."""
 
     gan: Count | None
@@ -140,20 +167,9 @@ class MaxDiagnosticUpdates:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaxUpdates:
-    """At most this many updates of any network; None: the recipe's own budget."""
-
-    classifier: dict[str, Count | None]
-    zoo: Count | None  # each of them
-    gan: dict[str, Count | None]
-    diagnostics: MaxDiagnosticUpdates
-    captioner: dict[str, Count | None]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Scale:
     """params/<scale>.yaml as a whole."""
 
     sources: ScaleSources
     amounts: Amounts
-    max_updates: MaxUpdates
+    diagnostics: DiagnosticsCap

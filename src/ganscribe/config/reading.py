@@ -1,8 +1,7 @@
-"""Parameters: params.yaml and params/<scale>.yaml, checked as a whole, handed out stage by stage.
+"""params.yaml and params/<scale>.yaml, read and checked as a whole.
 
-`load(section, name)` returns the frozen dataclass (see stages.py) of one stage. An unknown, missing or
-mistyped key anywhere in the two files fails, all problems in one message. The files are parsed by the library
-that DVC uses, so that `1e-3` is the same number to both.
+An unknown, missing or mistyped key anywhere in the two files fails, all problems in one message. The files are
+parsed by the library that DVC uses, so that `1e-3` is the same number to both.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import difflib
 import functools
 import json
 import reprlib
-import sys
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -20,8 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ganscribe.config import files, stages
-from ganscribe.core.files import project_root
+from ganscribe.config import files
+from ganscribe.core.registry import Registry
+
+# By the names of their files alone: a stage that needs no torch does not import it to read its parameters.
+OBJECTIVES = Registry("ganscribe.gan.objectives", "objective")
+GAN_NETWORKS = Registry("ganscribe.gan.networks", "GAN network")
+CONVNETS = Registry("ganscribe.convnets.networks", "convnet")
 
 MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml has 11,000, dvc.lock 180,000
 
@@ -102,39 +105,74 @@ def _parse(path: Path, shape: Any) -> tuple[Any, list[str]]:
         return None, [f"{path}: {error}"]
 
 
-def _cross_check(params: files.Params, scale: files.Scale, path: Path) -> list[str]:
-    """What no single key shows: splits that do not add up, runs without a cap, an untrained judge."""
+def _check_choice(
+    where: str, registry: Registry, name: str, options: dict[str, Any], *functions: str
+) -> list[str]:
+    """Return what is wrong with the name of an objective or a network, and with the names of its options."""
+    try:
+        registry.check_options(name, options, *functions)
+    except ValueError as error:
+        return [f"params.yaml: {where}: {error}"]
+    return []
+
+
+def _check_runs(params: files.Params) -> list[str]:
+    """Return the runs' objectives, networks and options that do not exist, and runs without a judge."""
+    problems = []
+    for name, run in params.gan.runs.items():
+        where = f"gan.runs.{name}"
+        problems += _check_choice(where, OBJECTIVES, run.objective, run.objective_options, "build")
+        problems += _check_choice(
+            where, GAN_NETWORKS, run.networks, run.network_options, "build_generator", "build_discriminator"
+        )
+    classifiers = params.classifier.runs | params.classifier.zoo
+    for name, classifier in classifiers.items():
+        part = "runs" if name in params.classifier.runs else "zoo"
+        where = f"classifier.{part}.{name}"
+        problems += _check_choice(where, CONVNETS, classifier.network, classifier.options, "build")
+    for judge in params.judges:
+        if judge not in classifiers:
+            known = ", ".join(sorted(classifiers))
+            problems.append(f"params.yaml: judges: there is no classifier {judge!r}: choose from {known}")
+    judged = {classifiers[judge].dataset for judge in params.judges if judge in classifiers}
+    for name, run in params.gan.runs.items():
+        if run.dataset not in judged:
+            problems.append(
+                f"params.yaml: judges: none of {', '.join(params.judges)} is trained on {run.dataset}, which"
+                f" gan.runs.{name} uses: add a classifier of that data set"
+            )
+    return problems
+
+
+def _check_caps(params: files.Params, scales: list[str]) -> list[str]:
+    """Return the families that have no cap for a scale, and caps for scales that do not exist."""
+    problems = []
+    for family in ("gan", "classifier", "captioner"):
+        settings = getattr(params, family)
+        for scale in scales:
+            if scale not in settings.cap:
+                problems.append(f"params.yaml: {family}.cap.{scale}: missing, add it (null: no cap)")
+        blocks = {f"{family}.runs.{name}": run.cap for name, run in settings.runs.items()}
+        if family == "classifier":
+            blocks |= {f"classifier.zoo.{name}": run.cap for name, run in settings.zoo.items()}
+        for where, caps in {family: settings.cap, **blocks}.items():
+            for scale in sorted(set(caps) - set(scales)):
+                problems.append(
+                    f"params.yaml: {where}.cap.{scale}: there is no such scale, choose from {', '.join(scales)}"
+                )
+    return problems
+
+
+def _cross_check(params: files.Params, scales: list[str]) -> list[str]:
+    """Return what no single key shows: splits that do not add up, names and caps that do not exist."""
     problems = []
     if abs(sum(params.captions.split) - 1) > 1e-9:
         problems.append(f"params.yaml: captions.split: {params.captions.split} must add up to 1")
-    for family, runs, caps in (
-        ("gan", params.gan.runs, scale.max_updates.gan),
-        ("classifier", params.classifier.runs, scale.max_updates.classifier),
-        ("captioner", params.captioner.runs, scale.max_updates.captioner),
-    ):
-        for name in sorted(set(runs) - set(caps)):
-            problems.append(f"{path}: max_updates.{family}.{name}: missing, add it (null: no cap)")
-        for name in sorted(set(caps) - set(runs)):
-            problems.append(f"{path}: max_updates.{family}.{name}: params.yaml has no such run, remove it")
     for name in sorted(set(params.classifier.runs) & set(params.classifier.zoo)):
         problems.append(
             f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
         )
-    classifiers = [*params.classifier.runs.values(), *params.classifier.zoo.values()]
-    trained = {(run.dataset, run.network) for run in classifiers}
-    for judge in params.judges:
-        if ("mnist", judge) not in trained:
-            problems.append(
-                f"params.yaml: judges: {judge!r} is not trained on mnist: add it to classifier.runs, or take"
-                " another"
-            )
-    for name, run in params.gan.runs.items():
-        if (run.dataset, params.judge) not in trained:
-            problems.append(
-                f"params.yaml: judge: {params.judge!r} is not trained on {run.dataset}, which gan.runs.{name}"
-                " uses: add it to classifier.runs or choose another judge"
-            )
-    return problems
+    return problems + _check_runs(params) + _check_caps(params, scales)
 
 
 def read(folder: Path = Path()) -> tuple[files.Params, files.Scale]:
@@ -155,131 +193,7 @@ def read(folder: Path = Path()) -> tuple[files.Params, files.Scale]:
     scale, more = _parse(scale_path, files.Scale)
     problems += more
     if params and scale:
-        problems += _cross_check(params, scale, scale_path)
+        problems += _cross_check(params, scales)
     if problems:
         raise ValueError("\n".join(problems))
     return params, scale
-
-
-def _absolute(path: str | None) -> str | None:
-    return path and str((project_root() / Path(path).expanduser()).resolve())
-
-
-def _place(params: files.Params, scale: files.Scale, name: str) -> stages.Place:
-    entry: files.SourceEntry = getattr(params.sources, name)
-    kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
-    if kind == "local" and entry.folder is None:
-        raise ValueError(
-            f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
-        )
-    return stages.Place(source=kind, folder=_absolute(entry.folder), archive=entry.archive)
-
-
-def _captions(params: files.Params, scale: files.Scale) -> stages.Captions:
-    recipe = params.captions
-    return stages.Captions(
-        count=scale.amounts.captions, split=recipe.split, split_by=recipe.split_by, seed=params.data.seed
-    )
-
-
-def _run(runs: dict[str, Any], name: str | None, family: str) -> Any:
-    if name not in runs:
-        raise ValueError(
-            f"params.yaml: {family}.runs has no {name!r}: choose one of {', '.join(sorted(runs))}"
-        )
-    return runs[name]
-
-
-def _diagnostic(params: files.Params, scale: files.Scale, section: str) -> Any:
-    settings, caps = params.diagnostics, scale.max_updates.diagnostics
-    recipe = _run(params.gan.runs, "dcgan", "gan")
-    if section == "gradients":
-        return stages.Gradients(
-            **asdict(settings.gradients),
-            recipe=recipe,
-            seed=settings.seed,
-            precision=params.gan.precision,
-            max_gan_updates=caps.gan,
-            max_critic_updates=caps.critic,
-        )
-    if section == "parallel_lines":
-        lines = asdict(settings.parallel_lines)
-        return stages.ParallelLines(**lines, seed=settings.seed, max_updates=caps.lines)
-    return stages.SnapshotScoring(
-        dataset=recipe.dataset,
-        judge=params.judge,
-        num_samples=scale.amounts.snapshot_samples,
-        seed=settings.seed,
-    )
-
-
-def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
-    """The parameters of one stage, from the checked files in `folder`; sections as in `select`."""
-    return select(*read(folder), section, name)
-
-
-def select(params: files.Params, scale: files.Scale, section: str, name: str | None = None) -> Any:
-    """The part of the parameters that one stage works with.
-
-    `section` is scale (its name), source or place (name: a data set), captions, vocabulary_size, features,
-    max_bad_images, classifier or classifier_evaluation (name: a run), gan or gan_evaluation (name: a run),
-    judges, judging, captioner (name: a run), captioner_evaluation. A stage asks for what it uses, and DVC
-    tracks what it asks for (tests). Raises ValueError for a bad file or an unknown name.
-    """
-    caps = scale.max_updates
-    if section == "scale":
-        return params.scale
-    if section == "place":
-        return _place(params, scale, str(name))
-    if section == "source":
-        place = asdict(_place(params, scale, str(name)))
-        drawn = scale.amounts.pictures if name == "cifar10" else scale.amounts.scenes
-        return stages.Source(**place, scenes=drawn, seed=params.data.seed)
-    if section == "captions":
-        return _captions(params, scale)
-    if section == "vocabulary_size":
-        return min(params.captions.vocabulary_size, scale.amounts.vocabulary or sys.maxsize)
-    if section == "features":
-        return stages.Features(**asdict(params.features), seed=params.data.seed)
-    if section == "max_bad_images":
-        return params.features.max_bad_images
-    if section == "classifier_evaluation":
-        run = _run(params.classifier.runs | params.classifier.zoo, name, "classifier")
-        return stages.ClassifierEvaluation(network=run.network, dataset=run.dataset)
-    if section == "classifier":
-        family = params.classifier
-        recipe = asdict(_run(family.runs | family.zoo, name, section))
-        max_updates = caps.classifier.get(str(name), caps.zoo)  # runs and caps have the same names
-        return stages.ClassifierRun(
-            **recipe, seed=family.seed, precision=family.precision, max_updates=max_updates
-        )
-    if section == "gan":
-        recipe = asdict(_run(params.gan.runs, name, section))
-        recipe["snapshots"] = recipe["snapshots"] or params.gan.snapshots
-        shared = {key: getattr(params.gan, key) for key in ("seed", "precision", "log_every")}
-        return stages.GanRun(**recipe, **shared, max_updates=caps.gan[str(name)])
-    if section == "gan_evaluation":
-        run = _run(params.gan.runs, name, "gan")
-        return stages.GanEvaluation(
-            dataset=run.dataset,
-            classes=run.classes,
-            splits=run.splits,
-            judge=params.judge,
-            fid_inception=_absolute(params.gan.fid_inception),
-            num_samples=scale.amounts.gan_samples,
-            seed=params.gan.seed,
-        )
-    if section == "judges":
-        return params.judges
-    if section == "judging":
-        return stages.Judging(num_samples=scale.amounts.snapshot_samples, seed=params.gan.seed)
-    if section in ("gradients", "parallel_lines", "snapshot_scoring"):
-        return _diagnostic(params, scale, section)
-    if section == "captioner":
-        recipe = asdict(_run(params.captioner.runs, name, section))
-        shared = {key: getattr(params.captioner, key) for key in ("seed", "precision", "log_every")}
-        return stages.CaptionerRun(**recipe, **shared, max_updates=caps.captioner[str(name)])
-    if section == "captioner_evaluation":
-        captioner = params.captioner
-        return replace(captioner.evaluation, seed=captioner.seed, precision=captioner.precision)
-    raise ValueError(f"config has no section {section!r}")

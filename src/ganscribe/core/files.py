@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
 import contextlib
 import hashlib
 import json
@@ -16,11 +10,12 @@ import pickle
 import shutil
 import struct
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
 
 # What torch raises for a file that is none of its own, beside UnpicklingError.
 _UNREADABLE: tuple[type[Exception], ...] = (RuntimeError, ValueError, EOFError, TypeError, LookupError)
-
-
 _UNREADABLE += (AttributeError, AssertionError, struct.error, ArithmeticError, MemoryError)
 
 
@@ -62,6 +57,14 @@ def write_csv(path: str | Path, rows: list[dict[str, Any]]) -> None:
         handle.write(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
 
 
+def write_parquet(path: str | Path, table: Any, **options: Any) -> None:
+    """Write a pyarrow table atomically; `options` are those of `pyarrow.parquet.write_table`."""
+    import pyarrow.parquet as pq
+
+    with atomic_write(path) as handle:
+        pq.write_table(table, handle, **options)
+
+
 def save_torch(path: str | Path, value: object) -> None:
     """`torch.save` atomically, to a handle: saved to a path, the bytes would hold the file's name."""
     import torch
@@ -94,6 +97,12 @@ def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def file_md5(path: str | Path) -> str:
+    """MD5 of a file, by which DVC knows it."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 @contextlib.contextmanager

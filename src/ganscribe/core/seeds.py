@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-import hashlib
-import os
 
 
 def stream_seed(seed: int, *names: str | int) -> int:

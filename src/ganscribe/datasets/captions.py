@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ganscribe.core.files import atomic_write
+from ganscribe.core.files import write_parquet
 
 SPLITS = ("train", "val", "test")
 
@@ -33,15 +33,13 @@ def image_folder(source: str, folder: str | None, *, archive: bool = False) -> P
 def write_captions(path: str | Path, captions: Sequence[SelectedCaption]) -> None:
     """Write captions.parquet, one row a caption in the order given."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     types = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.string(), pa.bool_()]
     columns = {
         name: pa.array([getattr(caption, name) for caption in captions], kind)
         for name, kind in zip(SelectedCaption._fields, types, strict=True)
     }
-    with atomic_write(path) as handle:
-        pq.write_table(pa.table(columns), handle)
+    write_parquet(path, pa.table(columns))
 
 
 def read_captions(path: str | Path) -> list[SelectedCaption]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root
+from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root, write_parquet
 from ganscribe.datasets.captions import SelectedCaption
 from ganscribe.execution.progress import progress
 from ganscribe.sources.annotations import IMAGES_URL, Caption
@@ -168,7 +168,6 @@ def _link_all(files: Sequence[ImageFile], working: Path, folder: Path) -> None:
 def write_image_files(path: str | Path, files: Sequence[ImageFile]) -> None:
     """Write images.parquet: image_id, file_name, bytes, sha256, problem, one row an image."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns = {
         "image_id": pa.array([file.image_id for file in files], pa.int64()),
@@ -177,8 +176,7 @@ def write_image_files(path: str | Path, files: Sequence[ImageFile]) -> None:
         "sha256": pa.array([file.sha256 for file in files], pa.string()),
         "problem": pa.array([file.problem for file in files], pa.string()),
     }
-    with atomic_write(path) as handle:
-        pq.write_table(pa.table(columns), handle)
+    write_parquet(path, pa.table(columns))
 
 
 def read_image_files(path: str | Path) -> list[ImageFile]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from ganscribe.core.files import atomic_write
-from ganscribe.sources.formats import Bytes
-from ganscribe.sources.images import READERS
-
-if TYPE_CHECKING:
-    pass
-import json
 
 import numpy as np
+
+from ganscribe.core.files import write_parquet
+from ganscribe.sources.formats import Bytes
+from ganscribe.sources.images import READERS
 
 ROWS_PER_GROUP = 1024
 
@@ -44,7 +40,6 @@ def write_images(
 ) -> None:
     """Write images (N, C, H, W) uint8 as Parquet: `image` fixed-size bytes, `label` uint8, `row` int32."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     num_bytes = int(np.prod(images.shape[1:]))
     buffer = pa.py_buffer(np.ascontiguousarray(images, dtype=np.uint8))
@@ -62,15 +57,14 @@ def write_images(
             "source": source,
         },
     )
-    with atomic_write(path) as handle:
-        pq.write_table(
-            table,
-            handle,
-            row_group_size=ROWS_PER_GROUP,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=["label", "row"],
-        )
+    write_parquet(
+        path,
+        table,
+        row_group_size=ROWS_PER_GROUP,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=["label", "row"],
+    )
 
 
 def prepare_images(dataset: str, root: str | Path, folder: str | Path, *, source: str) -> dict[str, int]:

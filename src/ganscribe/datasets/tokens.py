@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ganscribe.core.files import write_json
+from ganscribe.core.files import write_json, write_parquet
 
 PAD, UNK, START, END = "<pad>", "<unk>", "<start>", "<end>"
 RESERVED = frozenset((PAD, UNK, START, END))
@@ -116,9 +116,6 @@ def write_tokens(
 ) -> None:
     """Write one row a caption: image_id, caption_id, split, kept, tokens (list of int32)."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from ganscribe.core.files import atomic_write
 
     columns = {
         "image_id": pa.array(image_ids, pa.int64()),
@@ -127,5 +124,4 @@ def write_tokens(
         "kept": pa.array(kept, pa.bool_()),
         "tokens": pa.array(tokens, pa.list_(pa.int32())),
     }
-    with atomic_write(path) as handle:
-        pq.write_table(pa.table(columns), handle)
+    write_parquet(path, pa.table(columns))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import Any
 
 from tqdm import tqdm
-
-if TYPE_CHECKING:
-    pass
-import sys
 
 
 def progress(total: int | None, description: str, unit: str, initial: int = 0) -> tqdm[Any]:

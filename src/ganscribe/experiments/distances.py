@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from ganscribe.core.seeds import random_stream, seed_everything, stream_seed
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.progress import progress
-from ganscribe.gan.objectives import Objective, build_objective, jensen_shannon_estimate
-from ganscribe.gan.state import OPTIMISERS
+from ganscribe.gan.common.losses import jensen_shannon_estimate
+from ganscribe.gan.objectives import Objective, minimax, wgan, wgan_gp
+from ganscribe.training.optimisers import build_optimiser
 
 UNITS, BATCH, GRID = 64, 256, 1000
 
@@ -25,7 +26,7 @@ UNITS, BATCH, GRID = 64, 256, 1000
 class CriticRecipe:
     """How a critic is trained: an objective of the GAN family, and its optimiser."""
 
-    objective: str
+    objective: Objective
     optimiser: str
     learning_rate: float
     betas: tuple[float, float]
@@ -33,9 +34,9 @@ class CriticRecipe:
 
 # The papers' optimisers; the steps of the two Adams are larger than the papers', for a network this small.
 CRITICS = {
-    "clipped": CriticRecipe("wgan", "rmsprop", 5e-5, (0.0, 0.0)),
-    "gp": CriticRecipe("wgan_gp", "adam", 1e-3, (0.5, 0.9)),
-    "js": CriticRecipe("minimax", "adam", 1e-3, (0.5, 0.999)),
+    "clipped": CriticRecipe(wgan.build(), "rmsprop", 5e-5, (0.0, 0.0)),
+    "gp": CriticRecipe(wgan_gp.build(), "adam", 1e-3, (0.5, 0.9)),
+    "js": CriticRecipe(minimax.build(), "adam", 1e-3, (0.5, 0.999)),
 }
 
 
@@ -51,15 +52,16 @@ def segment(offset: float, heights: Tensor) -> Tensor:
     return torch.stack([torch.full_like(heights, offset), heights], dim=1)
 
 
-def train_critic(
-    theta: float, *, recipe: CriticRecipe, objective: Objective, steps: int, seed: int
-) -> nn.Module:
-    """A small critic (2-64-64-1) trained to tell P_0 (as real) from P_theta (as fake) by `objective`."""
+def train_critic(theta: float, *, recipe: CriticRecipe, steps: int, seed: int) -> nn.Module:
+    """Train a small critic (2-64-64-1) to tell P_0 (as real) from P_theta (as fake)."""
     seed_everything(seed)
+    objective = recipe.objective
     critic = nn.Sequential(
         nn.Linear(2, UNITS), nn.ReLU(), nn.Linear(UNITS, UNITS), nn.ReLU(), nn.Linear(UNITS, 1), nn.Flatten(0)
     )
-    optimiser = OPTIMISERS[recipe.optimiser](critic.parameters(), recipe.learning_rate, recipe.betas)
+    optimiser = build_optimiser(
+        recipe.optimiser, critic.parameters(), learning_rate=recipe.learning_rate, betas=recipe.betas
+    )
     rng = random_stream(seed, "diagnostics", "segments")
     for _ in range(steps):
         real, fake = (segment(offset, torch.rand(BATCH, generator=rng)) for offset in (0.0, theta))
@@ -90,16 +92,11 @@ def critic_distances(theta: float, *, critic_steps: int, seed: int) -> dict[str,
     real, fake = segment(0.0, heights), segment(theta, heights)
     found = {}
     for name, recipe in CRITICS.items():
-        objective = build_objective(recipe.objective)
         critic = train_critic(
-            theta,
-            recipe=recipe,
-            objective=objective,
-            steps=critic_steps,
-            seed=stream_seed(seed, "diagnostics", name),
+            theta, recipe=recipe, steps=critic_steps, seed=stream_seed(seed, "diagnostics", name)
         )
         with torch.no_grad():
-            loss = float(objective.critic_loss(critic(real).double(), critic(fake).double()))
+            loss = float(recipe.objective.critic_loss(critic(real).double(), critic(fake).double()))
         if name == "js":
             found["js_estimate"] = jensen_shannon_estimate(loss)
         elif name == "gp":

@@ -13,9 +13,11 @@ from statistics import median
 
 import pandas as pd
 
-from ganscribe.experiments import COMPARED_RUN, WASSERSTEIN_RUNS
-
 Metric = dict[str, float | int | bool]
+
+# The runs whose critics are held against the quality of their generators, and the one compared with them.
+WASSERSTEIN_RUNS = ("wgan", "wgan_mlp", "wgan_nobn", "wgan_adam", "wgan_gp")
+COMPARED_RUN = "gan"  # its loss stands for the Jensen-Shannon divergence
 
 KEYS = ["epochs", "generator_updates", "critic_step", "critic_loss"]
 LAST_MEASUREMENTS = 5  # whose median is "at the end": a single one jumps by factors
@@ -188,7 +190,7 @@ def parallel_lines(rows: pd.DataFrame) -> Finding:
 def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
     """Spearman's rho between the critic's estimate and the judge-FID of the snapshots: 1701.07875, figure 3.
 
-    `rows` as of `score_snapshots`. Expected: high for Wasserstein runs, not for the Jensen-Shannon estimate
+    `rows` as of `quality_along`. Expected: high for Wasserstein runs, not for the Jensen-Shannon estimate
     of `gan` (its loss, turned so that more is worse); `rho_gan_raw_loss` takes that run's unfiltered training
     loss, turned likewise; `rho_wasserstein` is the median of the Wasserstein runs. Numbers are left out where
     no correlation is defined.

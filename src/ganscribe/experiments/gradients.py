@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from ganscribe.core.seeds import random_stream, stream_seed
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.progress import progress
-from ganscribe.gan.objectives import OBJECTIVES
-from ganscribe.gan.sampling import noise_source
-from ganscribe.gan.state import start_training
-from ganscribe.gan.training import batches
-from ganscribe.gan.updates import update_critic
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.sampling import noise_source
+from ganscribe.gan.common.state import TrainedGan, start_training
+from ganscribe.gan.common.training import batches
+from ganscribe.gan.common.updates import update_critic
+from ganscribe.gan.objectives import minimax, nonsaturating
 
-LOSSES = {"saturating": "minimax", "nonsaturating": "nonsaturating"}
-CRITIC = OBJECTIVES["minimax"]  # whose critic loss is that of both
+LOSSES = {"saturating": minimax.generator_loss, "nonsaturating": nonsaturating.generator_loss}
+CRITIC = minimax.build()  # whose critic loss is that of both
 FIRST_STEPS = (0, 1, 5, 10)  # measured too: much happens at the start
 
 
@@ -59,9 +60,9 @@ def gradient_statistics(
     norms: dict[str, list[Tensor]] = {loss: [] for loss in LOSSES}
     for noise in noises:
         scores = critic(generator(noise))
-        for loss, objective in LOSSES.items():
+        for loss, generator_loss in LOSSES.items():
             exact = scores.detach().double().requires_grad_()
-            (slope,) = torch.autograd.grad(OBJECTIVES[objective].generator_loss(exact), exact)
+            (slope,) = torch.autograd.grad(generator_loss(exact), exact)
             scale = scales.setdefault(loss, slope.abs().max().clamp_min(torch.finfo(torch.float64).tiny))
             gradient = torch.autograd.grad(scores, weights, (slope / scale).float(), retain_graph=True)
             norms[loss].append(torch.stack(torch._foreach_norm(gradient)).double().norm())
@@ -94,21 +95,49 @@ def _measure(generator: nn.Module, critic: nn.Module, real: Tensor, noises: list
     return row
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """How far the critics are trained, and how often and on how much noise the gradients are measured."""
+
+    critic_steps: int
+    measure_every: int
+    num_batches: int
+    seed: int
+
+
+def _measure_against(
+    gan: TrainedGan,
+    images: Tensor,
+    recipe: GanRecipe,
+    settings: Measurement,
+    *,
+    own_seed: int,
+    fixed: Tensor,
+) -> Iterator[dict[str, float] | None]:
+    """Train the critic of `gan` against its frozen generator; yield a row where one is due, else None."""
+    draw, due = noise_source(recipe.noise), measured_steps(settings.critic_steps, settings.measure_every)
+    shape = (recipe.batch_size, recipe.noise_dim)
+    real = batches(
+        images, batch_size=recipe.batch_size, shuffle=True, seed=own_seed, first=gan.critic_updates
+    )
+    for step in range(gan.critic_updates, settings.critic_steps + 1):
+        row = None
+        if step in due:
+            rng = random_stream(own_seed, "diagnostics", "measurement", step, device=images.device)
+            noises = [draw(shape, rng) for _ in range(settings.num_batches)]
+            row = {"critic_step": step} | _measure(gan.generator, gan.discriminator, fixed, noises)
+        if step < settings.critic_steps:
+            update_critic(gan, CRITIC, next(real), draw(shape, gan.noise_rng), contextlib.nullcontext)
+            gan.critic_updates = step + 1
+        yield row
+
+
 def measure_gradients(
     generators: Mapping[int, nn.Module],
     images: Tensor,
+    recipe: GanRecipe,
+    settings: Measurement,
     *,
-    networks: str,
-    optimiser: str,
-    learning_rate: float,
-    betas: tuple[float, float] | None,
-    batch_size: int,
-    noise_dim: int,
-    noise: str,
-    critic_steps: int,
-    measure_every: int,
-    num_batches: int,
-    seed: int,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, float]]:
@@ -118,28 +147,24 @@ def measure_gradients(
     uint8. The critic minimises the cross-entropy loss; all in float32, the generators in training mode, left
     unchanged. Rows: epochs, critic_step, critic_loss (on one batch of images that stays the same), and norm
     and variance of both generator losses over `num_batches` fresh noise batches. A resumed measurement ends
-    bit for bit as an unbroken one. ValueError: unknown name, fewer images than a batch.
+    bit for bit as an unbroken one. Raises ValueError for an unknown name and for fewer images than a batch.
     """
-    if len(images) < batch_size:
-        raise ValueError(f"{len(images)} images are less than one batch of {batch_size}: lower batch_size")
+    if len(images) < recipe.batch_size:
+        raise ValueError(
+            f"{len(images)} images are less than one batch of {recipe.batch_size}: lower batch_size"
+        )
     channels, height, width = images.shape[1:]
-    draw, due = noise_source(noise), measured_steps(critic_steps, measure_every)
     images = images.to(device)
-    fixed = next(batches(images, batch_size=batch_size, shuffle=True, seed=seed, first=0))
+    fixed = next(batches(images, batch_size=recipe.batch_size, shuffle=True, seed=settings.seed, first=0))
     state = checkpoint.load() if checkpoint else None
     rows: list[dict[str, float]] = state["rows"] if state else []
     for epochs, generator in sorted(generators.items()):
         if state and epochs < state["epochs"]:
             continue  # measured before the interruption
-        own_seed = stream_seed(seed, "diagnostics", "gradients", epochs)
+        own_seed = stream_seed(settings.seed, "diagnostics", "gradients", epochs)
         gan = start_training(
-            networks,
-            noise_dim=noise_dim,
+            replace(recipe, ema_decay=0.0),
             image_shape=(channels, height, width),
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            betas=betas,
-            ema_decay=0.0,
             seed=own_seed,
             precision="fp32",
             device=device,
@@ -147,21 +172,14 @@ def measure_gradients(
         gan.generator = freeze(generator).to(device).to(memory_format=torch.channels_last)
         if state and epochs == state["epochs"]:
             gan.load_state_dict(state["gan"])
-
-        real = batches(images, batch_size=batch_size, shuffle=True, seed=own_seed, first=gan.critic_updates)
-        name = f"gradients, {epochs} epochs"
-        with progress(critic_steps, name, "step", initial=gan.critic_updates) as bar:
-            for step in range(gan.critic_updates, critic_steps + 1):
-                if step in due:
-                    rng = random_stream(own_seed, "diagnostics", "measurement", step, device=device)
-                    noises = [draw((batch_size, noise_dim), rng) for _ in range(num_batches)]
-                    row = _measure(gan.generator, gan.discriminator, fixed, noises)
-                    rows.append({"epochs": epochs, "critic_step": step, **row})
-                if step == critic_steps:
-                    break
-                latent = draw((batch_size, noise_dim), gan.noise_rng)
-                update_critic(gan, CRITIC, next(real), latent, contextlib.nullcontext)
-                gan.critic_updates = step + 1
+        measured = _measure_against(gan, images, recipe, settings, own_seed=own_seed, fixed=fixed)
+        total, done = settings.critic_steps, gan.critic_updates
+        with progress(total, f"gradients, {epochs} epochs", "step", initial=done) as bar:
+            for row in measured:
+                rows += [] if row is None else [{"epochs": epochs, **row}]
+                if gan.critic_updates == done:
+                    break  # the last row, which no update follows: a state saved now would have it twice
+                done = gan.critic_updates
                 bar.update()
                 if checkpoint and checkpoint.due():
                     checkpoint.save({"rows": rows, "epochs": epochs, "gan": gan.state_dict()})

@@ -3,89 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import math
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from ganscribe.core.files import atomic_folder, atomic_write
+from ganscribe.core.files import atomic_folder, write_parquet
 from ganscribe.datasets.coco_images import ImageFile, check_budget
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.progress import progress
-from ganscribe.features.inception import FEATURE_SHAPE, NETWORK, Inception, compute_features, write_inception
-from ganscribe.features.pictures import PREPROCESSING, load_image
+from ganscribe.features.inception import (
+    FEATURE_SHAPE,
+    NETWORK,
+    Inception,
+    compute_features,
+    read_inception,
+    write_inception,
+)
+from ganscribe.features.loading import RejectedImage, load_images
+from ganscribe.features.pictures import PREPROCESSING
 from ganscribe.features.shards import ShardWriter, shard_metadata, shard_name
 
 REJECTED_FILE = "rejected.parquet"
 WEIGHTS_FILE = "inception.pt"
-
-
-@dataclass(frozen=True)
-class RejectedImage:
-    """An image without features, and why."""
-
-    image_id: int
-    file_name: str
-    reason: str
-
-
-def _load(file: ImageFile, folder: Path, crop: str) -> torch.Tensor | RejectedImage:
-    """The image as (3, 299, 299) uint8, or why there is none. Raises OSError for a file that has changed
-    since it was fetched."""
-    if file.problem is not None:
-        return RejectedImage(file.image_id, file.file_name, file.problem)
-    try:
-        content = (folder / file.file_name).read_bytes()
-    except FileNotFoundError:
-        return RejectedImage(file.image_id, file.file_name, "missing")
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise OSError(f"{file.file_name} has changed since it was fetched: run `dvc repro -f fetch_images`")
-    try:
-        return load_image(content, crop=crop)
-    except ValueError as error:
-        return RejectedImage(file.image_id, file.file_name, str(error))
-
-
-def load_images(
-    files: Sequence[ImageFile], folder: Path, *, crop: str, num_workers: int, ahead: int = 64
-) -> Generator[tuple[ImageFile, torch.Tensor | RejectedImage], None, None]:
-    """Decode `files` in order in `num_workers` background threads, at most `ahead` images ahead."""
-    pool = ThreadPoolExecutor(num_workers)
-    pending: deque[tuple[ImageFile, Future[torch.Tensor | RejectedImage]]] = deque()
-    try:
-        for file in files:
-            pending.append((file, pool.submit(_load, file, folder, crop)))
-            if len(pending) > ahead:
-                first, result = pending.popleft()
-                yield first, result.result()
-        while pending:
-            first, result = pending.popleft()
-            yield first, result.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def calibration_images(
-    files: Sequence[ImageFile], folder: Path, *, crop: str, count: int = 32
-) -> torch.Tensor:
-    """The first `count` whole images, (N, 3, 299, 299) uint8."""
-    whole: list[torch.Tensor] = []
-    for _, loaded in load_images(files[: 2 * count], folder, crop=crop, num_workers=1):
-        if isinstance(loaded, torch.Tensor) and len(whole) < count:
-            whole.append(loaded)
-    if not whole:
-        raise ValueError(f"none of the first {2 * count} images in {folder} can be read")
-    return torch.stack(whole)
+SHARED_NETWORK = "network.pt"  # among the shards, for other processes that make them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +91,39 @@ class Extraction:
                     yield len(batch), shard.rejected[rejected:]
                 _write_shard(self.writer(), number, shard)
 
+    def for_workers(self, inception: Inception) -> Extraction:
+        """Return the same for processes in other folders; `inception` is saved for their `open_network`."""
+        write_inception(self.working / SHARED_NETWORK, inception)
+        return replace(self, folder=self.folder.absolute(), working=self.working.absolute())
+
+    def open_network(self, device: torch.device) -> Inception:
+        """Return the network that `for_workers` has saved, on `device`."""
+        return read_inception(self.working / SHARED_NETWORK, device=device)
+
+    def make_alone(self, number: int, *, inception: Inception, device: torch.device) -> str:
+        """Make shard `number` unless it is there. Returns its images without features, for `parse_rejected`."""
+        if not self.path(number).exists():
+            for _ in self.make([number], inception=inception, device=device, num_workers=1):
+                pass
+        return self._rejected_text(number)
+
+    def _rejected_text(self, number: int) -> str:
+        return shard_metadata(self.path(number))["rejected"]
+
+    def rejected_in(self, number: int) -> list[RejectedImage]:
+        """Return the images that shard `number` lacks."""
+        return self.parse_rejected(self._rejected_text(number))
+
+    @staticmethod
+    def parse_rejected(text: str) -> list[RejectedImage]:
+        """Return the images in what `make_alone` returns."""
+        return [RejectedImage(**entry) for entry in json.loads(text)]
+
+    def check_rejected(self, rejected: Sequence[RejectedImage], *, max_bad_images: float) -> None:
+        """Raise ValueError where more than the share `max_bad_images` of all images is without features."""
+        problems = [(image.file_name, image.reason) for image in rejected]
+        check_budget(problems, num_images=len(self.files), max_bad_images=max_bad_images)
+
 
 def plan_extraction(
     files: Sequence[ImageFile],
@@ -197,7 +178,7 @@ def extract_features(
     """
     missing, every = extraction.missing(), range(extraction.num_shards())
     rejected = [
-        image for number in every if number not in missing for image in rejected_in(extraction.path(number))
+        image for number in every if number not in missing for image in extraction.rejected_in(number)
     ]
     workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
     num_images, todo = len(extraction.files), sum(len(extraction.images(number)) for number in missing)
@@ -209,19 +190,13 @@ def extract_features(
     ):
         for size, without in made:
             rejected += without
-            check_rejected(rejected, num_images=num_images, max_bad_images=max_bad_images)
+            extraction.check_rejected(rejected, max_bad_images=max_bad_images)
             bar.update(size)
             if is_stopping():
                 raise Interrupted("feature extraction was stopped; the finished shards are kept")
     rejected.sort(key=lambda image: image.image_id)
     _publish(extraction.writer(), len(every), inception, rejected, out)
     return rejected
-
-
-def check_rejected(rejected: Sequence[RejectedImage], *, num_images: int, max_bad_images: float) -> None:
-    """ValueError where more than the share `max_bad_images` of all is without features."""
-    problems = [(image.file_name, image.reason) for image in rejected]
-    check_budget(problems, num_images=num_images, max_bad_images=max_bad_images)
 
 
 class _Shard(NamedTuple):
@@ -260,17 +235,11 @@ def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
     )
 
 
-def rejected_in(path: Path) -> list[RejectedImage]:
-    """The images that the shard at `path` lacks."""
-    return [RejectedImage(**entry) for entry in json.loads(shard_metadata(path)["rejected"])]
-
-
 def _publish(
     writer: ShardWriter, num_shards: int, inception: Inception, rejected: Sequence[RejectedImage], out: Path
 ) -> None:
     """Move the shards to `out`, with the index, the rejected images and the network that made them."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     writer.write_index(num_shards)
     with atomic_folder(out) as temporary:
@@ -281,6 +250,5 @@ def _publish(
             "file_name": pa.array([image.file_name for image in rejected], pa.string()),
             "reason": pa.array([image.reason for image in rejected], pa.string()),
         }
-        with atomic_write(temporary / REJECTED_FILE) as handle:
-            pq.write_table(pa.table(columns), handle)
+        write_parquet(temporary / REJECTED_FILE, pa.table(columns))
         write_inception(temporary / WEIGHTS_FILE, inception)

@@ -23,7 +23,7 @@ PREPROCESSING = {
     "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
 }
 # What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
 
 def crop_of(preprocessing: str) -> str:
@@ -80,7 +80,7 @@ def open_image(source: str | Path | bytes) -> Image:
             return _as_rgb(image)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except (*_BROKEN, pillow.DecompressionBombError) as error:
+    except (*BROKEN, pillow.DecompressionBombError) as error:
         reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
         raise ValueError(f"corrupt: {reason}") from None
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganscribe.core.files import atomic_write
+from ganscribe.core.files import write_parquet
 
 ROWS_PER_GROUP = 64
 INDEX_FILE = "index.parquet"
@@ -51,7 +51,6 @@ class ShardWriter:
     ) -> Path:
         """Write one shard atomically; `features` is (N, *shape) float16, `notes` are further metadata."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         if features.dtype != torch.float16 or tuple(features.shape) != (len(image_ids), *self.shape):
             raise ValueError(
@@ -75,15 +74,14 @@ class ShardWriter:
             [pa.array(image_ids, pa.int64()), pa.array(file_names, pa.string()), rows], schema=schema
         )
         path = self.folder / shard_name(shard)
-        with atomic_write(path) as handle:
-            pq.write_table(
-                table,
-                handle,
-                row_group_size=ROWS_PER_GROUP,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=["image_id"],  # a feature map's minimum would be a copy of one
-            )
+        write_parquet(
+            path,
+            table,
+            row_group_size=ROWS_PER_GROUP,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=["image_id"],  # a feature map's minimum would be a copy of one
+        )
         return path
 
     def write_index(self, num_shards: int) -> None:
@@ -100,8 +98,7 @@ class ShardWriter:
             }
             columns = {name: names[name] for name in names.column_names} | places
             tables.append(pa.table(columns))
-        with atomic_write(self.folder / INDEX_FILE) as handle:
-            pq.write_table(pa.concat_tables(tables), handle)
+        write_parquet(self.folder / INDEX_FILE, pa.concat_tables(tables))
 
 
 @dataclass(frozen=True, kw_only=True)

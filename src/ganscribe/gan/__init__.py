@@ -1,1 +1,1 @@
-"""The GAN family: objectives, networks and the one training loop."""
+"""The GAN family: objectives and networks, one file each, and the one training loop that takes them all."""

@@ -65,6 +65,6 @@ def _caption(tables: Mapping[str, pd.DataFrame], lowest: Mapping[str, float], co
     return (
         f"The same samples of {count} runs, scored by {len(tables)} judges ({', '.join(tables)}). Spearman's "
         f"rank correlation between judges{which}: {said or 'not defined'}. {best} A rho near 1 means that "
-        "the ranking does not hang on the judge; the scores themselves lie on each judge's own scale and "
+        "the ranking does not depend on the judge; the scores themselves lie on each judge's own scale and "
         "are never compared."
     )

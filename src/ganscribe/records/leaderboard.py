@@ -14,39 +14,42 @@ from typing import Any
 
 import pandas as pd
 
+from ganscribe.metrics.tables import FAMILIES as SCORES
+from ganscribe.metrics.tables import find
 from ganscribe.records.store import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How the runs of a family are ranked, what must be equal within a table, and what else is shown."""
+    """How the runs of a family are ranked, and what must be equal within a table."""
 
+    name: str
     score: str
-    less_is_better: bool
     same: tuple[str, ...]
-    shown: tuple[str, ...]
     by_decoding: bool = False  # each decoding of a captioner is a row
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the lowest score is the best."""
+        ranking = find(self.name, self.score)
+        return ranking is not None and ranking.better == "lower"
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The scores that are shown beside the one that ranks."""
+        names = (score.name for score in SCORES[self.name] if "leaderboard" in score.shown)
+        return tuple(name for name in names if name != self.score)
 
 
 FAMILIES: dict[str, Family] = {
     "gan": Family(
+        name="gan",
         score="fid",
-        less_is_better=True,
         same=("dataset", "source", "judge", "judge_sha256", "num_samples", "num_real"),
-        shown=("kid", "is", "precision", "recall", "modes", "swd"),
     ),
-    "classifier": Family(
-        score="error",
-        less_is_better=True,
-        same=("dataset", "source", "num_images"),
-        shown=("nll", "calibration_error", "parameters"),
-    ),
+    "classifier": Family(name="classifier", score="error", same=("dataset", "source", "num_images")),
     "captioner": Family(
-        score="CIDEr",
-        less_is_better=False,
-        same=("num_images", "num_references"),
-        shown=("BLEU-4", "METEOR", "ROUGE-L", "perplexity"),
-        by_decoding=True,
+        name="captioner", score="CIDEr", same=("num_images", "num_references"), by_decoding=True
     ),
 }
 
@@ -190,7 +193,7 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
 
 
 def as_text(table: Table, family: str) -> str:
-    """A table for the terminal: a line of what the scores were made of, then a line a run."""
+    """A table for the terminal: one line of what the scores were made of, then one line per run."""
     kind = FAMILIES[family]
     lines = []
     for row in table.rows:

@@ -23,11 +23,6 @@ REGISTERED = {
 COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage")
 
 
-def registered_name(family: str, name: str) -> str:
-    """The name of a run's model, in MLflow's registry and in the artifacts of dvc.yaml."""
-    return f"ganscribe-{family}-{name}"
-
-
 def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str | None) -> None:
     """Put a run's commit, the DVC hash of its model's `folder` and its scores on the run's versions."""
     tags = {key: run.tags[key] for key in COPIED if key in run.tags}

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.lineage.origin import params_sha256
 from ganscribe.records.outbox import tracking_uri
-from ganscribe.records.store import experiment_id, find_run, find_runs, global_uri, read_versions
+from ganscribe.records.store import (
+    experiment_id,
+    find_run,
+    find_runs,
+    global_uri,
+    read_versions,
+    registered_name,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -184,11 +191,6 @@ def system_metrics(run_id: str, resume: bool) -> Iterator[None]:
         monitor.collect_metrics()
         monitor.publish_metrics(monitor.aggregate_metrics())
         monitor.mlflow_logger.flush()
-
-
-def registered_name(family: str, name: str) -> str:
-    """What the models of a run are called in the registry."""
-    return f"ganscribe-{family}-{name}"
 
 
 def start_run(

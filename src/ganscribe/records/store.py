@@ -145,6 +145,11 @@ def experiment_id(client: MlflowClient, family: str) -> str:
             return str(experiment.experiment_id)  # another clone was faster
 
 
+def registered_name(family: str, name: str) -> str:
+    """Return what the models of a run are called in MLflow's registry."""
+    return f"ganscribe-{family}-{name}"
+
+
 def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list[Run]:
     """The runs whose `tag` has this value, in any experiment, newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]

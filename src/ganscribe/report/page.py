@@ -6,25 +6,19 @@ import base64
 import io
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from ganscribe.captioning.comparison import compare
+from ganscribe.metrics.caption_comparison import compare
+from ganscribe.metrics.scores import Score
+from ganscribe.metrics.tables import FAMILIES, find
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg": "image/jpeg"}
-# Columns where more is better, for the highlighted best of a table; in the others less is.
-_MORE_IS_BETTER = frozenset(
-    {"is", "precision", "recall", "modes", "accuracy", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR"}
-    | {"ROUGE-L", "CIDEr", "SPICE", "isc_inception", "precision_inception", "recall_inception"}
-)
-_LESS_IS_BETTER = frozenset(
-    {"fid", "fid_inception", "kid", "kid_inception", "kl", "swd", "error", "nll", "ece", "loss", "perplexity"}
-)
 
 
 def data_url(path: Path) -> str:
@@ -41,8 +35,8 @@ def format_number(value: object) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
-def score_table(files: dict[str, Path]) -> dict[str, Any]:
-    """JSON files of scores as one table, a row a file by its name; what all share goes to the notes."""
+def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
+    """Return a family's JSON files of scores as a table, one row per file; what all share goes to the notes."""
     records = {name: json.loads(path.read_text()) for name, path in files.items()}
     columns = list(dict.fromkeys(key for record in records.values() for key in record))
     plain = [key for key in columns if not any(isinstance(r.get(key), list | dict) for r in records.values())]
@@ -52,24 +46,25 @@ def score_table(files: dict[str, Path]) -> dict[str, Any]:
         if len({r.get(key) for r in records.values()}) == 1
         and (key.startswith("num_") or all(isinstance(r.get(key), str) for r in records.values()))
     ]
-    shown = [key for key in plain if key not in notes]
+    scores = {key: find(family, key) for key in plain if key not in notes}
+    shown = {key: score for key, score in scores.items() if score is None or "report" in score.shown}
     rows = []
     for name, record in records.items():
         cells = [
-            (format_number(record.get(key, "")), _is_best(key, record, records.values())) for key in shown
+            (format_number(record.get(key, "")), _is_best(score, record, records.values()))
+            for key, score in shown.items()
         ]
         rows.append({"name": name, "cells": cells})
     first: dict[str, Any] = next(iter(records.values()), {})
-    return {"columns": shown, "rows": rows, "notes": {key: first[key] for key in notes}}
+    return {"columns": list(shown), "rows": rows, "notes": {key: first[key] for key in notes}}
 
 
-def _is_best(key: str, record: dict[str, Any], records: Any) -> bool:
-    values = [r[key] for r in records if isinstance(r.get(key), int | float)]
-    if len(values) < 2 or not isinstance(record.get(key), int | float):
+def _is_best(score: Score | None, record: dict[str, Any], records: Iterable[dict[str, Any]]) -> bool:
+    if score is None or not score.better:
         return False
-    if key in _MORE_IS_BETTER:
-        return bool(record[key] == max(values))
-    return key in _LESS_IS_BETTER and bool(record[key] == min(values))
+    values = [found for each in records if isinstance(found := each.get(score.name), int | float)]
+    best = max if score.better == "higher" else min
+    return len(values) > 1 and bool(record.get(score.name) == best(values))
 
 
 def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
@@ -126,7 +121,7 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
 
 
 def interval_table(files: dict[str, Path]) -> dict[str, Any]:
-    """The 95% intervals in JSON files of caption scores, a row a file by its name."""
+    """Return the 95% intervals in JSON files of caption scores as a table, one row per file by its name."""
     found = {name: json.loads(path.read_text())["intervals"] for name, path in files.items()}
     columns = list(next(iter(found.values()), {}))
     rows = [
@@ -188,17 +183,16 @@ def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
         {
             "dataset": dataset,
             "judge": judge,
-            "table": score_table({name: path for _, name, path in sorted(group)}),
+            "table": score_table("gan", {name: path for _, name, path in sorted(group)}),
         }
         for (dataset, judge, _), group in ordered
     ]
 
 
-def diagnostic_entry(folder: Path) -> dict[str, str]:
-    """What the page shows of one experiment: its figure and its caption."""
+def captioned_figure(folder: Path, picture: Path) -> dict[str, str]:
+    """What the page shows of one experiment: its figure and the caption in its `folder`."""
     caption = (folder / "caption.txt").read_text().strip()
-    name = folder.name.replace("_", " ")
-    return {"name": name, "url": data_url(folder / "figure.png"), "caption": caption}
+    return {"name": folder.name.replace("_", " "), "url": data_url(picture), "caption": caption}
 
 
 def render(root: Path, *, params: dict[str, Any]) -> str:
@@ -206,25 +200,29 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    data, plots = root / "data", root / "plots"
     gans, classifiers = (
-        {path.parent.name: path for path in sorted(root.glob(f"plots/{folder}/*/scores.json"))}
-        for folder in ("gan_scores", "classifiers")
+        {path.parent.name: path for path in sorted(folder.glob("*/scores.json"))}
+        for folder in (data / "gan_scores", plots / "classifiers")
     )
-    captioned = {
-        f"{path.parent.name}, {path.stem}": path for path in sorted(root.glob("data/captioned/*/*.json"))
-    }
+    captioned = {f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/*/*.json"))}
     runs = sorted({path.parent.name for path in captioned.values()})
     tables = gan_tables(gans)
     return environment.get_template("report.html").render(
         params=params,
+        scores=FAMILIES,
         gan_tables=tables,
         data_cards=data_cards(root),
         gans=[gan_entry(root, row["name"]) for table in tables for row in table["table"]["rows"]],
-        judges=[diagnostic_entry(path.parent) for path in root.glob("plots/judges/caption.txt")],
-        diagnostics=[
-            diagnostic_entry(path.parent) for path in sorted(root.glob("plots/diagnostics/*/caption.txt"))
+        judges=[
+            captioned_figure(path.parent, plots / "judges.png")
+            for path in data.glob("judges_compared/caption.txt")
         ],
-        classifier_table=score_table(classifiers),
+        experiments=[
+            captioned_figure(path.parent, plots / "experiments" / f"{path.parent.name}.png")
+            for path in sorted(data.glob("experiments/*/caption.txt"))
+        ],
+        classifier_table=score_table("classifier", classifiers),
         classifiers=[
             {
                 "name": name,
@@ -235,7 +233,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             }
             for name in classifiers
         ],
-        caption_table=score_table(captioned),
+        caption_table=score_table("captioner", captioned),
         caption_intervals=interval_table(captioned),
         caption_differences=difference_table(root, runs),
         captioners=[captioner_entry(root, run) for run in runs],

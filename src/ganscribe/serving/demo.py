@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ganscribe.captioning.figures import as_seen, draw_attention
-from ganscribe.captioning.photographs import caption_photographs, open_captioner
 from ganscribe.core.devices import choose_device
+from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.drawing.plots import save_grid
 from ganscribe.features.pictures import as_input, open_image
-from ganscribe.gan.sampling import load_generator
+from ganscribe.gan.common.sampling import load_generator
+from ganscribe.serving.photographs import caption_photographs, open_captioner
 
 if TYPE_CHECKING:
     import gradio

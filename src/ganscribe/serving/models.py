@@ -49,7 +49,7 @@ _REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tq
 
 
 def _load_generator(folder: Path) -> Predict:
-    from ganscribe.gan.sampling import load_generator
+    from ganscribe.gan.common.sampling import load_generator
 
     saved = load_generator(folder / MODEL)
 
@@ -69,7 +69,7 @@ def _load_generator(folder: Path) -> Predict:
 
 def _load_classifier(folder: Path) -> Predict:
     from ganscribe.convnets import load_classifier
-    from ganscribe.convnets.evaluation import predict_probabilities
+    from ganscribe.convnets.common.evaluation import predict_probabilities
 
     saved, model = load_torch(folder / MODEL), load_classifier(folder / MODEL)
     shape, classes = tuple(saved["image_shape"]), saved["classes"]
@@ -91,8 +91,8 @@ def _load_classifier(folder: Path) -> Predict:
 
 
 def _load_captioner(folder: Path) -> Predict:
-    from ganscribe.captioning.photographs import caption_photographs, open_captioner
     from ganscribe.features.pictures import load_image
+    from ganscribe.serving.photographs import caption_photographs, open_captioner
 
     captioner = open_captioner(folder / MODEL, folder / INCEPTION)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
 
 import numpy as np
 from PIL import Image
 
+from ganscribe.features.pictures import BROKEN
+
 MAX_FILE_BYTES = 25_000_000
 MAX_PIXELS = 60_000_000  # 180 MB as RGB
-# What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
 
 def encode_png(image: np.ndarray) -> str:

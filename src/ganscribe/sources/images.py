@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ganscribe.sources.formats import Bytes, read_cifar_batch, read_cifar_classes, read_idx
 
-if TYPE_CHECKING:
-    pass
-import numpy as np
-
 DIGITS = [str(digit) for digit in range(10)]
-
-
 MNIST_FOLDER = "MNIST/raw"
-
-
 CIFAR10_FOLDER = "cifar-10-batches-py"
-
-
 CIFAR10_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    import torch
-import torch
 
-
-def count_parameters(model: torch.nn.Module) -> int:
+def count_parameters(model: nn.Module) -> int:
     """The number of trainable numbers."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 

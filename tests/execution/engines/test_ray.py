@@ -24,8 +24,8 @@ from ganscribe.execution.engines.extraction import extract
 from ganscribe.execution.engines.training import train
 from ganscribe.features.extraction import Extraction, extract_features, plan_extraction
 from ganscribe.features.inception import Inception, load_inception, prepare
-from ganscribe.gan.state import TrainedGan
-from ganscribe.gan.training import train_gan
+from ganscribe.gan.common.state import TrainedGan
+from ganscribe.gan.common.training import train_gan
 from loopback import free_port
 from together import CPU, SMALL_GAN
 
@@ -37,7 +37,7 @@ def cluster() -> Iterator[None]:
     """One cluster of two CPUs for all these tests; our engine finds it and leaves it running."""
     import ray
 
-    source = str(Path(__file__).resolve().parents[2] / "src")
+    source = str(Path(__file__).resolve().parents[3] / "src")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSCRIBE_ENGINE", "ray")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -186,7 +186,7 @@ def test_an_extraction_whose_actor_is_killed_has_the_bytes_of_the_local_one(
     spread = plan(folder, tmp_path / "w2", inception)
     killed: list[int] = []
     thread = kill_one("ray::MapWorker", spread.path(0).exists, killed)
-    again = extract(spread, out=tmp_path / "ray", is_stopping=lambda: False, **settings)
+    again = extract(extract_features, spread, out=tmp_path / "ray", is_stopping=lambda: False, **settings)
     thread.join()
     assert killed and again == rejected and [image.file_name for image in again] == ["03.jpg"]
     names = sorted(path.name for path in (tmp_path / "local").iterdir())

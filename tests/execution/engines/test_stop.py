@@ -18,7 +18,7 @@ STAGE = textwrap.dedent("""
     import torch
     from ganscribe.execution.checkpoint import Interrupted, open_checkpoint
     from ganscribe.execution.engines.training import train
-    from ganscribe.gan.training import train_gan
+    from ganscribe.gan.common.training import train_gan
     settings = {
         "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
         "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 100_000,

@@ -9,22 +9,19 @@ import numpy as np
 import pytest
 
 from ganscribe.core.seeds import stream_seed
-from ganscribe.sources.drawn.scenes import (
+from ganscribe.sources.drawn.composition import (
     COLOURS,
     GROUNDS,
-    ICON_CLASSES,
     LAYOUTS,
     PLACES,
+    SIZES,
     Group,
     Scene,
     colours_on,
     compose,
     contrast,
-    draw_icons,
-    draw_scene,
-    positions,
-    render,
 )
+from ganscribe.sources.drawn.scenes import ICON_CLASSES, draw_icons, draw_scene, positions, render
 from ganscribe.sources.drawn.shapes import SHAPES, paint_ground, shape_mask
 from ganscribe.sources.drawn.wording import (
     GROUND_WORDS,
@@ -95,8 +92,6 @@ def test_articles() -> None:
 
 
 def test_shapes_stay_inside_and_apart() -> None:
-    from ganscribe.sources.drawn.scenes import SIZES
-
     for scene, _ in scenes():
         rng = np.random.default_rng(0)
         shorter = min(scene.width, scene.height)

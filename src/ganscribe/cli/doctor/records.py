@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
-from ganscribe.core.files import project_root
+from ganscribe.core.files import file_md5, project_root
 from ganscribe.records import store
 from ganscribe.records.lineage.origin import git
 from ganscribe.records.outbox import entries, outbox_folder
@@ -121,18 +120,15 @@ def check_cache() -> Iterator[Finding]:
     with Repo(str(project_root())) as repo:
         folder = Path(repo.cache.local.path)
     objects = sorted(folder.glob("[0-9a-f][0-9a-f]/*"))
-    damaged = [path for path in objects if _md5(path) != path.parent.name + path.name.removesuffix(".dir")]
+    damaged = [
+        path for path in objects if file_md5(path) != path.parent.name + path.name.removesuffix(".dir")
+    ]
     if damaged:
         text = f"{len(damaged)} of {len(objects)} files are damaged ({damaged[0]})"
         remedy = f"rm {' '.join(map(str, damaged))}; then `dvc repro` makes again what is missing"
         yield fault("dvc cache", text, remedy)
     else:
         yield ok("dvc cache", f"{len(objects)} files, each what its name says")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 def _remotes(repo: Any) -> dict[str, str]:

@@ -2,51 +2,60 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.engines.cluster import connected, engine, num_workers
 from ganscribe.execution.progress import progress
-from ganscribe.features.extraction import (
-    Extraction,
-    RejectedImage,
-    check_rejected,
-    extract_features,
-    rejected_in,
-)
-from ganscribe.features.inception import Inception, read_inception, write_inception
+
+Result = TypeVar("Result")
 
 BLOCKS = 1000  # tasks of an extraction at most, however many shards it has: what the driver keeps track of
-NETWORK_FILE = "network.pt"
+
+
+class Extraction(Protocol):
+    """What the engine asks of the extraction that it moves: `features.extraction.Extraction`, which says more."""
+
+    def missing(self) -> list[int]:
+        """Return the shards that are still to be made."""
+
+    def for_workers(self, inception: Any) -> Extraction:
+        """Return the same for processes in other folders; `inception` is saved for them."""
+
+    def open_network(self, device: torch.device) -> Any:
+        """Return the network that was saved."""
+
+    def make_alone(self, number: int, *, inception: Any, device: torch.device) -> str:
+        """Make a shard unless it is there; return its rejected images as text."""
+
+    def parse_rejected(self, text: str) -> list[Any]:
+        """Return the rejected images of that text."""
+
+    def check_rejected(self, rejected: list[Any], *, max_bad_images: float) -> None:
+        """Raise ValueError for too many."""
 
 
 def extract(
+    function: Callable[..., Result],
     extraction: Extraction,
     *,
-    inception: Inception,
-    device: torch.device,
+    inception: Any,
     max_bad_images: float,
-    out: Path,
     is_stopping: Callable[[], bool],
-) -> list[RejectedImage]:
-    """`extract_features` by the engine chosen; on Ray an actor a GPU, or as many CPUs as torch has
-    threads here."""
+    **settings: Any,
+) -> Result:
+    """Return `function(extraction, ...)`, an extraction, by the engine chosen.
+
+    On Ray an actor takes a GPU, or as many CPUs as torch has threads here.
+    """
     if engine() == "ray" and (missing := extraction.missing()):
         with connected() as ray:
             _extract_on(ray, extraction, missing, inception, max_bad_images, is_stopping)
-    return extract_features(
-        extraction,
-        inception=inception,
-        device=device,
-        max_bad_images=max_bad_images,
-        out=out,
-        is_stopping=is_stopping,
+    return function(
+        extraction, inception=inception, max_bad_images=max_bad_images, is_stopping=is_stopping, **settings
     )
 
 
@@ -54,31 +63,26 @@ def _extract_on(
     ray: Any,
     extraction: Extraction,
     missing: list[int],
-    inception: Inception,
+    inception: Any,
     max_bad_images: float,
     is_stopping: Callable[[], bool],
 ) -> None:
-    # An actor's own folder is not this process's.
-    extraction = replace(
-        extraction, folder=extraction.folder.absolute(), working=extraction.working.absolute()
-    )
-    write_inception(extraction.working / NETWORK_FILE, inception)
     threads = torch.get_num_threads()
     actors, share = _actors(ray, len(missing), threads)
     numbers = [{"shard": number} for number in missing]
     made = ray.data.from_items(numbers, override_num_blocks=min(len(missing), BLOCKS)).map_batches(
         _Extractor,
-        fn_constructor_args=(ray.put(extraction), threads),
+        fn_constructor_args=(ray.put(extraction.for_workers(inception)), threads),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors),
         **share,
     )
-    rejected: list[RejectedImage] = []
+    rejected: list[Any] = []
     ray.data.DataContext.get_current().enable_progress_bars = False
     with progress(len(missing), "features (ray)", "shard") as bar:
         for row in made.iter_rows():
-            rejected += [RejectedImage(**image) for image in json.loads(row["rejected"])]
-            check_rejected(rejected, num_images=len(extraction.files), max_bad_images=max_bad_images)
+            rejected += extraction.parse_rejected(row["rejected"])
+            extraction.check_rejected(rejected, max_bad_images=max_bad_images)
             bar.update()
             if is_stopping():
                 raise Interrupted("feature extraction was stopped; the finished shards are kept")
@@ -106,17 +110,13 @@ class _Extractor:
         self.device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
         if self.device.type == "cpu":
             torch.set_num_threads(threads)
-        self.inception = read_inception(self.extraction.working / NETWORK_FILE, device=self.device)
+        self.inception = self.extraction.open_network(self.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Shard numbers -> their rejected images. One that is there is left: its task is repeated."""
-        rejected = []
-        for number in batch["shard"].tolist():
-            path = self.extraction.path(number)
-            if not path.exists():
-                for _ in self.extraction.make(
-                    [number], inception=self.inception, device=self.device, num_workers=1
-                ):
-                    pass
-            rejected.append(json.dumps([asdict(image) for image in rejected_in(path)]))
-        return {"shard": batch["shard"].tolist(), "rejected": rejected}
+        numbers = batch["shard"].tolist()
+        rejected = [
+            self.extraction.make_alone(number, inception=self.inception, device=self.device)
+            for number in numbers
+        ]
+        return {"shard": numbers, "rejected": rejected}

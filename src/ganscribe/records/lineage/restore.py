@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganscribe.core.files import file_md5
 from ganscribe.records.lineage.dvc_lock import Output, read_outputs
 from ganscribe.records.lineage.origin import git
 
@@ -67,12 +67,6 @@ def open_cache() -> Iterator[Cache]:
         raise ValueError(f"this is no DVC project ({error}): run it in the project's top folder") from error
     with repo:
         yield Cache(repo)
-
-
-def file_md5(path: Path) -> str:
-    """MD5 of a file, which is what DVC knows it by."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:

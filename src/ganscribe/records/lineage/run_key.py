@@ -39,18 +39,21 @@ def _imports(path: Path) -> set[Path]:
     return files
 
 
-def code_files(script: Path) -> list[Path]:
-    """`script` and every file of the package that it imports, directly or not, at whatever depth, but for
-    the neutral ones; sorted. Found by reading the code, not by running it."""
-    found: set[Path] = set()
-    pending = [script.resolve()]
+def code_files(*scripts: Path) -> list[Path]:
+    """Return `scripts` and every file of the package that they import, directly or not, sorted.
+
+    Neutral rooms are left out, and so is every `__init__.py`, which holds nothing but a docstring and imports
+    (tests/test_tree.py): these are followed. Found by reading the code, not by running it, imports inside
+    functions among it.
+    """
+    seen: set[Path] = set()
+    pending = [script.resolve() for script in scripts]
     while pending:
         path = pending.pop()
-        if path in found or is_neutral(path):
-            continue
-        found.add(path)
-        pending.extend(_imports(path))
-    return sorted(found)
+        if path not in seen and not is_neutral(path):
+            seen.add(path)
+            pending.extend(_imports(path))
+    return sorted(path for path in seen if path.name != "__init__.py")
 
 
 def is_neutral(path: Path) -> bool:
@@ -67,15 +70,18 @@ def _input_digest(path: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def run_key(script: Path, params: dict[str, Any], inputs: Iterable[Path]) -> str:
-    """A digest of parameters, code and input bytes: the same on every machine, 32 hexadecimal digits.
+def run_key(
+    script: Path, params: dict[str, Any], inputs: Iterable[Path], *, chosen: Iterable[Path] = ()
+) -> str:
+    """Return a digest of parameters, code and input bytes: the same on every machine, 32 hexadecimal digits.
 
-    The device's folder names do not enter it: `inputs` are told apart by their order, code by its content.
+    `chosen` are the files of objectives and networks that the parameters name, which no import shows. The
+    machine's folder names do not enter the key: `inputs` are told apart by their order, code by its content.
     """
     record = {
         "stage": script.name,
         "params": params,
-        "code": [hashlib.sha256(file.read_bytes()).hexdigest() for file in code_files(script)],
+        "code": [hashlib.sha256(file.read_bytes()).hexdigest() for file in code_files(script, *chosen)],
         "inputs": [_input_digest(Path(path)) for path in inputs],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from ganscribe.sources.drawn.scenes import Group, Scene
+from ganscribe.sources.drawn.composition import Group, Scene
 
 NOUNS = {
     "circle": ["circle", "disc", "circle"],

@@ -1,0 +1,1 @@
+"""What all convnets share: layers, recipe, building, training, evaluation."""

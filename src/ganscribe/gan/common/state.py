@@ -1,0 +1,116 @@
+"""What a GAN's training holds: both networks, both optimisers, the noise, and what was seen on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ganscribe.core.seeds import random_stream, seed_everything
+from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.training import workers
+from ganscribe.training.optimisers import build_optimiser
+from ganscribe.training.state import Row, random_states, restore_random_states
+
+_RECORDS = ("step", "critic_updates", "history", "grids", "snapshots")
+_PARTS = ("generator", "discriminator", "generator_optimiser", "critic_optimiser")
+
+
+@dataclass
+class TrainedGan:
+    """A GAN in training, and at its end the result.
+
+    `history`: rows as in `train_gan`. `grids`: (step, (16, C, H, W) uint8), all from the same noise.
+    `snapshots`: (step, the kept generator's state_dict). `sums`: (2,) losses of critic and generator since
+    the last row. `average`: the exponential moving average of the generator, where one is made. `cosine`:
+    between the last watched step of the critic's optimiser and the negative gradient.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimiser: torch.optim.Optimizer
+    critic_optimiser: torch.optim.Optimizer
+    noise_rng: torch.Generator
+    sums: Tensor
+    precision: str
+    average: AveragedModel | None = None
+    cosine: Tensor | None = None
+    step: int = 0
+    critic_updates: int = 0
+    history: list[Row] = field(default_factory=list)
+    grids: list[tuple[int, Tensor]] = field(default_factory=list)
+    snapshots: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+
+    @property
+    def kept_generator(self) -> nn.Module:
+        """The generator that is drawn from and saved: the average, where there is one."""
+        return self.average.module if self.average is not None else self.generator
+
+    def keep_snapshot(self) -> None:
+        """Keep a copy of the generator's weights."""
+        weights = self.kept_generator.state_dict()
+        self.snapshots.append((self.step, {key: value.cpu().clone() for key, value in weights.items()}))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on: tensors, numbers and containers of them."""
+        state: dict[str, Any] = {name: getattr(self, name) for name in (*_RECORDS, "sums")}
+        for name in _PARTS + (("average",) if self.average is not None else ()):
+            state[name] = getattr(self, name).state_dict()
+        state["random"] = random_states(self.noise_rng.device, noise=self.noise_rng)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        for name in _RECORDS:
+            setattr(self, name, state[name])
+        self.sums.copy_(state["sums"])
+        for name in _PARTS + (("average",) if self.average is not None else ()):
+            getattr(self, name).load_state_dict(state[name])
+        restore_random_states(state["random"], self.noise_rng.device, noise=self.noise_rng)
+
+
+def start_training(
+    recipe: GanRecipe, *, image_shape: ImageShape, seed: int, precision: str, device: torch.device
+) -> TrainedGan:
+    """Return fresh networks and optimisers of `recipe`, seeded (torch's global generator included).
+
+    `precision` is bf16 or fp32. Raises ValueError for an unknown name or option.
+    """
+    seed_everything(seed)
+    options = recipe.network_options
+    generator = build_generator(
+        recipe.networks, noise_dim=recipe.noise_dim, image_shape=image_shape, **options
+    ).train()
+    critic = build_discriminator(recipe.networks, image_shape=image_shape, **options).train()
+    for network in (generator, critic):
+        workers.share_norms(network)
+        network.to(device)
+        network.to(memory_format=torch.channels_last)  # convolutions on the CPU are a fifth faster
+    average = None
+    if recipe.ema_decay:
+        average = AveragedModel(
+            generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
+        )
+    generator_optimiser, critic_optimiser = (
+        build_optimiser(
+            recipe.optimiser,
+            network.parameters(),
+            learning_rate=recipe.learning_rate,
+            betas=recipe.betas,
+        )
+        for network in (generator, critic)
+    )
+    return TrainedGan(
+        generator,
+        critic,
+        generator_optimiser=generator_optimiser,
+        critic_optimiser=critic_optimiser,
+        noise_rng=random_stream(seed, "gan", "noise", device=device),
+        sums=torch.zeros(2, device=device),
+        precision=precision,
+        average=average,
+    )

@@ -1,0 +1,270 @@
+"""The one training loop of the GAN family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from ganscribe.core.devices import autocast, resolve_precision
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.pixels import to_signed
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.progress import progress
+from ganscribe.gan.common.networks import ImageShape
+from ganscribe.gan.common.objective import Objective, build_objective, check_combination, plan_updates
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.sampling import generate, noise_source
+from ganscribe.gan.common.state import TrainedGan, start_training
+from ganscribe.gan.common.updates import Cast, held_out_loss, update_critic, update_generator
+from ganscribe.training import workers
+from ganscribe.training.budget import Budget
+from ganscribe.training.optimisers import set_learning_rate
+from ganscribe.training.schedules import Schedule, build_schedule
+from ganscribe.training.state import Log, Row, replay
+
+HELD_OUT_IMAGES = 512  # at most so many for an estimate on held-out images
+MEDIAN_ROWS = 5  # rows of the table under the median filter of the estimates
+
+
+def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first: int) -> Iterator[Tensor]:
+    """Endless batches (batch_size, C, H, W) of `images` uint8 as float32 in [-1, 1], from number `first` on.
+
+    Each epoch is a fresh permutation, drawn from the epoch's number, so that a resumed run needs no state for
+    it; a last partial batch is dropped. `shuffle=False` gives the images' own order. Of several workers each
+    has its share of every batch.
+    """
+    per_epoch = len(images) // batch_size
+    epoch, start = divmod(first, per_epoch)
+    while True:
+        order = torch.arange(len(images))
+        if shuffle:
+            order = torch.randperm(len(images), generator=random_stream(seed, "gan", "order", epoch))
+        order = order.to(images.device)
+        for batch in range(start, per_epoch):
+            rows = workers.share(order[batch * batch_size : (batch + 1) * batch_size])
+            yield to_signed(images[rows]).contiguous(memory_format=torch.channels_last)
+        epoch, start = epoch + 1, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is settled before the first step: `updates` of the critic before each of the generator's.
+
+    `kept` are the steps after which a generator is kept; `per_epoch` are the critic's updates in an epoch.
+    """
+
+    recipe: GanRecipe
+    budget: Budget
+    objective: Objective
+    device: torch.device
+    updates: list[int]
+    kept: frozenset[int]
+    factor: Schedule
+    cast: Cast
+    precision: str
+    per_epoch: int
+
+    def done(self, step: int) -> float:
+        """The part of the run that is over before `step`."""
+        return (step - 1) / len(self.updates)
+
+    def has_row(self, step: int) -> bool:
+        """Whether the table has a row for `step`."""
+        return step % self.budget.log_every == 0 or step in self.kept or step == len(self.updates)
+
+    def noise(self, gan: TrainedGan) -> Tensor:
+        """A fresh batch of noise, (batch_size, noise_dim), of this worker its share."""
+        shape = (self.recipe.batch_size, self.recipe.noise_dim)
+        return workers.share(noise_source(self.recipe.noise)(shape, gan.noise_rng))
+
+    def grid(self, gan: TrainedGan) -> tuple[int, Tensor]:
+        """The step, and the samples from the noise that is the same at every step."""
+        shape = (self.recipe.grid_images, self.recipe.noise_dim)
+        rng = random_stream(self.budget.seed, "gan", "grid")
+        return gan.step, generate(gan.kept_generator, noise_source(self.recipe.noise)(shape, rng))
+
+
+def plan_training(images: Tensor, recipe: GanRecipe, budget: Budget, device: torch.device) -> Plan:
+    """Settle what a run does, and refuse what cannot work: see `train_gan`."""
+    if len(images) < recipe.batch_size:
+        raise ValueError(
+            f"{len(images)} images are less than one batch of {recipe.batch_size}: lower batch_size"
+        )
+    workers.check_batch(recipe.batch_size)
+    objective = build_objective(recipe.objective, **recipe.objective_options)
+    updates = plan_updates(
+        objective, steps=recipe.steps, critic_steps=recipe.critic_steps, max_updates=budget.max_updates
+    )
+    if recipe.generator_first and max(updates) > 1:
+        raise ValueError(
+            "generator_first needs one critic update a step: set critic_steps to 1, or remove it"
+        )
+    steps = len(updates)
+    kept = {round(steps * part / recipe.snapshots) for part in range(1, recipe.snapshots + 1)}
+    if recipe.snapshot_steps is not None:
+        kept = {max(1, round(steps * step / recipe.steps)) for step in recipe.snapshot_steps}
+    precision = resolve_precision(budget.precision, device)
+    return Plan(
+        recipe=recipe,
+        budget=budget,
+        objective=objective,
+        device=device,
+        updates=updates,
+        kept=frozenset(kept),
+        factor=build_schedule(recipe.schedule, recipe.steps, recipe.schedule_options),
+        cast=partial(autocast, precision, device),
+        precision=precision,
+        per_epoch=len(images) // recipe.batch_size,
+    )
+
+
+def _start(plan: Plan, image_shape: ImageShape, checkpoint: Checkpoint | None) -> TrainedGan:
+    """Return a fresh training, or the one that the checkpoint holds."""
+    gan = start_training(
+        plan.recipe,
+        image_shape=image_shape,
+        seed=plan.budget.seed,
+        precision=plan.precision,
+        device=plan.device,
+    )
+    check_combination(plan.objective, gan.discriminator)
+    state = checkpoint.load() if checkpoint else None
+    if state:
+        gan.load_state_dict(state)
+    else:
+        gan.grids.append(plan.grid(gan))
+    workers.seed_own(plan.budget.seed, "gan", gan.step)
+    return gan
+
+
+def _choose_held_out(held_out: Tensor | None, plan: Plan) -> Tensor | None:
+    """Return the images of the estimates, in whole batches as in training, where there is an estimate."""
+    if held_out is None or not plan.objective.estimates:
+        return None
+    batch_size, most = plan.recipe.batch_size, min(len(held_out), HELD_OUT_IMAGES)
+    rng = random_stream(plan.budget.seed, "gan", "held out")
+    return held_out[torch.randperm(len(held_out), generator=rng)[: most // batch_size * batch_size or most]]
+
+
+def _update(gan: TrainedGan, plan: Plan, real: Iterator[Tensor]) -> None:
+    """Take one step: the critic's updates, then the generator's, or the other way round."""
+    step, recipe = gan.step + 1, plan.recipe
+    done, updates = plan.done(step), plan.updates[step - 1]
+    set_learning_rate(recipe.learning_rate * plan.factor(done), gan.generator_optimiser, gan.critic_optimiser)
+    noise = plan.noise(gan)
+    if recipe.generator_first:
+        gan.sums[1] += update_generator(gan, plan.objective, noise, plan.cast, done=done)
+    for update in range(updates):
+        watch = plan.has_row(step) and update == updates - 1
+        gan.sums[0] += update_critic(
+            gan, plan.objective, next(real), noise, plan.cast, done=done, watch=watch
+        )
+        if not recipe.generator_first:
+            noise = plan.noise(gan)
+    if not recipe.generator_first:
+        gan.sums[1] += update_generator(gan, plan.objective, noise, plan.cast, done=done)
+    gan.step, gan.critic_updates = step, gan.critic_updates + updates
+
+
+def _estimate_held_out(gan: TrainedGan, plan: Plan, held_out: Tensor | None) -> float | None:
+    """Return the critic's loss on images that it was not trained on, and on noise of this step's own."""
+    if held_out is None:
+        return None
+    rng = random_stream(plan.budget.seed, "gan", "held out", gan.step, device=plan.device)
+    noise = noise_source(plan.recipe.noise)((len(held_out), plan.recipe.noise_dim), rng)
+    return held_out_loss(
+        gan,
+        plan.objective,
+        held_out,
+        noise,
+        rng,
+        batch_size=plan.recipe.batch_size,
+        done=plan.done(gan.step),
+    )
+
+
+def _record(gan: TrainedGan, plan: Plan, held_out: float | None) -> Row:
+    """Append the losses' means since the last row: the one place where the host waits for the device."""
+    since = int(gan.history[-1]["step"]) if gan.history else 0
+    critic_sum, generator_sum = gan.sums.tolist()
+    gan.sums.zero_()
+    critic_loss = critic_sum / sum(plan.updates[since : gan.step])
+    generator_loss = generator_sum / (gan.step - since)
+    if not (math.isfinite(critic_loss) and math.isfinite(generator_loss)):
+        raise ValueError(
+            f"the losses are not finite at step {gan.step} (critic {critic_loss}, "
+            f"generator {generator_loss}): lower learning_rate"
+        )
+    row: Row = {"step": gan.step, "epoch": gan.critic_updates / plan.per_epoch}
+    row |= {"critic_loss": critic_loss, "generator_loss": generator_loss}
+    row |= {"critic_cosine": float(gan.cosine)} if gan.cosine is not None else {}
+    estimates = plan.objective.estimates
+    for name, estimate in estimates.items():
+        row[name] = estimate(critic_loss)
+        if held_out is not None:
+            row[f"{name}_held_out"] = estimate(held_out)
+    for name in [key for key in row if key.startswith(tuple(estimates))]:
+        window = [past[name] for past in gan.history[1 - MEDIAN_ROWS :]]
+        row[f"{name}_median"] = median([*window, row[name]])
+    gan.history.append(row)
+    return row
+
+
+def train_gan(
+    images: Tensor,
+    recipe: GanRecipe,
+    *,
+    budget: Budget,
+    device: torch.device,
+    held_out: Tensor | None = None,
+    checkpoint: Checkpoint | None = None,
+    log: Log | None = None,
+) -> TrainedGan:
+    """Train a generator against a critic on `images` (N, C, H, W) uint8: Goodfellow et al. 2014, algorithm 1.
+
+    A step is `critic_steps` updates of the critic (more where the objective asks for a warm-up), then one of
+    the generator, each with fresh noise, both networks in training mode. The budget's `max_updates` caps the
+    updates of either network; schedules, snapshots and `instance_noise` shrink with it. The first and the last
+    step have a grid, and every snapshot has a row.
+
+    A row of the history: step, epoch (of the critic's real images), the losses' means since the row before,
+    critic_cosine (see TrainedGan), and for each estimate of the objective: on the training images, on up to
+    512 `held_out` images, and the median of both over the last five rows. `log(step, row)` is called for
+    every row, the restored ones of a resumed training first; that training ends bit for bit where an unbroken
+    one does. Raises ValueError for an unknown name or option, a combination that cannot work, and fewer images
+    than a batch.
+    """
+    plan = plan_training(images, recipe, budget, device)
+    channels, height, width = images.shape[1:]
+    gan = _start(plan, (channels, height, width), checkpoint)
+    replay(gan.history, log)
+    held_out = _choose_held_out(held_out, plan)
+    shuffle, last = recipe.shuffle, len(plan.updates)
+    real = batches(
+        images.to(device),
+        batch_size=recipe.batch_size,
+        shuffle=shuffle,
+        seed=budget.seed,
+        first=gan.critic_updates,
+    )
+    with progress(last, f"{recipe.objective}, {recipe.networks}", "step", initial=gan.step) as bar:
+        while gan.step < last:
+            _update(gan, plan, real)
+            if plan.has_row(gan.step):
+                row = _record(gan, plan, _estimate_held_out(gan, plan, held_out))
+                if log:
+                    log(gan.step, row)
+            if gan.step % recipe.sample_every == 0 or gan.step == last:
+                gan.grids.append(plan.grid(gan))
+            if gan.step in plan.kept:
+                gan.keep_snapshot()
+            bar.update()
+            if checkpoint and checkpoint.due(last=gan.step == last):
+                checkpoint.save(gan.state_dict())
+    return gan

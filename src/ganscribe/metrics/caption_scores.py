@@ -1,0 +1,22 @@
+"""The scores of a captioner, in one table."""
+
+from __future__ import annotations
+
+from ganscribe.metrics.scores import EVERYWHERE, HEADLINE, REPORT, Score
+
+CAPTION_SCORES: tuple[Score, ...] = (
+    Score("BLEU-1", "words that a reference has, with a penalty for brevity", "higher", HEADLINE),
+    Score("BLEU-2", "the same of one and two words in a row", "higher", HEADLINE),
+    Score("BLEU-3", "the same of one to three words in a row", "higher", HEADLINE),
+    Score("BLEU-4", "the same of one to four words in a row", "higher", EVERYWHERE),
+    Score("METEOR", "words aligned with a reference's, stems and synonyms too", "higher", EVERYWHERE),
+    Score("ROUGE-L", "longest common subsequence with a reference", "higher", EVERYWHERE),
+    Score("CIDEr", "agreement with all references, rare words weighing more", "higher", EVERYWHERE),
+    Score("SPICE", "objects, attributes and relations that references name", "higher", REPORT),
+    Score("loss", "mean cross-entropy of the references' words, in nats", "lower", HEADLINE),
+    Score("perplexity", "its exponential", "lower", EVERYWHERE),
+    Score("copied", "share of captions that are a training caption word for word", "", HEADLINE),
+    Score("mean_length", "words per caption", "", REPORT),
+    Score("vocabulary", "different words used", "", REPORT),
+    Score("distinct", "number of different captions, as a share of all", "", REPORT),
+)

@@ -1,0 +1,1 @@
+"""How good the images of a GAN are."""

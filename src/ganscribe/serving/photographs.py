@@ -1,0 +1,105 @@
+"""Captions of photographs: pictures in, words and where each looked out (the command line, served models)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode, load_captioner
+from ganscribe.features.inception import Inception, compute_features, read_inception
+from ganscribe.features.pictures import crop_of
+
+MAX_LENGTH = 40
+BEAM: DecodingOptions = {"width": 5, "length_penalty": 0.7}  # what a beam has that nothing else is said of
+
+
+@dataclass(frozen=True)
+class PhotographCaptioner:
+    """A captioner with the network that made its features; `crop` is how both take a picture in."""
+
+    saved: SavedCaptioner
+    inception: Inception
+    crop: str
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class PhotographCaption:
+    """A caption: its words, the attention map of each (words, 64), and its log probability."""
+
+    words: list[str]
+    attention: np.ndarray
+    log_prob: float
+    is_finished: bool  # False: cut at max_length
+
+    @property
+    def text(self) -> str:
+        """The words, joined by blanks."""
+        return " ".join(self.words)
+
+
+def open_captioner(
+    model: str | Path, inception: str | Path, *, device: torch.device | str = "cpu"
+) -> PhotographCaptioner:
+    """Open the captioner in the file `model` with the network in the file `inception` (of extract_features).
+
+    Raises FileNotFoundError where one is missing, ValueError for other files, or where the captioner was
+    trained on another network's features.
+    """
+    device = torch.device(device)
+    saved = load_captioner(model, device=device)
+    if not Path(inception).is_file():
+        raise FileNotFoundError(
+            f"{inception}, the network that makes the captioner's features, is missing: run"
+            " `dvc repro extract_features`, or `dvc pull data/features`"
+        )
+    network = read_inception(inception, device=device)
+    if network.sha256 != saved.features["weights_sha256"]:
+        raise ValueError(
+            f"{model} was trained on features of {saved.features['weights']}"
+            f" ({saved.features['weights_sha256'][:12]}), {inception} is {network.label}"
+            f" ({network.sha256[:12]}): take the one that belongs to it, or train again"
+        )
+    return PhotographCaptioner(saved, network, crop_of(saved.features["preprocessing"]), device)
+
+
+def caption_photographs(
+    captioner: PhotographCaptioner,
+    images: Tensor,
+    *,
+    method: str = "beam",
+    max_length: int = MAX_LENGTH,
+    **options: Unpack[DecodingOptions],
+) -> list[PhotographCaption]:
+    """Return one caption each for pictures (N, 3, 299, 299) uint8, as `inference.decode` has it.
+
+    `sample` draws from streams of `seed` and the picture's own pixels: a picture gets the same caption
+    whatever its name, and whichever others it comes with.
+    """
+    digests = [hashlib.sha256(image.contiguous().numpy()).hexdigest() for image in images.cpu()]
+    features = compute_features(captioner.inception, images.to(captioner.device))  # as stored: float16
+    found = decode(
+        captioner.saved.model,
+        features.to(captioner.device).float(),
+        vocabulary=captioner.saved.vocabulary,
+        image_ids=digests,
+        method=method,
+        max_length=max_length,
+        **(BEAM | options),
+    )
+    words = captioner.saved.vocabulary.words
+    return [
+        PhotographCaption(
+            [words[token] for token in one.tokens],
+            one.attention.float().cpu().numpy(),
+            one.log_prob,
+            one.is_finished,
+        )
+        for one in found
+    ]

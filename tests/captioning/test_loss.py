@@ -1,0 +1,65 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from captioners import CPU, LENGTHS, model_and_batch, tiny_features
+from ganscribe.captioning.loss import _SummedCrossEntropy, doubly_stochastic_penalty, staged, token_loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_summed_cross_entropy_is_torchs(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
+    words = torch.randint(0, 70, (300,), generator=generator)
+    expected = F.cross_entropy(scores.float(), words, reduction="sum")
+    found, plain = _SummedCrossEntropy.apply(scores, words)
+    assert torch.equal(found, plain) and not plain.requires_grad
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)]
+    assert gradients[0].dtype == dtype
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_label_smoothing_is_torchs(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.randn(300, 70, generator=generator) * 4).to(dtype).requires_grad_()
+    words = torch.randint(0, 70, (300,), generator=generator)
+    expected = F.cross_entropy(scores.float(), words, reduction="sum", label_smoothing=0.2)
+    found, plain = _SummedCrossEntropy.apply(scores, words, 0.2)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(plain, F.cross_entropy(scores.float(), words, reduction="sum"))
+    torch.testing.assert_close(*(torch.autograd.grad(loss / 7, scores)[0] for loss in (found, expected)))
+
+
+def test_the_doubly_stochastic_term_is_the_formulas_on_real_tokens_alone() -> None:
+    model, features, tokens = model_and_batch(torch.float64)
+    expected = torch.zeros((), dtype=torch.float64)
+    memory = model.encode(features)
+    for row, length in enumerate(LENGTHS):  # lambda * sum_i (1 - sum_t alpha_ti)^2, caption by caption
+        hidden, seen = torch.zeros(4, 8, dtype=torch.float64), torch.zeros(9, dtype=torch.float64)
+        for t in range(length - 1):
+            _, hidden, attention = model.step(tokens[:, t], hidden, memory)
+            seen = seen + attention[row]
+        expected = expected + ((1 - seen) ** 2).sum()
+    plain = token_loss(model, features, tokens, precision="fp32")
+    found = token_loss(model, features, F.pad(tokens, (0, 3)), precision="fp32", doubly_stochastic=0.7)
+    torch.testing.assert_close(found.objective - plain.objective, 0.7 * expected, rtol=1e-5, atol=0)
+    assert torch.equal(found.cross_entropy, plain.cross_entropy) and found.words == sum(LENGTHS) - 4
+    gradients = [
+        torch.autograd.grad(loss, model.attention_key.weight)[0]
+        for loss in (found.objective - plain.objective, 0.7 * expected)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
+    # Even attention over P positions: P (1 - T / P)^2 a caption of T steps.
+    even = torch.full((sum(LENGTHS) - 4, 9), 1 / 9)
+    by_hand = sum(9 * (1 - (length - 1) / 9) ** 2 for length in LENGTHS)
+    assert float(doubly_stochastic_penalty(even, tokens)) == pytest.approx(by_hand)
+
+
+def test_staged_features_are_the_features() -> None:
+    wide = staged(tiny_features, precision="fp32", device=CPU)
+    narrow = staged(tiny_features, precision="bf16", device=CPU)
+    for image_ids in ([100, 101, 102], [103], [104, 100, 101, 102]):
+        assert torch.equal(wide(image_ids), tiny_features(image_ids).float())
+        assert torch.equal(narrow(image_ids), tiny_features(image_ids).bfloat16())

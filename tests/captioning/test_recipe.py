@@ -1,0 +1,76 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from ganscribe.captioning.recipe import CaptionerRecipe
+
+GIVEN: dict[str, Any] = {"epochs": 3}
+
+
+def test_the_defaults_are_those_of_the_tutorial_with_every_addition_off() -> None:
+    """A changed default would change every run whose block does not name it."""
+    assert asdict(CaptionerRecipe(**GIVEN)) == {
+        "embedding_dim": 256,
+        "units": 512,
+        "encoder_dim": 256,
+        "gate": False,
+        "dropout": 0.0,
+        "optimiser": "adam",
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "schedule_options": {},
+        "batch_size": 64,
+        "epochs": 3,
+        "clip_norm": None,
+        "label_smoothing": 0.0,
+        "doubly_stochastic": 0.0,
+        "scheduled_sampling": 0.0,
+        "early_stopping": None,
+    }
+    with pytest.raises(TypeError, match="epochs"):
+        CaptionerRecipe()
+
+
+def test_every_option_says_what_it_does() -> None:
+    for each in fields(CaptionerRecipe):
+        assert len(each.metadata["meaning"]) > 10 and set(each.metadata) == {"meaning", "paper"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("label_smoothing", 1.0),
+        ("doubly_stochastic", -1.0),
+        ("scheduled_sampling", 1.1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("clip_norm", 0.0),
+        ("early_stopping", 0),
+        ("epochs", 2.5),
+        ("units", 0),
+        ("gate", 1),
+        ("optimiser", "adamw"),
+        ("schedule", "exponential"),
+        ("drop_out", 0.5),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, value: Any) -> None:
+    """Read as config reads it, which is as JSON."""
+    adapter = TypeAdapter(CaptionerRecipe)
+    assert adapter.validate_json(
+        json.dumps(GIVEN | {"dropout": 0.99, "clip_norm": 5.0, "scheduled_sampling": 1.0})
+    )
+    with pytest.raises(ValidationError, match=name):
+        adapter.validate_json(json.dumps(GIVEN | {name: value}))
+
+
+def test_it_needs_no_pydantic() -> None:
+    code = "import sys; sys.modules['pydantic'] = None; import ganscribe.captioning.training"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from captioners import SIZES, features_of
+from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.validation import greedy_cider
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.metrics.captions import score_captions
+
+
+def test_validation_goes_by_the_cider_of_the_evaluation() -> None:
+    words = ("a", "red", "dog", "runs", "it's", "ball", "two")
+    vocabulary = Vocabulary((PAD, UNK, START, END, *words))
+    torch.manual_seed(0)
+    model = Captioner(**SIZES)
+    model.output.bias.data[4:] = torch.linspace(2, 1, 7)
+    references = {image: ["A red dog runs.", f"It's a {words[image]} - ball!"] for image in range(4)}
+    score = greedy_cider(references, features_of, vocabulary=vocabulary, max_length=5, batch_size=3)
+    found: dict[int, str] = {}
+    for image in range(4):  # greedily, an image at a time
+        memory, hidden, said = model.encode(features_of([image])), torch.zeros(1, 8), [2]
+        while len(said) < 6 and said[-1] != 3:
+            scores, hidden, _ = model.step(torch.tensor(said[-1:]), hidden, memory)
+            said.append(int(scores[0, 3:].argmax()) + 3)
+        found[image] = vocabulary.decode(said[1:])
+    model.dropout = 0.5
+    assert any(found.values())
+    with pytest.raises(ValueError, match="0 on a single image"):
+        greedy_cider({0: ["a dog"]}, features_of, vocabulary=vocabulary, max_length=5, batch_size=3)
+    assert score(model, "fp32") == pytest.approx(score_captions(references, found)["CIDEr"])
+    assert model.training

@@ -1,0 +1,82 @@
+"""Networks by name: what is refused, what is found, what is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganscribe import convnets
+from ganscribe.convnets.common.building import CONVNETS, head_weights
+from ganscribe.core.files import load_torch, save_torch
+
+ONE_LAYER = """
+from torch import nn
+
+
+def build(*, num_classes, image_shape, bias: bool = True):
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, num_classes, bias=bias))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "message"),
+    [
+        (
+            "made_up",
+            (1, 28, 28),
+            {},
+            "^convnet 'made_up' is unknown: choose one of alexnet, .*lenet5, .*vgg16$",
+        ),
+        ("__init__", (1, 28, 28), {}, "is unknown"),
+        ("../common/layers", (1, 28, 28), {}, "is unknown"),
+        ("lenet5", (1, 30, 30), {}, "28, 28"),
+        ("lenet5", (28, 28), {}, "28, 28"),
+        (
+            "lenet5",
+            (1, 28, 28),
+            {"made_up": 2},
+            "^convnet 'lenet5' has no option 'made_up': it has no options$",
+        ),
+        ("vgg11", (1, 28, 28), {"column": "D"}, "^convnet 'vgg11' has no option 'column': it takes dropout$"),
+        ("vgg11", (1, 28, 28), {"dropout": "half"}, "^convnet 'vgg11' does not take .*'half'"),
+    ],
+)
+def test_bad_names_shapes_and_options(
+    name: str, shape: tuple[int, ...], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        convnets.build(name, num_classes=10, image_shape=shape, **options)
+
+
+def test_a_file_more_is_a_network_more(add_network: Callable[[str, str], None]) -> None:
+    before = CONVNETS.names()
+    add_network("made_up", ONE_LAYER)
+    assert CONVNETS.names() == sorted([*before, "made_up"])
+    model = convnets.build("made_up", num_classes=3, image_shape=(1, 28, 28), bias=False)
+    assert [tuple(weight.shape) for weight in model.parameters()] == [(3, 784)]
+    assert head_weights("made_up") == (1.0,)
+    with pytest.raises(ValueError, match=r"it takes bias$"):
+        convnets.build("made_up", num_classes=3, image_shape=(1, 28, 28), dropout=0.5)
+
+
+def test_a_saved_classifier_is_read_back(tmp_path: Path) -> None:
+    model = convnets.build("vgg11", num_classes=4, image_shape=(3, 32, 32), dropout=0.1).eval()
+    saved = {
+        "network": "vgg11",
+        "options": {"dropout": 0.1},
+        "num_classes": 4,
+        "image_shape": [3, 32, 32],
+        "state_dict": model.state_dict(),
+    }
+    save_torch(tmp_path / "model.pt", saved)
+    again = convnets.load_classifier(tmp_path / "model.pt")
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again(images), model(images))
+    for key, value in (("network", "made_up"), ("num_classes", 5), ("options", {"num_classes": 4})):
+        save_torch(tmp_path / "other.pt", load_torch(tmp_path / "model.pt") | {key: value})
+        with pytest.raises(ValueError, match=r"other\.pt is not a saved classifier"):
+            convnets.load_classifier(tmp_path / "other.pt")

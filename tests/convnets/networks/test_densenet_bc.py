@@ -1,0 +1,34 @@
+"""DenseNet-BC against its layer table and its paper, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from ganscribe import convnets
+from layer_counts import Counts, check_counts, conv, linear, norm
+
+
+def layers(channels: int, classes: int) -> list[Counts]:
+    found, width = [conv(channels, 24, 3, 32)], 24
+    for side in (32, 16, 8):
+        for _ in range(16):  # 3 x 16 x 2 + 1 + 2 + 1 = 100 layers
+            found += [norm(width), conv(width, 48, 1, side), norm(48), conv(48, 12, 3, side)]
+            width += 12
+        if side > 8:
+            found += [norm(width), conv(width, width // 2, 1, side)]
+            width //= 2
+    return [*found, norm(width), linear(width, classes)]
+
+
+def test_counts_follow_from_the_layer_table() -> None:
+    check_counts("densenet_bc", layers, features=342)
+
+
+def test_published_parameters() -> None:
+    assert sum(parameters for parameters, _ in layers(3, 10)) == pytest.approx(0.8e6, abs=0.1e6)
+
+
+@pytest.mark.parametrize("depth", [4, 99])
+def test_other_depths_are_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match=r"6n \+ 4"):
+        convnets.build("densenet_bc", num_classes=10, image_shape=(1, 28, 28), depth=depth)

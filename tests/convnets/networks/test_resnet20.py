@@ -1,0 +1,34 @@
+"""ResNet-20 against its layer table and its paper, and its shortcuts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ganscribe import convnets
+from layer_counts import Counts, check_counts, linear, normed
+
+
+def layers(channels: int, classes: int) -> list[Counts]:
+    found, inputs = normed(channels, 16, 3, 32), 16
+    for width, side in ((16, 32), (32, 16), (64, 8)):
+        for _ in range(3):
+            found += normed(inputs, width, 3, side) + normed(width, width, 3, side)
+            inputs = width
+    return [*found, linear(64, classes)]
+
+
+def test_counts_follow_from_the_layer_table() -> None:
+    check_counts("resnet20", layers, features=64)
+
+
+def test_published_parameters() -> None:
+    assert sum(parameters for parameters, _ in layers(3, 10)) == pytest.approx(0.27e6, abs=0.01e6)
+
+
+def test_shortcuts_have_no_parameters() -> None:
+    block = convnets.build("resnet20", num_classes=10, image_shape=(1, 28, 28)).blocks[3].eval()
+    torch.nn.init.zeros_(block.norm2.weight)
+    maps = torch.rand(2, 16, 32, 32)
+    out = block(maps)
+    assert torch.equal(out[:, :16], maps[:, :, ::2, ::2]) and out[:, 16:].abs().max() == 0

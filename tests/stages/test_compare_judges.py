@@ -1,0 +1,80 @@
+"""compare_judges: it reads what the judges said of every run of one data set, and says when that is too little."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ganscribe.metrics.agreement import SCORES
+
+FIDS = {"lenet5": {"b": 10.0, "a": 20.0, "c": 30.0}, "resnet20": {"b": 1.5, "a": 0.5, "c": 2.5}}
+
+
+def write_run(name: str, fids: dict[str, float], *, dataset: str = "mnist", sha256: str = "aa") -> None:
+    folder = Path("data/gan_scores", name)
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps({"dataset": dataset}))
+    rows = [
+        {"judge": judge, "judge_sha256": f"{sha256} {judge}", "num_samples": 200}
+        | dict.fromkeys(SCORES, fid)
+        | {"modes": None}
+        for judge, fid in fids.items()
+    ]
+    pd.DataFrame(rows).to_csv(folder / "judges.csv", index=False)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    for run in "bac":
+        write_run(run, {judge: fids[run] for judge, fids in FIDS.items()})
+    write_run("horse", {"lenet5": 3.0}, dataset="cifar10")
+    return tmp_path
+
+
+def compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.syspath_prepend(project / "stages")
+    main = runpy.run_path(str(project / "stages/compare_judges.py"))["main"]
+    return CliRunner().invoke(main)
+
+
+def test_judges_of_the_runs_of_one_data_set_are_compared(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = compare(project, monkeypatch)
+    assert done.exit_code == 0, done.output
+    # Ranks 2 1 3 against 1 2 3: 1 - 6 * 2 / (3 * 8) = 0.5
+    numbers = json.loads(Path("metrics/judges.json").read_text())
+    assert numbers == {f"rho_{score}": pytest.approx(0.5) for score in SCORES}
+    table = pd.read_csv("data/judges_compared/correlations.csv")
+    assert set(table["judge"]) == {"lenet5"} and set(table["other"]) == {"resnet20"}
+    caption = Path("data/judges_compared/caption.txt").read_text()
+    assert caption.startswith("The same samples of 3 runs, scored by 2 judges (lenet5, resnet20).")
+    assert "First by FID: b (lenet5), a (resnet20)." in caption
+    assert Image.open("plots/judges.png").format == "PNG"
+
+
+def test_a_judge_that_has_not_scored_every_run_is_left_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run("d", {"lenet5": 4.0, "resnet20": 5.0, "vgg11": 6.0})
+    assert compare(project, monkeypatch).exit_code == 0
+    assert "of 4 runs, scored by 2 judges" in Path("data/judges_compared/caption.txt").read_text()
+
+
+def test_too_few_judges_or_runs_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run("d", {"lenet5": 4.0, "resnet20": 5.0}, sha256="of an older training")
+    done = compare(project, monkeypatch)
+    assert done.exit_code == 1
+    assert "not 4 and 0: train more GANs, name more networks in `judges`" in done.output
+    for path in Path("data/gan_scores").glob("*/scores.json"):
+        path.unlink()
+    assert "not 0 and 0" in compare(project, monkeypatch).output
+    assert not Path("plots").exists() and not Path("data/judges_compared").exists()
