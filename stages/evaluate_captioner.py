@@ -22,6 +22,7 @@ from ganscribe.captioning.loss import mean_loss
 from ganscribe.config.stages import Decoding
 from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.files import atomic_folder, write_json
+from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.captions import image_folder
 from ganscribe.drawing.attention import as_seen, draw_attention
@@ -31,7 +32,6 @@ from ganscribe.features.shards import Shards, open_shards
 from ganscribe.metrics.caption_scores import CAPTION_SCORES
 from ganscribe.metrics.captions import caption_statistics, score_images
 from ganscribe.metrics.intervals import PerImage, score_intervals
-from ganscribe.metrics.scores import headline
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")

@@ -13,10 +13,10 @@ from ganscribe import config, records
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
 from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.core.scores import headline
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_confusion, save_grid
 from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
-from ganscribe.metrics.scores import headline
 
 COLUMNS = 5  # of the square of worst mistakes
 

@@ -17,6 +17,7 @@ from ganscribe.config.stages import GanEvaluation
 from ganscribe.convnets import load_classifier
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, file_sha256, write_csv, write_json
+from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_grid, save_image_rows
@@ -30,7 +31,6 @@ from ganscribe.metrics.gan.images import (
 )
 from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
 from ganscribe.metrics.gan.snapshots import score_snapshots
-from ganscribe.metrics.scores import headline
 
 JUDGES = Path("data/judges")
 SHOWN, COLUMNS = 100, 10
@@ -196,8 +196,8 @@ def main(name: str) -> None:
     write_json(f"metrics/gan/{name}.json", headline(GAN_SCORES, scores[0]))
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="gan", name=name) as tracked:
-        for each in reversed(scores):  # the plain metrics of the run are those of the last call
-            tracked.score(each)
+        for number, each in enumerate(scores):
+            tracked.score(each, is_further=number > 0)
         tracked.log_files(Path("data/gan_scores", name), folder="evaluation")
         tracked.log_files(Path("plots/gan_scores", name), folder="evaluation")
 

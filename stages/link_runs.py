@@ -46,14 +46,24 @@ def read_scores(family: str, name: str) -> dict[str, Any]:
 
 
 def locked_params(locked: Stage, family: str, name: str) -> dict[str, Any]:
-    """The parameters of a training by dvc.lock, called as the training's own run calls them."""
-    params = {}
-    for entry, value in locked.params.items():
+    """Return the parameters of a training by dvc.lock, called as the training's own run calls them.
+
+    The cap is the run's own for the scale, else the family's; in locks of the first edition, `max_updates`.
+    """
+    params, caps, own, scale = {}, {}, {}, origin.scale()
+    for entry, value in sorted(locked.params.items()):
         key = entry.partition(":")[2]
         short = key.removeprefix(f"{family}.runs.{name}.").removeprefix(f"{family}.zoo.{name}.")
-        short = short.removeprefix(f"{family}.")
-        params["max_updates" if key.startswith("max_updates.") else short] = value
-    return params
+        if short.startswith("cap."):
+            own[short.removeprefix("cap.")] = value
+        elif key.startswith(f"{family}.cap."):
+            caps[key.removeprefix(f"{family}.cap.")] = value
+        else:
+            params["max_updates" if key.startswith("max_updates.") else short.removeprefix(f"{family}.")] = (
+                value
+            )
+    found = caps | own
+    return params | ({"max_updates": found[scale]} if scale in found else {})
 
 
 def restore_run(tracked: TrackedRun, folder: Path, locked: Stage | None, family: str, name: str) -> None:

@@ -18,10 +18,15 @@ CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),
     "gan with noise, smoothing, average": (
         "gan",
-        {"instance_noise": 0.1, "label_smoothing": 0.1, "ema_decay": 0.9, "networks": "dcgan", "steps": 4},
+        {
+            "objective_options": {"instance_noise": 0.1, "label_smoothing": 0.1},
+            "ema_decay": 0.9,
+            "networks": "dcgan",
+            "steps": 4,
+        },
     ),
     "gradient penalty": ("gan", {"objective": "wgan_gp", "optimiser": "adam", "betas": (0.5, 0.9)}),
-    "penalty on real images": ("gan", {"r1_penalty": 1.0}),
+    "penalty on real images": ("gan", {"objective_options": {"r1_penalty": 1.0}}),
     "clamped critic": ("gan", {"objective": "wgan", "optimiser": "rmsprop", "max_updates": 12}),
     "lenet5": ("classifier", {}),
     "resnet20": ("classifier", {"network": "resnet20", "optimiser": "adam"}),

@@ -6,12 +6,17 @@ import hashlib
 import html
 import json
 import os
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from ganscribe.records.lineage.run_key import NEUTRAL
 from scratch import CAPTIONER, RUNS, Clone
 
 KILLS = {  # each stage by itself, since DVC may run independent stages in any order; after so many saves
@@ -25,7 +30,8 @@ KILLS = {  # each stage by itself, since DVC may run independent stages in any o
 @pytest.fixture(scope="module")
 def built(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone = Clone(project, tmp_path_factory.mktemp("built"))
-    clone.run("dvc", "repro")
+    tracing = os.pathsep.join([str(project / "tests" / "tracing"), str(clone.folder / "src")])
+    clone.run("dvc", "repro", PYTHONPATH=tracing, LOADED=str(clone.folder.with_name("loaded.txt")))
     clone.commit("results")
     return clone
 
@@ -50,8 +56,8 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         assert scores["kl"] >= 0
         assert scores["num_samples"] == 200
         assert scores["fid"] > scores["floor_fid"]
-        whole = json.loads((built.folder / f"plots/gan_scores/{run}/scores.json").read_text())
-        judge = (built.folder / "models/classifiers/mnist/lenet5/model.pt").read_bytes()
+        whole = json.loads((built.folder / f"data/gan_scores/{run}/scores.json").read_text())
+        judge = (built.folder / "models/classifiers/lenet5/model.pt").read_bytes()
         assert whole["judge_sha256"] == hashlib.sha256(judge).hexdigest()
     judge = json.loads((built.folder / "plots/classifiers/lenet5/scores.json").read_text())
     assert judge["accuracy"] > 0.2
@@ -66,16 +72,166 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
 
 
 def test_the_experiment_says_what_it_found(built: Clone) -> None:
-    folder = built.folder / "plots/diagnostics/parallel_lines"
+    folder = built.folder / "data/experiments/parallel_lines"
     numbers = json.loads((folder / "numbers.json").read_text())
-    headline = json.loads((built.folder / "metrics/diagnostics/parallel_lines.json").read_text())
-    assert headline["gp_slope"] == numbers["gp_slope"]
+    headlines = json.loads((built.folder / "metrics/experiments.json").read_text())
+    assert headlines["parallel_lines"]["gp_slope"] == numbers["gp_slope"]
     caption = (folder / "caption.txt").read_text().strip()
     page = html.unescape((built.folder / "reports/index.html").read_text())
     assert caption in page
-    assert (folder / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    assert (built.folder / "plots/experiments/parallel_lines.png").read_bytes()[:4] == b"\x89PNG"
+    assert not (built.folder / "data/experiments/adam_on_wgan").exists(), "its runs are not there"
     table = pd.read_csv(folder / "table.csv")
     assert set(table["theta"]) == {-1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0}
+
+
+def test_a_stage_depends_on_every_module_that_it_has_imported(built: Clone) -> None:
+    """What runs, against dvc.yaml: the objectives and networks that are loaded by name are among it."""
+    with Repo(str(built.folder)) as repo:
+        listed = {
+            stage.name: [Path(dep.fs_path) for dep in stage.deps if dep.fs_path]
+            for stage in repo.index.stages
+        }
+    package, problems, traced = built.folder / "src/ganscribe", [], set()
+    for line in built.folder.with_name("loaded.txt").read_text().splitlines():
+        stage, _, name = line.partition(" ")
+        traced.add(stage)
+        path = package / name
+        if name.split("/")[0] in NEUTRAL or path.name in ("__init__.py", "__main__.py"):
+            continue
+        is_loaded = stage.startswith("evaluate_") and "/networks/" in name  # digested beside the model
+        if not is_loaded and not any(path.is_relative_to(dep) for dep in listed[stage]):
+            problems.append(f"{stage} imports {name}")
+    assert {"train_gan@dcgan", "evaluate_gan@gan", f"train_captioner@{CAPTIONER}"} <= traced
+    assert problems == []
+
+
+OBJECTIVE = """
+from ganscribe.gan.common.objective import Objective
+
+
+def build(*, margin: float = 1.0) -> Objective:
+    return Objective(lambda real, fake: (fake - real + margin).mean(), lambda fake: -fake.mean())
+"""
+NETWORKS = """
+from ganscribe.gan.common.layers import dcgan_discriminator, dcgan_generator
+
+
+def build_generator(noise_dim, image_shape):
+    return dcgan_generator(noise_dim, image_shape, norms=True)
+
+
+def build_discriminator(image_shape):
+    return dcgan_discriminator(image_shape)
+"""
+CONVNET = """
+from torch import nn
+from ganscribe.convnets.common.layers import PlainNetwork, pad_to_32
+
+
+class Line(PlainNetwork):
+    def __init__(self, num_classes, image_shape):
+        super().__init__()
+        self.convolutions, self.hidden = nn.Sequential(nn.Flatten()), nn.Sequential(nn.Identity())
+        self.classifier = nn.Linear(image_shape[0] * 1024, num_classes)
+
+
+def build(*, num_classes, image_shape):
+    return Line(num_classes, image_shape)
+"""
+SCORE = """
+
+def _spread(scored: Scored) -> float:
+    return float(scored.generated.features.std())
+
+
+GAN_SCORES = (*GAN_SCORES, GanScore("spread", "spread of the samples' features", "", EVERYWHERE, _spread))
+"""
+RUN = {"objective": "lsgan", "networks": "mlp", "dataset": "mnist", "steps": 4}
+# What is added: a file and its text (appended, where the file is there), a run and its block, and what gets stale.
+ADDED: dict[str, tuple[str | None, str, str | None, dict[str, Any], set[str]]] = {
+    "objective": ("gan/objectives/mine.py", OBJECTIVE, "gan.runs", RUN | {"objective": "mine"}, set()),
+    "networks": ("gan/networks/mine.py", NETWORKS, "gan.runs", RUN | {"networks": "mine"}, set()),
+    "convnet": (
+        "convnets/networks/mine.py",
+        CONVNET,
+        "classifier.runs",
+        {"network": "mine", "dataset": "mnist", "epochs": 1},
+        set(),
+    ),
+    "gan run": (None, "", "gan.runs", RUN, set()),
+    "classifier run": (
+        None,
+        "",
+        "classifier.runs",
+        {"network": "lenet5", "dataset": "mnist", "epochs": 1},
+        set(),
+    ),
+    "captioner run": (None, "", "captioner.runs", {"epochs": 1}, set()),
+    "option": ("gan/networks/dcgan.py", "\nWIDTH = 1\n", None, {}, {"train_gan@dcgan"}),
+    "score": (
+        "metrics/gan/scores.py",
+        SCORE,
+        None,
+        {},
+        {*(f"evaluate_gan@{run}" for run in RUNS), "report"},
+    ),
+}
+
+
+def stale_stages(clone: Clone) -> set[str]:
+    """The stages of the lock that `dvc status` names; new ones are not stale."""
+    found = set(json.loads(clone.run("dvc", "status", "--json").splitlines()[-1]))
+    return found & set(YAML(typ="safe").load(clone.folder / "dvc.lock")["stages"])
+
+
+@pytest.mark.parametrize("kind", ADDED)
+def test_what_is_added_makes_nothing_else_stale(built: Clone, kind: str) -> None:
+    file, text, family, block, stale = ADDED[kind]
+    try:
+        if file:
+            with (built.folder / "src/ganscribe" / file).open("a") as handle:
+                handle.write(text)
+        if family:
+            params = YAML().load(built.folder / "params.yaml")
+            runs = params
+            for key in family.split("."):
+                runs = runs[key]
+            runs["mine"] = block
+            YAML().dump(params, built.folder / "params.yaml")
+            stages = built.run("dvc", "stage", "list", "--name-only").split()
+            assert sum(stage.endswith("@mine") for stage in stages) == 2, "it is trained and scored"
+        assert stale_stages(built) == stale
+    finally:
+        built.run("git", "checkout", "--quiet", ".")
+        built.run("git", "clean", "-fdq", "src")
+    assert stale_stages(built) == set()
+
+
+def test_a_run_added_on_the_command_line_alone_works(built: Clone) -> None:
+    """A new objective, network and run at once, with an option and no cap: it trains and is scored."""
+    (built.folder / "src/ganscribe/gan/objectives/mine.py").write_text(OBJECTIVE)
+    block = "{objective: mine, objective_options: {margin: 2.0}, networks: mlp, dataset: mnist, steps: 4}"
+    try:
+        output = built.run("dvc", "exp", "run", "-S", f"+gan.runs.mine={block}", "evaluate_gan@mine")
+        started = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+        assert started == {"train_gan@mine", "evaluate_gan@mine"}
+        scores = json.loads((built.folder / "metrics/gan/mine.json").read_text())
+        assert scores["fid"] > 0 and scores["num_samples"] == 200
+        for scale in ("sample", "full"):
+            params = (built.folder / "params.yaml").read_text()
+            (built.folder / "params.yaml").write_text(params.replace("scale: tiny", f"scale: {scale}"))
+            assert "train_gan@mine" in built.run("dvc", "status", "train_gan@mine")
+            check = "from ganscribe import config; print(config.load('gan', 'mine').budget.max_updates)"
+            cap = built.run(sys.executable, "-c", check, PYTHONPATH=str(built.folder / "src"))
+            assert cap.strip() == {"sample": "40", "full": "None"}[scale]
+            (built.folder / "params.yaml").write_text(params)
+    finally:
+        built.run("git", "checkout", "--quiet", ".")
+        built.run("git", "clean", "-fdq", "src", "metrics", "curves")
+        for made in ("models/gan", "plots/gan", "data/gan_scores", "plots/gan_scores"):
+            shutil.rmtree(built.folder / made / "mine", ignore_errors=True)
+    assert stale_stages(built) == set()
 
 
 def test_the_scores_are_one_table_without_a_complaint(built: Clone) -> None:

@@ -1,4 +1,4 @@
-"""core/devices.py: the device, and the precision that it is fast at."""
+"""The device, and the precision that it is fast at."""
 
 from __future__ import annotations
 

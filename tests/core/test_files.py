@@ -1,4 +1,4 @@
-"""core/files.py: files that are whole or absent."""
+"""Files that are whole or absent."""
 
 from __future__ import annotations
 

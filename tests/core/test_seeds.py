@@ -1,4 +1,4 @@
-"""core/seeds.py: streams of random numbers."""
+"""Streams of random numbers."""
 
 from __future__ import annotations
 

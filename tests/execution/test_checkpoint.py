@@ -1,4 +1,4 @@
-"""checkpoint.py: whole at every moment, locked, resumable, stopped politely."""
+"""Checkpoints: whole at every moment, locked, resumable, stopped politely."""
 
 from __future__ import annotations
 

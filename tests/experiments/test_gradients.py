@@ -11,50 +11,39 @@ import pytest
 import torch
 from torch import nn
 
+import gans
 from ganscribe.execution.checkpoint import Checkpoint
-from ganscribe.experiments.gradients import freeze, gradient_statistics, measure_gradients, measured_steps
+from ganscribe.experiments.gradients import (
+    Measurement,
+    freeze,
+    gradient_statistics,
+    measure_gradients,
+    measured_steps,
+)
 from ganscribe.gan.networks import build_generator
 
-SETTINGS: dict[str, Any] = {
-    "networks": "mlp",
-    "optimiser": "adam",
-    "learning_rate": 1e-3,
-    "betas": (0.5, 0.999),
-    "batch_size": 16,
-    "noise_dim": 4,
-    "noise": "uniform",
-    "critic_steps": 12,
-    "measure_every": 4,
-    "num_batches": 3,
-    "seed": 1,
-    "device": torch.device("cpu"),
-}
-
-
-def images(count: int = 40) -> torch.Tensor:
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 1, 28, 28), generator=rng, dtype=torch.uint8)
+SETTINGS: dict[str, Any] = {"critic_steps": 12, "measure_every": 4, "num_batches": 3, "seed": 1}
 
 
 def generators(*epochs: int) -> dict[int, nn.Module]:
     torch.manual_seed(0)
-    return {number: build_generator("mlp", noise_dim=4, image_shape=(1, 28, 28)) for number in epochs}
+    return {
+        number: build_generator("mlp", noise_dim=gans.NOISE, image_shape=(1, 28, 28)) for number in epochs
+    }
 
 
-class StopAfter(Checkpoint):
-    """A checkpoint that saves at one update and stops there, as a kill right after a save would."""
-
-    def __init__(self, directory: Path, updates: int) -> None:
-        super().__init__(directory, every_seconds=math.inf)
-        self.calls, self.updates = 0, updates
-
-    def due(self, *, last: bool = False) -> bool:
-        self.calls += 1
-        return self.calls == self.updates
-
-    def save(self, state: dict[str, Any]) -> None:
-        super().save(state)
-        raise KeyboardInterrupt
+def measure(
+    models: dict[int, nn.Module],
+    images: torch.Tensor | None = None,
+    checkpoint: Checkpoint | None = None,
+    recipe: dict[str, Any] | None = None,
+    **changes: Any,
+) -> list[dict[str, float]]:
+    """Measure with changes to `SETTINGS`, and to the recipe of all tests."""
+    chosen, _ = gans.recipe_and_budget(**({"noise_dim": gans.NOISE} | (recipe or {})))
+    images = gans.pictures(40) if images is None else images
+    settings = Measurement(**(SETTINGS | changes))
+    return measure_gradients(models, images, chosen, settings, device=gans.CPU, checkpoint=checkpoint)
 
 
 def test_statistics_are_those_of_brute_force_in_float64() -> None:
@@ -119,7 +108,7 @@ def test_steps_are_dense_at_the_start_and_end_with_the_last() -> None:
 def test_rows_and_what_stays_as_it_was() -> None:
     models = generators(1, 25)
     before = copy.deepcopy(models)
-    rows = measure_gradients(models, images(), **SETTINGS)
+    rows = measure(models)
     assert [(row["epochs"], row["critic_step"]) for row in rows] == [
         (epochs, step) for epochs in (1, 25) for step in (0, 1, 4, 5, 8, 10, 12)
     ]
@@ -127,32 +116,44 @@ def test_rows_and_what_stays_as_it_was() -> None:
         for ours, theirs in zip(model.parameters(), before[epochs].parameters(), strict=True):
             assert torch.equal(ours, theirs)
     assert rows[6]["critic_loss"] < rows[0]["critic_loss"]
-    assert measure_gradients(models, images(), **SETTINGS) == rows
+    assert measure(models) == rows
+
+
+def test_the_recipe_decides_how_the_critic_is_trained() -> None:
+    rows = measure(generators(1))
+    assert measure(generators(1), recipe={"learning_rate": 3e-3})[-1] != rows[-1]
+    # What belongs to the generator's own training has no say.
+    others = {"ema_decay": 0.9, "objective": "lsgan", "steps": 999, "snapshots": 7, "critic_steps": 5}
+    assert measure(generators(1), recipe=others) == rows
 
 
 def test_measuring_does_not_change_the_critic_s_training() -> None:
-    often = measure_gradients(generators(1), images(), **SETTINGS)
-    seldom = measure_gradients(generators(1), images(), **{**SETTINGS, "measure_every": 100})
+    often = measure(generators(1))
+    seldom = measure(generators(1), measure_every=100)
     assert often[-1] == seldom[-1] and len(seldom) < len(often)
 
 
-@pytest.mark.parametrize("updates", [5, 12, 15])  # within the first model, at its end, in the second
-def test_a_resumed_measurement_ends_as_an_unbroken_one(tmp_path: Path, updates: int) -> None:
-    whole = measure_gradients(generators(1, 10), images(), **SETTINGS)
+@pytest.mark.parametrize(
+    "saves", [5, 12, 13, 15, 24]
+)  # within the first model, around its end, at the second's
+def test_a_resumed_measurement_ends_as_an_unbroken_one(tmp_path: Path, saves: int) -> None:
+    whole = measure(generators(1, 10))
     with pytest.raises(KeyboardInterrupt):
-        measure_gradients(generators(1, 10), images(), **SETTINGS, checkpoint=StopAfter(tmp_path, updates))
+        measure(generators(1, 10), checkpoint=gans.StopAfter(tmp_path, saves))
     again = Checkpoint(tmp_path, every_seconds=math.inf)
-    assert measure_gradients(generators(1, 10), images(), **SETTINGS, checkpoint=again) == whole
+    assert measure(generators(1, 10), checkpoint=again) == whole
 
 
 def test_the_saturating_gradient_vanishes_where_the_critic_can_be_sure() -> None:
     """Theorem 2.4 of 1701.04862 on images that no generator's noise hits: white squares."""
     white = torch.full((40, 1, 28, 28), 255, dtype=torch.uint8)
-    rows = measure_gradients(generators(1), white, **{**SETTINGS, "critic_steps": 100})
+    rows = measure(generators(1), white, critic_steps=100)
     assert rows[-1]["saturating_norm"] < rows[0]["saturating_norm"] / 10
     assert rows[-1]["nonsaturating_norm"] > rows[0]["nonsaturating_norm"]
 
 
-def test_too_few_images_are_refused() -> None:
+def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="10 images are less than one batch of 16: lower batch_size"):
-        measure_gradients(generators(1), images(10), **SETTINGS)
+        measure(generators(1), gans.pictures(10))
+    with pytest.raises(ValueError, match="GAN network 'made_up' is unknown"):
+        measure(generators(1), recipe={"networks": "made_up"})

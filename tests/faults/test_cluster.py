@@ -121,12 +121,13 @@ def test_features_are_those_of_the_local_engine(on_ray: Path) -> None:
 
 
 def test_the_loss_curve_is_that_of_one_worker(on_ray: Path) -> None:
-    rng = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
     Path("state").mkdir()
     checkpoint = Checkpoint(Path("state"), every_seconds=0)
-    train(train_gan, pictures, checkpoint=checkpoint, log=lambda step, row: None, **SMALL_GAN)
+    recipe, budget = gans.recipe_and_budget(**SMALL_GAN)
+    settings: dict[str, Any] = {"budget": budget, "device": CPU}
+    train(train_gan, gans.pictures(), recipe, checkpoint=checkpoint, log=lambda step, row: None, **settings)
     state = checkpoint.load()
     assert state is not None and state["step"] == 10, "made on the cluster"
-    for row, expected in zip(state["history"], train_gan(pictures, **SMALL_GAN).history, strict=True):
+    alone = train_gan(gans.pictures(), recipe, **settings)
+    for row, expected in zip(state["history"], alone.history, strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)

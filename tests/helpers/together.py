@@ -9,44 +9,46 @@ from unittest import mock
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from ganscribe.convnets.training import train_classifier
 
 import captioners
-from ganscribe.gan.common.training import train_gan
+import gans
+from ganscribe.convnets.common.recipe import ClassifierRecipe
+from ganscribe.convnets.common.training import train_classifier
+from ganscribe.datasets.images import Images
+from ganscribe.training.budget import Budget
 
 CPU = torch.device("cpu")
 SMALL_GAN: dict[str, Any] = {
-    "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
-    "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 10, "sample_every": 5,
-    "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32", "device": CPU,
+    "optimiser": "sgd", "learning_rate": 0.02, "steps": 10, "sample_every": 5, "log_every": 5, "snapshots": 1,
 }  # fmt: skip
 
 
-def gan(**changes: Any) -> dict[str, Any]:
+def gan(device: torch.device = CPU, **changes: Any) -> dict[str, Any]:
     """A short GAN training without dropout: its rows, and the weights of both networks."""
-    rng = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
-    settings = SMALL_GAN | {"steps": 6, "log_every": 2}
-    held_out = torch.randint(0, 256, (40, 1, 28, 28), generator=rng, dtype=torch.uint8)
+    settings = SMALL_GAN | {"steps": 6, "log_every": 2} | changes
+    held_out = gans.pictures(40, seed=1)
     with mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs):  # other workers, other masks
-        trained = train_gan(pictures, held_out=held_out, **(settings | changes))
+        trained = gans.train(device=device, held_out=held_out, **settings)
     networks = (trained.kept_generator, trained.discriminator)
     weights = [value for network in networks for value in network.state_dict().values()]
     return {"history": trained.history, "weights": weights}
 
 
-def classifier(**changes: Any) -> dict[str, Any]:
+def classifier(device: torch.device = CPU, **changes: Any) -> dict[str, Any]:
     """A short training of a convnet: its rows and weights."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (48, 1, 28, 28), generator=rng, dtype=torch.uint8)
     labels = torch.arange(48) % 4
+    training, validation = (
+        Images(images[:count], labels[:count], torch.arange(count), list("abcd"), "mnist", "drawn")
+        for count in (48, 9)
+    )
     settings: dict[str, Any] = {
-        "network": "lenet5", "options": {}, "num_classes": 4, "optimiser": "sgd", "learning_rate": 0.02,
-        "betas": (0.9, 0.999), "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine",
-        "batch_size": 16, "epochs": 2, "shift": 1, "flip": True, "seed": 3, "precision": "fp32",
-        "device": CPU,
+        "network": "lenet5", "dataset": "mnist", "optimiser": "sgd", "learning_rate": 0.02,
+        "weight_decay": 1e-4, "batch_size": 16, "epochs": 2, "shift": 1, "flip": True,
     }  # fmt: skip
-    trained = train_classifier(images, labels, images[:9], labels[:9], **(settings | changes))
+    recipe, budget = ClassifierRecipe(**(settings | changes)), Budget(seed=3, precision="fp32")
+    trained = train_classifier(training, validation, recipe, budget=budget, device=device)
     return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
 
 

@@ -1,4 +1,4 @@
-"""An empty store for the tests of tracking."""
+"""An empty store for the tests of the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""leaderboard.py: what is ranked, what may share a table, and the change to a baseline."""
+"""The leaderboard: what is ranked, what may share a table, and the change to a baseline."""
 
 from __future__ import annotations
 

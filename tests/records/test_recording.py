@@ -114,7 +114,7 @@ def test_a_resumed_run_goes_on_and_drops_known_points(folder: Path, stop: BaseEx
 def test_sigkill_leaves_a_run_that_is_reopened(folder: Path) -> None:
     script = (
         "import os, signal\n"
-        "from ganscribe import tracking\n"
+        "from ganscribe import records\n"
         f"run = dict(family='gan', name='dcgan', run_key='{KEY}', params={{'a': 1}}, inputs=[])\n"
         "with records.training_run(**run) as t:\n"
         "    t.log(0, {'loss': 0.0})\n"
@@ -286,7 +286,7 @@ def test_processes_that_race_for_a_fresh_store(folder: Path) -> None:
     (Path(os.environ["DVC_ROOT"]) / "mlflow.db").unlink()
     script = (
         "import sys\n"
-        "from ganscribe import tracking\n"
+        "from ganscribe import records\n"
         "with records.stage_run(sys.argv[1], params={}, inputs=[]) as tracked:\n"
         "    tracked.log(0, {'a': 1.0})\n"
     )

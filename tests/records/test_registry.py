@@ -1,4 +1,4 @@
-"""registry.py: what stands on a version, who becomes champion; and dvc.yaml's list of the models."""
+"""The registry of models: what stands on a version, who becomes champion; and dvc.yaml's list of the models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ganscribe import cli, config
+from ganscribe import cli
 from ganscribe.records import registry, store
 
 NAME = "ganscribe-gan-dcgan"
@@ -139,26 +139,3 @@ def test_the_commands(client: Any) -> None:
         assert message in done.output
     assert invoke("promote", NAME, "2", "--force").exit_code == 0
     assert champion(client) == "2"
-
-
-def test_dvc_yaml_lists_the_models_of_the_registry(project: Path) -> None:
-    """A new run of params.yaml needs its line in `artifacts:`, at the file that training registers."""
-    listed = config.read_yaml(project / "dvc.yaml")["artifacts"]
-    stages = config.read_yaml(project / "dvc.yaml")["stages"]
-    params = config.read_yaml(project / "params.yaml")
-    folders = {("gan", name): f"models/gan/{name}" for name in params["gan"]["runs"]}
-    for name, run in params["classifier"]["runs"].items():
-        folders["classifier", name] = f"models/classifiers/{run['dataset']}/{run['network']}"
-    for name in params["captioner"].get("runs", {}):
-        folders["captioner", name] = f"models/captioner/{name}"
-    if "runs" not in params["captioner"]:
-        folders["captioner", "captioner"] = stages["train_captioner"]["outs"][0]
-    expected = {
-        store.registered_name(family, name): f"{folder}/{registry.REGISTERED[family][1]}"
-        for (family, name), folder in folders.items()
-    }
-    assert {name: entry["path"] for name, entry in listed.items()} == expected
-    for entry in listed.values():
-        assert entry["type"] == "model"
-        assert entry["desc"]
-        assert entry["labels"]

@@ -1,4 +1,4 @@
-"""store.py: a damaged, missing or unreachable store is one message, in stages and commands alike."""
+"""The store of runs: a damaged, missing or unreachable store is one message, in stages and commands alike."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ganscribe.core.scores import Score
 from ganscribe.datasets.prepare import write_images
-from ganscribe.metrics.scores import Score
 from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report import page
 from ganscribe.report.cards import captioner_card, data_cards, gan_card

@@ -18,12 +18,13 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from ganscribe import convnets, records, serving
+from ganscribe import convnets, records
 from ganscribe.core.files import save_torch
 from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
 from ganscribe.records import runs, sender
 from ganscribe.records.store import find_run, open_client, tracking_uri
+from ganscribe.serving import models
 from ganscribe.serving.pictures import decode_image, encode_png, read_file
 
 CLASSES = ["circle", "square", "triangle"]
@@ -134,9 +135,9 @@ def test_wrong_files(store: Path) -> None:
         ("generator", "other.pt", "no model"),
     ):
         with pytest.raises(ValueError, match=message):
-            serving.log_model(tracked.client, kind, store / name, **arguments)
+            models.log_model(tracked.client, kind, store / name, **arguments)
     with pytest.raises(FileNotFoundError, match=r"missing\.pt"):
-        serving.log_model(tracked.client, "generator", store / "missing.pt", **arguments)
+        models.log_model(tracked.client, "generator", store / "missing.pt", **arguments)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -150,7 +151,7 @@ def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> 
 
     noise = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8)
     picture = encode_png(noise[0].numpy())
-    served = serving.Served(str(captioner_files))
+    served = models.Served(str(captioner_files))
     answers = served.predict(pd.DataFrame({"image": [picture, picture]}), {"attention": True})
     assert answers["caption"][0] == " ".join(answers["words"][0]) == answers["caption"][1]
     attention = np.array(answers["attention"][0])
@@ -165,7 +166,7 @@ def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> 
     for name in ("model.pt", "inception.pt"):
         (tmp_path / name).write_bytes((captioner_files / name).read_bytes()[: 1000 if "in" in name else None])
     with pytest.raises(ValueError, match="or a damaged one"):
-        serving.Served(str(tmp_path))
+        models.Served(str(tmp_path))
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

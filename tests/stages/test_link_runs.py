@@ -36,9 +36,10 @@ stages:
       md5: d41d8cd98f00b204e9800998ecf8427e
     params:
       params.yaml:
-        captioner.runs.best.epochs: 20
-      params/sample.yaml:
-        max_updates.captioner.best: 200
+        captioner.cap.sample: 100
+        captioner.runs.best:
+          epochs: 20
+          cap: {sample: 200, tiny: 12}
     outs:
     - path: models/captioner/best
       hash: md5
@@ -84,6 +85,7 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Path(path).write_text(json.dumps(scores))
     lock = LOCK
     Path("dvc.lock").write_text(lock)
+    Path("params.yaml").write_text("scale: sample\n")
     monkeypatch.setenv("DVC_EXP_NAME", "first")
     with records.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
         pass
@@ -126,7 +128,7 @@ def test_a_model_without_its_run_is_registered(
     facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
     save_network(folder / "generator.pt", network.state_dict(), networks="mlp", **facts)
     (folder / "run_key.json").write_text('{"family": "gan", "name": "dcgan", "run_key": "k"}')
-    scores = Path("plots/gan_scores/dcgan/scores.json")
+    scores = Path("data/gan_scores/dcgan/scores.json")
     scores.parent.mkdir(parents=True)
     scores.write_text('{"fid": 20.5, "judge": "lenet5", "num_samples": 10}')
     Path("dvc.lock").write_text(LOCK)
@@ -145,8 +147,8 @@ def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for folder, name, scores in (
-        ("models/classifiers/mnist/lenet5", "lenet5", Path("metrics/classifiers/lenet5.json")),
-        ("models/classifiers/mnist/vgg11", "vgg11", Path("zoo/metrics/classifiers/vgg11.json")),
+        ("models/classifiers/lenet5", "lenet5", Path("metrics/classifiers/lenet5.json")),
+        ("models/classifiers/vgg11", "vgg11", Path("zoo/metrics/classifiers/vgg11.json")),
     ):
         Path(folder).mkdir(parents=True)
         key = {"family": "classifier", "name": name, "run_key": name * 4}
@@ -155,12 +157,12 @@ def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
         scores.write_text(json.dumps({"accuracy": 0.9 if name == "lenet5" else 0.8}))
     Path("dvc.lock").write_text(LOCK)
     zoo = LOCK.replace("train_gan@dcgan", "train_classifier@vgg11")
-    Path("zoo/dvc.lock").write_text(zoo.replace("models/gan/dcgan", "models/classifiers/mnist/vgg11"))
+    Path("zoo/dvc.lock").write_text(zoo.replace("models/gan/dcgan", "models/classifiers/vgg11"))
     lines = link(project / "stages/link_runs.py", "first", monkeypatch)
     assert lines == ["classifier/lenet5: restored", "classifier/vgg11: restored"]
     client = store.open_client()
     lenet, vgg = (store.find_run(client, name * 4) for name in ("lenet5", "vgg11"))
     assert lenet is not None and lenet.data.metrics == {"accuracy": 0.9}
     assert vgg is not None and vgg.data.metrics == {"accuracy": 0.8}
-    assert vgg.data.tags["dvc.out.models/classifiers/mnist/vgg11"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
+    assert vgg.data.tags["dvc.out.models/classifiers/vgg11"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
     assert vgg.data.tags["linked.first"] == hashlib.sha256(Path("zoo/dvc.lock").read_bytes()).hexdigest()

@@ -20,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from ganscribe.config import files
 from ganscribe.core.registry import Registry
+from ganscribe.gan.common.recipe import GanRecipe
 
 # By the names of their files alone: a stage that needs no torch does not import it to read its parameters.
 OBJECTIVES = Registry("ganscribe.gan.objectives", "objective")
@@ -119,8 +120,10 @@ def _check_choice(
 def _check_runs(params: files.Params) -> list[str]:
     """Return the runs' objectives, networks and options that do not exist, and runs without a judge."""
     problems = []
-    for name, run in params.gan.runs.items():
-        where = f"gan.runs.{name}"
+    recipes: dict[str, GanRecipe] = {f"gan.runs.{name}": run for name, run in params.gan.runs.items()}
+    for where, run in (
+        recipes | {"diagnostics.gradients.recipe": params.diagnostics.gradients.recipe}
+    ).items():
         problems += _check_choice(where, OBJECTIVES, run.objective, run.objective_options, "build")
         problems += _check_choice(
             where, GAN_NETWORKS, run.networks, run.network_options, "build_generator", "build_discriminator"
@@ -135,10 +138,10 @@ def _check_runs(params: files.Params) -> list[str]:
             known = ", ".join(sorted(classifiers))
             problems.append(f"params.yaml: judges: there is no classifier {judge!r}: choose from {known}")
     judged = {classifiers[judge].dataset for judge in params.judges if judge in classifiers}
-    for name, run in params.gan.runs.items():
-        if run.dataset not in judged:
+    for name, block in params.gan.runs.items():
+        if block.dataset not in judged:
             problems.append(
-                f"params.yaml: judges: none of {', '.join(params.judges)} is trained on {run.dataset}, which"
+                f"params.yaml: judges: none of {', '.join(params.judges)} is trained on {block.dataset}, which"
                 f" gan.runs.{name} uses: add a classifier of that data set"
             )
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -44,12 +45,9 @@ class Registry:
 
     def option_names(self, name: str, *functions: str) -> list[str]:
         """Return the keyword arguments of `functions` of the module that have a default, without importing it."""
-        taken = set()
-        for node in ast.parse(self.file(name).read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name in functions:
-                pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-                taken |= {argument.arg for argument, default in pairs if default is not None}
-        return sorted(taken)
+        path = self.file(name)
+        by_function = _options_in(path, path.stat().st_mtime_ns)
+        return sorted({option for function in functions for option in by_function.get(function, ())})
 
     def check_options(self, name: str, options: Iterable[str], *functions: str) -> None:
         """Raise ValueError for an option that none of `functions` takes, with those that they take."""
@@ -75,3 +73,14 @@ def option_names(function: Callable[..., Any]) -> list[str]:
     """Return the keyword arguments of `function` that have a default."""
     parameters = inspect.signature(function).parameters.values()
     return [each.name for each in parameters if each.default is not inspect.Parameter.empty]
+
+
+@functools.cache
+def _options_in(path: Path, changed: int) -> dict[str, list[str]]:
+    """Return the options of each function of the module at `path`, which has last `changed` at that time."""
+    options = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            options[node.name] = [argument.arg for argument, default in pairs if default is not None]
+    return options

@@ -40,10 +40,10 @@ def quality_along(runs: Sequence[str], *, scores: Path, curves: Path) -> pd.Data
         curve = pd.read_csv(curves / f"{run}.csv")
         try:
             kept = pd.read_csv(scores / run / "snapshots.csv")
-        except pd.errors.EmptyDataError:  # a table without rows has no columns either
-            raise ValueError(
-                f"the run {run} has kept no generators along the way: train it with snapshots"
-            ) from None
+        except pd.errors.EmptyDataError:  # a table that is written without rows has no columns either
+            kept = pd.DataFrame()
+        if kept.empty:
+            raise ValueError(f"the run {run} has kept no generators along the way: train it with snapshots")
         for step, fid in zip(kept["step"].astype(int), kept["fid"], strict=True):
             estimate, critic_loss = estimate_at(curve, step)
             rows.append(

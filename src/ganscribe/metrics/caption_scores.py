@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganscribe.metrics.scores import EVERYWHERE, HEADLINE, REPORT, Score
+from ganscribe.core.scores import EVERYWHERE, HEADLINE, REPORT, Score
 
 CAPTION_SCORES: tuple[Score, ...] = (
     Score("BLEU-1", "words that a reference has, with a penalty for brevity", "higher", HEADLINE),

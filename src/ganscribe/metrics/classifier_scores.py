@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganscribe.metrics.scores import EVERYWHERE, HEADLINE, LEADERBOARD, REPORT, Score
+from ganscribe.core.scores import EVERYWHERE, HEADLINE, LEADERBOARD, REPORT, Score
 
 CLASSIFIER_SCORES: tuple[Score, ...] = (
     Score("accuracy", "share of test images that get their own class", "higher", HEADLINE),

@@ -5,10 +5,10 @@ Stages that score one family import that family's table alone: a new score of a 
 
 from __future__ import annotations
 
+from ganscribe.core.scores import Score
 from ganscribe.metrics.caption_scores import CAPTION_SCORES
 from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
 from ganscribe.metrics.gan.scores import GAN_SCORES
-from ganscribe.metrics.scores import Score
 
 FAMILIES: dict[str, tuple[Score, ...]] = {
     "gan": GAN_SCORES,

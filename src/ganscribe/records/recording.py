@@ -54,9 +54,13 @@ class Recording:
         """Add one row of metrics at `step`."""
         self.write("log", step=step, metrics={key: float(value) for key, value in metrics.items()})
 
-    def score(self, scores: dict[str, Any]) -> None:
-        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags."""
-        self.write("score", scores=scores)
+    def score(self, scores: dict[str, Any], *, is_further: bool = False) -> None:
+        """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
+
+        `is_further`: those of another judge, which have a table of their own in `ganscribe runs` and do not take
+        the place of the run's metrics.
+        """
+        self.write("score", scores=scores, is_further=is_further)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:
         """Add a file, or a folder's content, to the run's artifacts under `folder`."""

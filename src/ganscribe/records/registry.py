@@ -27,8 +27,10 @@ def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str
     """Put a run's commit, the DVC hash of its model's `folder` and its scores on the run's versions."""
     tags = {key: run.tags[key] for key in COPIED if key in run.tags}
     tags |= {"dvc.path": folder.as_posix(), "dvc.md5": md5} if md5 else {}
-    for _, row in rows_of(run, FAMILIES[run.family]):
+    for facts, row in rows_of(run, FAMILIES[run.family]):
         prefix = f"{row.decoding}." if row.decoding else ""
+        if facts.get("judge") != run.tags.get("judge"):  # one of the other judges
+            prefix = f"{facts['judge']}."
         scores = {FAMILIES[run.family].score: row.score} | row.values
         tags |= {f"{prefix}{key}": f"{value:.6g}" for key, value in scores.items()}
     for version in read_versions(client, f"run_id = '{run.run_id}'"):

@@ -105,15 +105,27 @@ class TrackedRun:
             self.client.log_batch(self.run_id, metrics=self._buffer[start : start + MAX_BATCH])
         self._buffer.clear()
 
-    def score(self, scores: dict[str, Any], *, pipeline: str, timestamp: int | None = None) -> None:
+    def score(
+        self,
+        scores: dict[str, Any],
+        *,
+        pipeline: str,
+        timestamp: int | None = None,
+        is_further: bool = False,
+    ) -> None:
         """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
 
         `pipeline`: the invocation that scored; `timestamp`: when, in milliseconds (now). Scores by another
         judge, or of another count, take the place of the earlier ones there. So all of them together also go
-        into a tag of their own, which `leaderboard` reads.
+        into a tag of their own, which `leaderboard` reads: `is_further` scores go into that tag alone.
         """
         from mlflow.entities import Metric, RunTag
 
+        name, together = _score_tag(flatten(scores), pipeline)
+        tag = [RunTag(name, together)] if len(together) <= MAX_TAG else []
+        if is_further:
+            self.client.log_batch(self.run_id, tags=tag)
+            return
         now = timestamp or int(time.time() * 1000)
         run = self.client.get_run(self.run_id)
         known, outputs = run.data.metrics, run.outputs
@@ -126,9 +138,7 @@ class TrackedRun:
                     metrics.append(Metric(key, float(value), now, 0, model_id=model))
             else:
                 tags.append(RunTag(key, str(value)))
-        name, together = _score_tag(flatten(scores), pipeline)
-        tags += [RunTag(name, together)] if len(together) <= MAX_TAG else []
-        self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
+        self.client.log_batch(self.run_id, metrics=metrics, tags=tags + tag)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:
         """Add a file, or a folder's content, to the run's artifacts under `folder`."""

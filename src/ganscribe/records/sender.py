@@ -97,7 +97,8 @@ class Transfer:
                 run.log(event["step"], event["metrics"], timestamp=event["time"])
             case "score":
                 pipeline = self.header["tags"]["pipeline"]
-                run.score(event["scores"], pipeline=pipeline, timestamp=event["time"])
+                further = event.get("is_further", False)
+                run.score(event["scores"], pipeline=pipeline, timestamp=event["time"], is_further=further)
             case "files":
                 run.log_files(folder / event["path"], event["folder"])
             case "model":

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from ganscribe.core.scores import Score
 from ganscribe.metrics.caption_comparison import compare
-from ganscribe.metrics.scores import Score
 from ganscribe.metrics.tables import FAMILIES, find
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 

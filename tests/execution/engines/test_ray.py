@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from ganscribe.execution.engines.extraction import extract
 from ganscribe.execution.engines.training import train
 from ganscribe.features.extraction import Extraction, extract_features, plan_extraction
 from ganscribe.features.inception import Inception, load_inception, prepare
-from ganscribe.gan.common.state import TrainedGan
 from ganscribe.gan.common.training import train_gan
 from loopback import free_port
 from together import CPU, SMALL_GAN
@@ -90,15 +90,6 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         pass
 
 
-def pictures() -> torch.Tensor:
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (70, 1, 28, 28), generator=rng, dtype=torch.uint8)
-
-
-def weights(gan: TrainedGan) -> list[torch.Tensor]:
-    return [value for part in (gan.generator, gan.discriminator) for value in part.state_dict().values()]
-
-
 @pytest.mark.faults  # a minute and a half
 def test_a_training_whose_worker_is_killed_ends_as_an_unbroken_one(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,12 +106,14 @@ def test_a_training_whose_worker_is_killed_ends_as_an_unbroken_one(
         checkpoint = Checkpoint(folder, every_seconds=0)
         trained = train(
             train_gan,
-            pictures(),
+            gans.pictures(),
+            RECIPE,
+            budget=BUDGET,
+            device=CPU,
             checkpoint=checkpoint,
             log=lambda step, row, results=results: results.append((step, row)),  # type: ignore[misc]
-            **SETTINGS,
         )
-        ended[name] = weights(trained)
+        ended[name] = gans.weights(trained)
         assert trained.step == 40
     thread.join()
     assert killed
@@ -128,7 +121,7 @@ def test_a_training_whose_worker_is_killed_ends_as_an_unbroken_one(
     assert rows["killed"] == rows["whole"]
     assert all(map(torch.equal, ended["whole"], ended["killed"]))
 
-    alone = train_gan(pictures(), **SETTINGS)
+    alone = train_gan(gans.pictures(), RECIPE, budget=BUDGET, device=CPU)
     for (_, row), expected in zip(rows["whole"], alone.history, strict=True):
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
@@ -138,9 +131,10 @@ def test_what_a_worker_refuses_is_the_message(
 ) -> None:
     monkeypatch.setenv("GANSCRIBE_WORKERS", "2")
     monkeypatch.setattr("ganscribe.execution.engines.training.MAX_FAILURES", 0)
-    odd = SETTINGS | {"batch_size": 15}
+    odd, checkpoint = replace(RECIPE, batch_size=15), Checkpoint(tmp_path, every_seconds=30)
+    settings: dict[str, Any] = {"budget": BUDGET, "device": CPU, "checkpoint": checkpoint, "log": print}
     with pytest.raises(ValueError, match="a batch of 15 cannot be shared evenly by 2 workers"):
-        train(train_gan, pictures(), checkpoint=Checkpoint(tmp_path, every_seconds=30), log=print, **odd)
+        train(train_gan, gans.pictures(), odd, **settings)
 
 
 def plan(folder: Path, working: Path, inception: Inception) -> Extraction:

@@ -19,16 +19,17 @@ STAGE = textwrap.dedent("""
     from ganscribe.execution.checkpoint import Interrupted, open_checkpoint
     from ganscribe.execution.engines.training import train
     from ganscribe.gan.common.training import train_gan
-    settings = {
-        "objective": "nonsaturating", "networks": "mlp", "optimiser": "sgd", "learning_rate": 0.02,
-        "betas": None, "batch_size": 16, "noise_dim": 8, "noise": "uniform", "steps": 100_000,
-        "sample_every": 1000, "log_every": 5, "snapshots": 1, "seed": 3, "precision": "fp32",
-        "device": torch.device("cpu"),
-    }
+    from ganscribe.gan.common.recipe import GanRecipe
+    from ganscribe.training.budget import Budget
+    recipe = GanRecipe(
+        objective="nonsaturating", networks="mlp", dataset="mnist", optimiser="sgd", learning_rate=0.02,
+        batch_size=16, noise_dim=8, steps=100_000, sample_every=1000, snapshots=1,
+    )
+    budget = Budget(seed=3, precision="fp32", log_every=5)
     with open_checkpoint("key") as checkpoint:
         try:
-            train(train_gan, torch.zeros(32, 1, 28, 28, dtype=torch.uint8), checkpoint=checkpoint,
-                  log=lambda step, row: None, **settings)
+            train(train_gan, torch.zeros(32, 1, 28, 28, dtype=torch.uint8), recipe, budget=budget,
+                  device=torch.device("cpu"), checkpoint=checkpoint, log=lambda step, row: None)
         except Interrupted as error:
             sys.exit(str(error))
 """)

@@ -1,4 +1,4 @@
-"""gan_scores.py: every score of the table from one judge and the pixels; what is absent has no score."""
+"""Every score of the table from one judge and the pixels; what is absent has no score."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ganscribe.metrics import gan_scores
+from ganscribe.core.scores import EVERYWHERE, headline
+from ganscribe.metrics.gan import scores
 from ganscribe.metrics.gan.images import Judged, class_coverage, frechet_distance, precision_recall
 from ganscribe.metrics.gan.scores import GAN_SCORES, GanScore, Scored, score_gan
-from ganscribe.metrics.scores import EVERYWHERE, headline
 
 
 def judged(count: int, seed: int, classes: int = 4) -> Judged:
@@ -93,10 +93,10 @@ def test_a_row_is_all_that_a_new_score_takes(scored: Scored, monkeypatch: pytest
         return float(scored.generated.features.std())
 
     row = GanScore("spread", "standard deviation of the features", "higher", EVERYWHERE, spread)
-    monkeypatch.setattr(gan_scores, "GAN_SCORES", (*GAN_SCORES, row))
+    monkeypatch.setattr(scores, "GAN_SCORES", (*GAN_SCORES, row))
     found = score_gan(scored)
     assert found["spread"] == spread(scored)
-    assert list(headline(gan_scores.GAN_SCORES, found))[-1] == "spread"
+    assert list(headline(scores.GAN_SCORES, found))[-1] == "spread"
 
 
 def test_too_few_images_are_refused(scored: Scored) -> None:

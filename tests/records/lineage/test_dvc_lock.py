@@ -1,4 +1,4 @@
-"""dvc_lock.py: the same as a YAML parser reads in the whole of dvc.lock."""
+"""The reader of dvc.lock finds the same as a YAML parser reads in the whole of dvc.lock."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ganscribe.metrics.scores import EVERYWHERE, HEADLINE, REPORT, Score
+from ganscribe.core.scores import EVERYWHERE, HEADLINE, REPORT, Score
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,71 +8,27 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+import gans
+from gans import pictures, same, train, weights
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.pixels import to_signed
 from ganscribe.gan.common.state import TrainedGan, start_training
-from ganscribe.gan.common.training import batches, train_gan
+from ganscribe.gan.common.training import batches
 from ganscribe.gan.common.updates import held_out_loss, update_critic, update_generator
-from ganscribe.gan.objectives import OBJECTIVES, build_objective
-
-CPU = torch.device("cpu")
-SETTINGS: dict[str, Any] = {
-    "objective": "nonsaturating",
-    "networks": "mlp",
-    "optimiser": "adam",
-    "learning_rate": 1e-3,
-    "betas": (0.5, 0.999),
-    "batch_size": 16,
-    "noise_dim": 8,
-    "noise": "uniform",
-    "steps": 12,
-    "sample_every": 50,
-    "log_every": 2,
-    "snapshots": 2,
-    "seed": 3,
-    "precision": "fp32",
-    "device": CPU,
-}
-
-
-def pictures(count: int = 70, side: int = 28) -> Tensor:
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 1, side, side), generator=rng, dtype=torch.uint8)
-
-
-def train(**changes: Any) -> TrainedGan:
-    return train_gan(pictures(), **{**SETTINGS, **changes})
+from ganscribe.gan.objectives import build_objective
 
 
 def start(networks: str = "mlp", **changes: Any) -> TrainedGan:
-    settings: dict[str, Any] = {
-        "noise_dim": 8,
-        "image_shape": (1, 28, 28),
-        "optimiser": "sgd",
-        "learning_rate": 0.05,
-        "betas": None,
-        "ema_decay": 0.0,
-        "seed": 0,
-        "precision": "fp32",
-        "device": CPU,
-    }
-    return start_training(networks, **{**settings, **changes})
-
-
-def everything(gan: TrainedGan) -> list[Tensor]:
-    networks = (gan.generator, gan.discriminator)
-    return [value.clone() for network in networks for value in network.state_dict().values()]
-
-
-def same(first: list[Tensor], second: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    settings = {"networks": networks, "optimiser": "sgd", "learning_rate": 0.05} | changes
+    recipe, _ = gans.recipe_and_budget(**settings)
+    return start_training(recipe, image_shape=gans.MNIST, seed=0, precision="fp32", device=gans.CPU)
 
 
 def cosine_of(gan: TrainedGan, objective: str) -> float:
     real = to_signed(pictures(16))
-    update_critic(gan, OBJECTIVES[objective], real, torch.randn(16, 8), contextlib.nullcontext, watch=True)
+    game = build_objective(objective)
+    update_critic(gan, game, real, torch.randn(16, 8), contextlib.nullcontext, watch=True)
     assert gan.cosine is not None
     return gan.cosine.item()
 
@@ -99,7 +55,8 @@ def test_the_clamp_holds_after_every_update() -> None:
 
 def test_generator_first_updates_it_first_and_gives_both_the_same_noise() -> None:
     """One step in plain PyTorch: G by stock Adam, then D on the images of the new G, on the same noise."""
-    gan = train(steps=1, generator_first=True, label_smoothing=0.1, generator_smoothing=0.1)
+    smoothing = {"label_smoothing": 0.1, "generator_smoothing": 0.1}
+    gan = train(steps=1, generator_first=True, objective_options=smoothing)
     fresh = train(steps=1, learning_rate=1e-30, log_every=1)  # the same start, not moved
     generator, critic = fresh.generator, fresh.discriminator
     real = next(batches(pictures(), batch_size=16, shuffle=True, seed=3, first=0))
@@ -124,7 +81,7 @@ def test_the_average_is_exponential() -> None:
     gan = start(ema_decay=0.9)
     expected = [weight.detach().clone() for weight in gan.generator.parameters()]
     for update in range(3):
-        update_generator(gan, OBJECTIVES["lsgan"], torch.randn(16, 8), contextlib.nullcontext)
+        update_generator(gan, build_objective("lsgan"), torch.randn(16, 8), contextlib.nullcontext)
         now = [weight.detach() for weight in gan.generator.parameters()]
         if update == 0:  # the average starts at the first trained weights
             expected = [weight.clone() for weight in now]
@@ -138,14 +95,25 @@ def test_the_average_is_exponential() -> None:
 
 def test_the_average_does_not_change_the_training() -> None:
     plain, averaged = train(steps=4), train(steps=4, ema_decay=0.5)
-    assert same(everything(plain), everything(averaged))
+    assert same(weights(plain), weights(averaged))
     assert not torch.equal(plain.grids[-1][1], averaged.grids[-1][1])
 
 
-def test_the_learning_rate_follows_the_schedule() -> None:
-    gan = train(steps=4, schedule="linear", learning_rate=0.01)
+@pytest.mark.parametrize(
+    ("changes", "factor"),  # at the last of four steps, of which 3 / 4 are done
+    [
+        ({}, 1.0),
+        ({"schedule": "linear"}, 0.25),
+        ({"schedule": "step", "schedule_options": {"at": [0.75], "factor": 0.3}}, 0.3),
+        ({"steps": 40, "max_updates": 4, "schedule_options": {"warm_up": 39}}, 31 / 39),  # 30 of 40 done
+    ],
+    ids=["constant", "linear", "step", "a warm-up that is cut short"],
+)
+def test_the_learning_rate_follows_the_schedule(changes: dict[str, Any], factor: float) -> None:
+    gan = train(**({"steps": 4, "learning_rate": 0.01} | changes))
+    assert gan.step == 4
     for optimiser in (gan.generator_optimiser, gan.critic_optimiser):
-        assert optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * 0.25)  # 1 - 3/4 at the last of four
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * factor)
 
 
 @pytest.mark.parametrize(
@@ -154,16 +122,16 @@ def test_the_learning_rate_follows_the_schedule() -> None:
 )
 def test_the_held_out_images_change_nothing(networks: str, objective: str) -> None:
     settings: dict[str, Any] = {"networks": networks, "objective": objective, "steps": 3}
-    assert same(everything(train(**settings)), everything(train(**settings, held_out=pictures(40))))
+    assert same(weights(train(**settings)), weights(train(**settings, held_out=pictures(40))))
 
 
 def test_the_held_out_loss_is_that_of_the_critic_in_training_mode() -> None:
     gan, objective = start("dcgan"), build_objective("wgan")
     held_out, noise = pictures(40), torch.randn(40, 8)
-    before = everything(gan)
+    before = weights(gan)
     settings: dict[str, Any] = {"batch_size": 16, "done": 0.0}
     loss = held_out_loss(gan, objective, held_out, noise, torch.Generator(), **settings)
-    assert same(before, everything(gan)) and gan.generator.training
+    assert same(before, weights(gan)) and gan.generator.training
     with torch.no_grad():  # batch norm by batches, as in training
         fake = torch.cat([gan.discriminator(gan.generator(part)) for part in noise.split(16)])
         real = gan.discriminator(to_signed(held_out))
@@ -190,8 +158,8 @@ def test_rows_hold_the_estimates_and_their_medians_over_five_rows() -> None:
 
 
 def test_snapshots_at_given_steps_shrink_with_the_cap() -> None:
-    assert [step for step, _ in train(snapshot_steps=[1, 5, 12]).snapshots] == [1, 5, 12]
-    assert [step for step, _ in train(snapshot_steps=[1, 4, 12], max_updates=6).snapshots] == [1, 2, 6]
+    assert [step for step, _ in train(snapshot_steps=(1, 5, 12)).snapshots] == [1, 5, 12]
+    assert [step for step, _ in train(snapshot_steps=(1, 4, 12), max_updates=6).snapshots] == [1, 2, 6]
 
 
 def test_a_grid_has_as_many_images_as_asked() -> None:
@@ -201,7 +169,7 @@ def test_a_grid_has_as_many_images_as_asked() -> None:
 def test_the_penalty_is_alike_in_both_precisions() -> None:
     """On the same critic and images, bfloat16's penalty is within its rounding of float32's."""
     gan = start("dcgan", optimiser="adam", betas=(0.5, 0.9), learning_rate=1e-3)
-    objective = OBJECTIVES["wgan_gp"]
+    objective = build_objective("wgan_gp")
     real, fake = to_signed(pictures(32)), to_signed(pictures(64)[32:])
     for _ in range(20):
         update_critic(gan, objective, real, torch.randn(32, 8), contextlib.nullcontext)

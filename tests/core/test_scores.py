@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from ganscribe.convnets.common.evaluation import evaluate_classifier
+from ganscribe.core.scores import EVERYWHERE, REPORT, Score, headline
 from ganscribe.metrics import agreement
 from ganscribe.metrics import caption_comparison as comparison
 from ganscribe.metrics.captions import caption_statistics, score_captions
 from ganscribe.metrics.intervals import BLEU, resampled_scores
-from ganscribe.metrics.scores import EVERYWHERE, REPORT, Score, headline
 from ganscribe.metrics.tables import FAMILIES, find
 from ganscribe.records import leaderboard
 from ganscribe.records.lineage.run_key import code_files

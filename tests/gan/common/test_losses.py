@@ -1,0 +1,94 @@
+"""What objectives are made of, against closed forms in float64 from the papers' equations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ganscribe.gan.common.losses import (
+    annealed_noise,
+    bce_critic_loss,
+    jensen_shannon_estimate,
+    real_gradient_penalty,
+    wasserstein_critic_loss,
+    wasserstein_estimate,
+    wasserstein_generator_loss,
+)
+from ganscribe.gan.common.objective import no_penalty, no_perturbation
+from ganscribe.gan.objectives import build_objective
+from scores import FAKE, REAL, half_square, log_sigmoid
+
+REALS, FAKES = torch.from_numpy(REAL), torch.from_numpy(FAKE)
+WITH_R1 = ("nonsaturating", "minimax", "lsgan")
+
+
+def test_cross_entropy_is_equation_1_of_goodfellow() -> None:
+    expected = -log_sigmoid(REAL).mean() - log_sigmoid(-FAKE).mean()
+    assert float(bce_critic_loss(REALS, FAKES)) == pytest.approx(expected, rel=1e-9)
+    smoothed = -(0.9 * log_sigmoid(REAL) + 0.1 * log_sigmoid(-REAL)).mean() - log_sigmoid(-FAKE).mean()
+    assert float(bce_critic_loss(REALS, FAKES, label_smoothing=0.1)) == pytest.approx(smoothed, rel=1e-9)
+
+
+def test_wasserstein_is_equation_2_of_arjovsky() -> None:
+    loss = float(wasserstein_critic_loss(REALS, FAKES))
+    assert loss == pytest.approx(FAKE.mean() - REAL.mean(), rel=1e-9)
+    assert wasserstein_estimate(loss) == pytest.approx(REAL.mean() - FAKE.mean(), rel=1e-9)
+    assert float(wasserstein_generator_loss(FAKES)) == pytest.approx(-FAKE.mean(), rel=1e-9)
+
+
+def test_optimal_critic_gives_the_jensen_shannon_divergence() -> None:
+    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.1, 0.8])
+    middle = (p + q) / 2
+    divergence = 0.5 * (p * np.log(p / middle)).sum() + 0.5 * (q * np.log(q / middle)).sum()
+    best = torch.from_numpy(np.log(p / q))  # the score whose sigmoid is p / (p + q)
+    real = best.repeat_interleave(torch.tensor([5, 3, 2]))
+    fake = best.repeat_interleave(torch.tensor([1, 1, 8]))
+    assert len(real) == len(fake) == 10
+    loss = float(bce_critic_loss(real, fake))
+    assert jensen_shannon_estimate(loss) == pytest.approx(divergence, rel=1e-9)
+
+
+def test_a_blind_critic_stands_for_no_divergence() -> None:
+    blind = torch.zeros(8)
+    assert jensen_shannon_estimate(float(bce_critic_loss(blind, blind))) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_R1)
+def test_the_r1_penalty_is_taken_on_real_images_alone(name: str) -> None:
+    real, fake = torch.full((5, 1, 2, 2), 3.0), torch.randn(5, 1, 2, 2)
+    penalty = build_objective(name, r1_penalty=0.5).penalty
+    value = penalty(half_square, real, fake, torch.Generator()).item()
+    assert value == pytest.approx(0.5 / 2 * 4 * 3**2, rel=1e-6)  # the gradient is x: |x|^2 = 4 * 9
+    assert penalty(half_square, real, 7 * fake, torch.Generator()).item() == value
+    assert build_objective(name).penalty is no_penalty
+
+
+def test_the_r1_penalty_s_gradient_reaches_the_critic() -> None:
+    weight = torch.tensor(3.0, requires_grad=True)
+    real = torch.randn(4, 1, 1, 1)
+
+    def critic(images: Tensor) -> Tensor:
+        return weight * images.flatten(1).sum(1)
+
+    real_gradient_penalty(critic, real, real, torch.Generator(), weight=0.5).backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(0.5 * 3)  # d/dw 0.5 / 2 w^2
+
+
+def test_the_instance_noise_falls_linearly_to_nothing() -> None:
+    images = torch.full((200, 1, 16, 16), 0.25)
+    for progress, std in ((0.0, 0.5), (0.5, 0.25), (0.9, 0.05)):
+        noise = annealed_noise(images, progress, torch.Generator().manual_seed(1), std=0.5) - images
+        assert noise.std().item() == pytest.approx(std, rel=0.02)
+        assert abs(noise.mean().item()) < 0.01
+    assert torch.equal(annealed_noise(images, 1.0, torch.Generator(), std=0.5), images)
+
+
+@pytest.mark.parametrize("name", ["minimax", "nonsaturating"])
+def test_instance_noise_is_off_unless_it_is_asked_for(name: str) -> None:
+    images = torch.zeros(50, 1, 16, 16)
+    assert build_objective(name).perturb is no_perturbation
+    noisy = build_objective(name, instance_noise=0.3).perturb(images, 0.0, torch.Generator().manual_seed(1))
+    assert noisy.std().item() == pytest.approx(0.3, rel=0.02)

@@ -1,0 +1,109 @@
+"""The optimisers' first steps, in closed form."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganscribe.training.optimisers import OptimiserName, build_optimiser, set_learning_rate
+
+START = torch.tensor([1.0, -2.0, 0.5, 4.0])
+SLOPE = torch.tensor([0.5, -0.25, 3.0, 0.001])
+
+
+def steps(name: str, *slopes: Tensor, **options: Any) -> list[Tensor]:
+    """The weights after each step, along slopes that are given."""
+    weight = nn.Parameter(START.clone())
+    optimiser = build_optimiser(name, [weight], **({"learning_rate": 0.1} | options))
+    seen = []
+    for slope in slopes:
+        weight.grad = slope.clone()
+        optimiser.step()
+        seen.append(weight.detach().clone())
+    return seen
+
+
+@pytest.mark.parametrize("betas", [None, (0.5, 0.999), (0.0, 0.9)])
+def test_adam_s_first_step_is_the_rate_whatever_the_slope(betas: tuple[float, float] | None) -> None:
+    """The moments are corrected for their start: m / sqrt(v) is the slope's sign (Kingma and Ba, algorithm 1)."""
+    (found,) = steps("adam", SLOPE, betas=betas)
+    torch.testing.assert_close(found, START - 0.1 * SLOPE.sign(), rtol=0, atol=1e-5)
+
+
+def test_adam_s_second_step_has_the_betas() -> None:
+    one, two = 0.5, 0.9
+    first, second = steps("adam", SLOPE, 3 * SLOPE, betas=(one, two))
+    mean = (one * (1 - one) + (1 - one) * 3) / (1 - one**2)  # of the slopes, over the first one
+    square = (two * (1 - two) + (1 - two) * 9) / (1 - two**2)
+    torch.testing.assert_close(
+        second, first - 0.1 * SLOPE.sign() * mean / math.sqrt(square), rtol=0, atol=1e-4
+    )
+
+
+def test_adam_s_betas_are_torch_s_where_there_are_none() -> None:
+    weight = nn.Parameter(START.clone())
+    assert build_optimiser("adam", [weight], learning_rate=0.1).param_groups[0]["betas"] == (0.9, 0.999)
+
+
+def test_rmsprop_s_first_step_is_ten_rates() -> None:
+    """The mean square starts at 0: after one slope it is 0.01 of its square."""
+    (found,) = steps("rmsprop", SLOPE)
+    torch.testing.assert_close(found, START - SLOPE.sign(), rtol=0, atol=1e-3)
+
+
+def test_sgd_is_the_slope() -> None:
+    assert torch.allclose(steps("sgd", SLOPE, SLOPE)[1], START - 0.2 * SLOPE)
+
+
+def test_sgd_s_momentum_is_nesterov_s() -> None:
+    """v = mu v + g; the step is g + mu v (Sutskever et al. 2013, section 2, as torch writes it)."""
+    first, second = steps("sgd", SLOPE, SLOPE, momentum=0.5)
+    torch.testing.assert_close(first, START - 0.1 * 1.5 * SLOPE)
+    torch.testing.assert_close(second, first - 0.1 * (1 + 0.5 * 1.5) * SLOPE)
+
+
+@pytest.mark.parametrize("name", get_args(OptimiserName))
+def test_weight_decay_is_the_slope_of_the_l2_penalty(name: str) -> None:
+    (decayed,) = steps(name, SLOPE, weight_decay=0.3)
+    (plain,) = steps(name, SLOPE + 0.3 * START)
+    torch.testing.assert_close(decayed, plain)
+
+
+def test_groups_have_options_of_their_own() -> None:
+    kept, decayed = nn.Parameter(START.clone()), nn.Parameter(START.clone())
+    groups = [{"params": [kept], "weight_decay": 0.0}, {"params": [decayed]}]
+    optimiser = build_optimiser("sgd", groups, learning_rate=0.1, weight_decay=0.5)
+    kept.grad = decayed.grad = torch.zeros(4)
+    optimiser.step()
+    assert torch.equal(kept, START)
+    torch.testing.assert_close(decayed.detach(), 0.95 * START)
+
+
+def test_the_learning_rate_is_set_in_every_group_of_all() -> None:
+    one, two, three = (nn.Parameter(START.clone()) for _ in range(3))
+    first = build_optimiser("adam", [{"params": [one]}, {"params": [two]}], learning_rate=0.1)
+    second = build_optimiser("sgd", [three], learning_rate=0.1)
+    set_learning_rate(0.025, first, second)
+    groups = [*first.param_groups, *second.param_groups]
+    assert [group["lr"] for group in groups] == [0.025] * 3
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    message = "^optimiser 'made_up' is unknown: choose one of adam, rmsprop, sgd$"
+    with pytest.raises(ValueError, match=message):
+        build_optimiser("made_up", [nn.Parameter(START)], learning_rate=0.1)
+
+
+def test_their_names_are_known_without_torch() -> None:
+    """Whoever reads parameters reads the recipes, which name optimisers and schedules."""
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "import ganscribe.training.optimisers, ganscribe.training.schedules, ganscribe.training.budget"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
