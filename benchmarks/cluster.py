@@ -21,7 +21,7 @@ from typing import Any
 import ray
 import torch
 
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.execution.engines.extraction import _extract_on
 from ganscribe.features.extraction import Extraction, plan_extraction
 from ganscribe.features.inception import FEATURE_SHAPE, load_inception, prepare

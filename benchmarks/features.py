@@ -17,7 +17,7 @@ from torchvision.models import inception_v3
 
 from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.files import file_sha256
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.features.loading import calibration_images, load_images
 from ganscribe.sources.samples import write_coco

@@ -9,16 +9,18 @@ from functools import partial
 from typing import Any
 
 import torch
-from ganscribe.gan.common.sampling import noise_source
-from ganscribe.gan.common.state import start_training
-from ganscribe.gan.common.training import batches, update_critic, update_generator
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ganscribe.core.devices import autocast, choose_device, resolve_precision
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.sampling import noise_source
+from ganscribe.gan.common.state import start_training
+from ganscribe.gan.common.training import batches
+from ganscribe.gan.common.updates import update_critic, update_generator
 from ganscribe.gan.networks import build_discriminator, build_generator
-from ganscribe.gan.objectives import OBJECTIVES
+from ganscribe.gan.objectives import build_objective
 
 BATCH_SIZE, NOISE_DIM, IMAGE_SHAPE = 128, 96, (1, 28, 28)
 TURNS = 5
@@ -67,17 +69,19 @@ def tutorial_steps(images: Tensor, networks: str, device: torch.device) -> Itera
 
 def our_steps(images: Tensor, networks: str, device: torch.device) -> Iterator[None]:
     """Endless steps of `train_gan`'s loop, with the precision that it chooses on this device."""
-    settings: dict[str, Any] = {
-        "noise_dim": NOISE_DIM,
-        "image_shape": IMAGE_SHAPE,
-        "seed": 0,
-        "device": device,
-    }
-    settings |= {"optimiser": "adam", "learning_rate": 1e-3, "betas": (0.5, 0.999), "ema_decay": 0.0}
-    gan = start_training(networks, precision=resolve_precision("auto", device), **settings)
-    cast, draw = partial(autocast, gan.precision, device), noise_source("uniform")
+    recipe = GanRecipe(
+        objective="nonsaturating",
+        networks=networks,
+        dataset="mnist",
+        batch_size=BATCH_SIZE,
+        noise_dim=NOISE_DIM,
+        steps=1,
+    )
+    precision = resolve_precision("auto", device)
+    gan = start_training(recipe, image_shape=IMAGE_SHAPE, seed=0, precision=precision, device=device)
+    cast, draw = partial(autocast, precision, device), noise_source(recipe.noise)
     real = batches(images.to(device), batch_size=BATCH_SIZE, shuffle=True, seed=0, first=0)
-    objective, shape = OBJECTIVES["nonsaturating"], (BATCH_SIZE, NOISE_DIM)
+    objective, shape = build_objective(recipe.objective), (BATCH_SIZE, NOISE_DIM)
     while True:
         gan.sums[0] += update_critic(gan, objective, next(real), draw(shape, gan.noise_rng), cast)
         gan.sums[1] += update_generator(gan, objective, draw(shape, gan.noise_rng), cast)

@@ -11,7 +11,7 @@ from ganscribe import config, records
 from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.seeds import seed_everything
 from ganscribe.datasets.captions import image_folder
-from ganscribe.datasets.coco_images import ImageFile, read_image_files
+from ganscribe.datasets.image_files import ImageFile, read_image_files
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.extraction import extract
 from ganscribe.features.extraction import extract_features, plan_extraction

@@ -17,7 +17,8 @@ import pytest
 
 from ganscribe.core.files import file_sha256
 from ganscribe.datasets.captions import image_folder, read_captions, write_captions
-from ganscribe.datasets.coco_images import bad_image_budget, chosen_images, fetch_images, read_image_files
+from ganscribe.datasets.coco_images import chosen_images, fetch_images
+from ganscribe.datasets.image_files import bad_image_budget, read_image_files
 from ganscribe.datasets.selection import select_captions
 from ganscribe.sources.annotations import ANNOTATIONS, Caption, read_annotations
 

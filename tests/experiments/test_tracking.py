@@ -59,7 +59,7 @@ def test_the_estimate_is_that_on_held_out_images_of_the_nearest_row(folder: Path
 def test_a_run_without_an_estimate_is_named() -> None:
     curve = pd.DataFrame({"step": [1], "critic_loss": [0.0], "wasserstein_estimate": [0.0]})
     with pytest.raises(
-        ValueError, match="has none of wasserstein_estimate_held_out_median, jsd_.*: choose a"
+        ValueError, match=r"has none of wasserstein_estimate_held_out_median, jsd_.*: choose a"
     ):
         estimate_at(curve, 1)
 

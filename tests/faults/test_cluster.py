@@ -19,8 +19,9 @@ import pytest
 import torch
 from PIL import Image
 
+import gans
 from ganscribe.core.files import file_sha256
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.engines.extraction import extract
 from ganscribe.execution.engines.training import train

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganscribe.core.files import file_sha256
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from ganscribe.core.files import file_sha256
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.loading import calibration_images, load_images
 from ganscribe.features.pictures import load_image
 

@@ -20,7 +20,7 @@ from PIL import EpsImagePlugin, Image
 from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
 from ganscribe.core.files import save_torch
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.loading import RejectedImage, load_images
 from ganscribe.features.pictures import load_image
 from ganscribe.gan.common.sampling import save_network

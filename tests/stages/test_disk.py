@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from ganscribe.convnets.training import train_classifier
 
-from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.convnets.common.recipe import ClassifierRecipe
+from ganscribe.convnets.common.training import train_classifier
+from ganscribe.datasets.images import Images
+from ganscribe.execution.checkpoint import Checkpoint, open_checkpoint
 from ganscribe.features.shards import KEYS, ShardWriter, open_shards
+from ganscribe.training.budget import Budget
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
@@ -77,7 +80,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_full_disk_is_named_and_what_was_there_stays(
     project: Path, folder: Path, command: str, out: str
 ) -> None:
-    model = folder / "models/classifiers/mnist/lenet5/model.pt"
+    model = folder / "models/classifiers/lenet5/model.pt"
     model.parent.mkdir(parents=True)
     model.write_bytes(b"the one before")
     before = content(folder / out)
@@ -132,14 +135,12 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(scratch: Path) -> Non
         checkpoint.save({"step": 2})
 
 
-def train(num_classes: int, checkpoint: object, max_updates: int) -> None:
-    images = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
-    train_classifier(
-        images, torch.arange(8) % num_classes, images, torch.arange(8) % num_classes, network="lenet5",
-        options={}, num_classes=num_classes, optimiser="adam", learning_rate=1e-3, betas=(0.9, 0.99),
-        momentum=0.0, weight_decay=0.0, schedule="constant", batch_size=4, epochs=9, shift=0, seed=0,
-        precision="fp32", device=torch.device("cpu"), max_updates=max_updates, checkpoint=checkpoint,
-    )  # fmt: skip
+def train(num_classes: int, checkpoint: Checkpoint, max_updates: int) -> None:
+    pixels, rows = torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.arange(8)
+    images = Images(pixels, rows % num_classes, rows, [str(k) for k in range(num_classes)], "mnist", "drawn")
+    recipe = ClassifierRecipe(network="lenet5", dataset="mnist", batch_size=4, epochs=9)
+    budget = Budget(seed=0, precision="fp32", max_updates=max_updates)
+    train_classifier(images, images, recipe, budget=budget, device=torch.device("cpu"), checkpoint=checkpoint)
 
 
 def test_a_state_of_other_shapes_is_named_and_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

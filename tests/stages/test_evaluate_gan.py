@@ -1,57 +1,286 @@
-"""evaluate_gan: scores by the FID Inception network, where its weights are, and why there are none."""
+"""evaluate_gan: every judge of the data set scores the same images, and the first one's scores are the headline."""
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
+from torch import Tensor
 
+import gans
+from ganscribe import convnets
 from ganscribe.config.stages import GanEvaluation
-from ganscribe.core.files import file_sha256
+from ganscribe.core.files import file_sha256, save_torch, write_json
+from ganscribe.core.seeds import random_stream
+from ganscribe.datasets.images import read_images
+from ganscribe.datasets.prepare import write_images
+from ganscribe.gan.common.sampling import load_generator
+from ganscribe.metrics.gan.images import (
+    classifier_extractor,
+    frechet_distance,
+    judge_images,
+    sliced_wasserstein,
+)
+from ganscribe.metrics.gan.scores import score_gan
+from ganscribe.records import outbox
+
+CLASSES = list("abcdefghij")
+SAMPLES, SNAPSHOT_SAMPLES, SEED = 30, 12, 0
+JUDGES = ("of_cifar10", "first", "second")
+RUN = GanEvaluation(
+    judges=JUDGES, fid_inception=None, num_samples=SAMPLES, snapshot_samples=SNAPSHOT_SAMPLES, seed=SEED
+)
+INCEPTION_SCORES = {f"{kind}_inception" for kind in ("fid", "kid", "isc", "precision", "recall")}
 
 
-def make_run(weights: str | None) -> GanEvaluation:
-    shared: dict[str, Any] = {"dataset": "mnist", "classes": None, "splits": ["train"], "judge": "lenet5"}
-    return GanEvaluation(**shared, fid_inception=weights, num_samples=8, seed=0)
+def write_judge(name: str, dataset: str, seed: int) -> None:
+    """An untrained LeNet-5, as stage collect_judge leaves it."""
+    torch.manual_seed(seed)
+    shape = (1, 28, 28) if dataset == "mnist" else (3, 32, 32)
+    saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": list(shape)}
+    model = convnets.build("lenet5", num_classes=10, image_shape=shape)
+    save_torch(f"data/judges/{name}/model.pt", saved | {"state_dict": model.state_dict()})
+    write_json(f"data/judges/{name}/training.json", {"recipe": {"network": "lenet5", "dataset": dataset}})
+
+
+def write_gan(name: str, *, classes: list[int] | None = None, splits: tuple[str, ...] = ("train",)) -> None:
+    """An untrained generator and two snapshots of it, as stage train_gan leaves them."""
+    folder = Path("models/gan", name)
+    for seed, file in enumerate(("generator.pt", "snapshots/step-000005.pt", "snapshots/step-000020.pt")):
+        gans.save_generator(folder / file, seed=seed)
+    recipe = {"dataset": "mnist", "splits": splits, "classes": classes}
+    write_json(folder / "training.json", {"precision": "fp32", "recipe": recipe})
+    write_json(folder / "run_key.json", {"family": "gan", "name": name, "run_key": f"the key of {name}"})
 
 
 @pytest.fixture
-def stage(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a few pictures, three judges and two generators; nothing of it is trained."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for seed, (split, count) in enumerate({"train": 60, "val": 20, "test": 50}.items()):
+        write_images(
+            f"data/mnist/{split}.parquet",
+            gans.pictures(count, seed=seed).numpy(),
+            (torch.arange(count) % 10).to(torch.uint8).numpy(),
+            range(count),
+            dataset="mnist",
+            classes=CLASSES,
+            source="sample",
+        )
+    write_judge("of_cifar10", "cifar10", 0)
+    write_judge("first", "mnist", 1)
+    write_judge("second", "mnist", 2)
+    write_gan("mine")
+    write_gan("chosen", classes=[7, 3], splits=("train", "val"))
+    return tmp_path
+
+
+@pytest.fixture
+def stage(project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.syspath_prepend(project / "stages")
     return runpy.run_path(str(project / "stages/evaluate_gan.py"))
 
 
-def test_inception_scores(stage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (8, 1, 28, 28), generator=rng, dtype=torch.uint8)
-    reference, score = SimpleNamespace(images=images), stage["inception_scores"]
+def distance_by(judge: str, real: Tensor, generated: Tensor) -> float:
+    extractor = classifier_extractor(convnets.load_classifier(f"data/judges/{judge}/model.pt"))
+    return frechet_distance(*(judge_images(part, extractor).features for part in (real, generated)))
 
-    assert list(score(make_run(None), reference, images)) == ["inception"]
-    assert "not available (no weights" in score(make_run(None), reference, images)["inception"]
-    with pytest.raises(FileNotFoundError, match=r"gan\.fid_inception: .*none\.pth is missing"):
-        score(make_run(str(tmp_path / "none.pth")), reference, images)
 
-    # A stand-in for the network; metrics/test_images.py has the real one.
-    def extract(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pixels = batch.flatten(1).float() / 255
-        return pixels[:, 300:304], pixels[:, :10]
+def test_judges_are_those_of_the_data_set_in_the_order_of_the_parameters(stage: dict[str, Any]) -> None:
+    assert stage["judges_of"]("mnist", JUDGES) == ["first", "second"]
+    assert stage["judges_of"]("mnist", ("second", "first")) == ["second", "first"]
+    assert stage["judges_of"]("cifar10", JUDGES) == ["of_cifar10"]
 
-    monkeypatch.setitem(score.__globals__, "inception_extractor", lambda path: extract)
-    weights = tmp_path / "weights.pth"
+
+def test_images_of_a_run_on_every_class_are_held_against_the_test_images(stage: dict[str, Any]) -> None:
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+    saved = load_generator("models/gan/mine/generator.pt")
+    assert torch.equal(images.generated, saved.sample(SAMPLES, seed=SEED, device=gans.CPU))
+    train, test = (read_images(f"data/mnist/{split}.parquet") for split in ("train", "test"))
+    assert torch.equal(images.reference.images, test.images)
+    assert torch.equal(images.reference.labels, test.labels)
+    assert torch.equal(images.training, train.images) and images.has_every_class
+    chosen = torch.randperm(60, generator=random_stream(SEED, "gan", "floor"))[:SAMPLES]
+    assert torch.equal(images.other_real, train.images[chosen])  # the floor: as many as were generated
+
+
+def test_images_of_a_run_on_chosen_classes_are_held_against_what_it_was_trained_on(
+    stage: dict[str, Any],
+) -> None:
+    images = stage["collect_images"](Path("models/gan/chosen"), RUN)
+    assert len(images.training) == 12 + 4  # of train and val, those of two classes in ten
+    assert torch.equal(images.reference.images, images.training) and not images.has_every_class
+    assert set(images.reference.labels.tolist()) == {3, 7}
+    assert len(images.reference.rows) == 16 and images.reference.class_names == CLASSES
+    test = read_images("data/mnist/test.parquet", [7, 3])
+    order = torch.randperm(10, generator=random_stream(SEED, "gan", "floor"))
+    assert torch.equal(images.other_real, test.images[order])
+
+
+def test_what_depends_on_no_judge_is_the_first_one_s(stage: dict[str, Any]) -> None:
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+    settings: dict[str, Any] = {"seed": SEED, "weights": None}
+    first, second = (
+        stage["ask"](judge, images, is_first=judge == "first", **settings) for judge in ("first", "second")
+    )
+    facts = stage["facts_of"](images, None)
+    one, other = first.scores(facts), second.scores(facts)
+    assert one.keys() - other.keys() == {"swd"}
+    assert one["swd"] == sliced_wasserstein(images.reference.images, images.generated, seed=SEED)
+    for scores in (one, other):
+        judge = scores["judge"]
+        assert scores["fid"] == pytest.approx(
+            distance_by(judge, images.reference.images, images.generated), rel=1e-9
+        )
+        floor = distance_by(judge, images.reference.images, images.other_real)
+        assert scores["floor_fid"] == pytest.approx(floor, rel=1e-9)
+        assert scores["judge_sha256"] == file_sha256(f"data/judges/{judge}/model.pt")
+        assert (scores["num_samples"], scores["num_real"], scores["num_floor"]) == (SAMPLES, 50, SAMPLES)
+        assert (scores["dataset"], scores["source"], scores["resize"]) == ("mnist", "sample", "none")
+    assert one["fid"] != other["fid"]
+
+
+def test_shares_of_classes_are_known_of_a_run_on_every_class(stage: dict[str, Any]) -> None:
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+    scored = stage["ask"]("first", images, seed=SEED, is_first=False, weights=None).scored
+    shares = pd.DataFrame(stage["class_shares"](scored, CLASSES))
+    assert list(shares["class"]) == CLASSES
+    assert list(shares["real"]) == pytest.approx([0.1] * 10)
+    assert shares["generated"].sum() == pytest.approx(1)
+    made = scored.generated.logits.argmax(1)
+    assert list(shares["generated"]) == [float((made == label).double().mean()) for label in range(10)]
+
+    images = stage["collect_images"](Path("models/gan/chosen"), RUN)
+    scored = stage["ask"]("first", images, seed=SEED, is_first=True, weights=None).scored
+    assert {"modes", "kl"}.isdisjoint(score_gan(scored))
+    unknown = [{"class": name, "generated": None, "real": None} for name in CLASSES]
+    assert stage["class_shares"](scored, CLASSES) == unknown
+
+
+def extract(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """A stand-in for the Inception network; tests/metrics/gan/test_images.py has the real one."""
+    pixels = batch.flatten(1).float() / 255
+    return pixels[:, 300:304], pixels[:, :10]
+
+
+def test_the_inception_network_scores_where_its_weights_are(
+    stage: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setitem(
+        stage["by_inception"].__globals__, "inception_extractor", lambda path: opened.append(path) or extract
+    )
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+    assert stage["by_inception"](images, None, SEED) is None
+    assert "not available (no weights" in stage["facts_of"](images, None)["inception"]
+    assert "inception_resize" not in stage["facts_of"](images, None)
+
+    weights = folder / "weights.pth"
     weights.write_bytes(b"weights")
-    found = score(make_run(str(weights)), reference, images)
-    kinds = ("fid", "kid", "isc", "precision", "recall")
-    assert {f"{kind}_inception" for kind in kinds} | {"inception", "inception_resize"} == set(found)
-    assert found["inception"] == file_sha256(weights) and abs(found["fid_inception"]) < 1e-6
+    facts = stage["facts_of"](images, weights)
+    assert facts["inception"] == file_sha256(weights) and "299" in facts["inception_resize"]
+    for is_first in (True, False):
+        verdict = stage["ask"]("first", images, seed=SEED, is_first=is_first, weights=weights)
+        found = INCEPTION_SCORES & verdict.scores(facts).keys()
+        assert found == (INCEPTION_SCORES if is_first else set())
+        if is_first:
+            expected = frechet_distance(
+                *(extract(part)[0].double() for part in (images.reference.images, images.generated))
+            )
+            assert verdict.scores(facts)["fid_inception"] == pytest.approx(expected, rel=1e-9)
+    assert opened == [weights]
 
-    cached = tmp_path / "home/hub" / stage["FID_INCEPTION"]
+
+def test_weights_of_the_inception_network_are_the_parameters_or_else_in_the_cache(
+    stage: dict[str, Any], folder: Path
+) -> None:
+    def find(weights: str | None) -> Path | None:
+        settings = {"num_samples": 8, "snapshot_samples": 8, "seed": 0}
+        return stage["find_inception"](GanEvaluation(judges=JUDGES, fid_inception=weights, **settings))
+
+    assert find(None) is None
+    with pytest.raises(FileNotFoundError, match=r"gan\.fid_inception: .*none\.pth is missing"):
+        find(str(folder / "none.pth"))
+    weights, cached = folder / "weights.pth", folder / "home/hub" / stage["FID_INCEPTION"]
+    weights.write_bytes(b"weights")
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"cached")
-    assert score(make_run(None), reference, images)["inception"] == file_sha256(cached)
-    assert score(make_run(str(weights)), reference, images)["inception"] == file_sha256(weights)
+    assert find(None) == cached and find(str(weights)) == weights
+
+
+def write_parameters(project: Path) -> None:
+    """The project's own, with the judges and the numbers of images of these tests, at the tiny scale."""
+    shutil.copytree(project / "params", "params")
+    text = re.sub(r"(?m)^scale: \w+", "scale: tiny", (project / "params.yaml").read_text())
+    for old, new in {"lenet5": "first", "resnet20": "second", "lenet5_cifar10": "of_cifar10"}.items():
+        text = re.sub(rf"(?m)^    {old}: ", f"    {new}: ", text)
+    text = re.sub(r"(?m)^judges: .*$", f"judges: [{', '.join(JUDGES)}]", text)
+    Path("params.yaml").write_text(text)
+    scale = Path("params/tiny.yaml").read_text()
+    for name, count in {"gan_samples": SAMPLES, "snapshot_samples": SNAPSHOT_SAMPLES}.items():
+        scale = re.sub(rf"{name}: \d+", f"{name}: {count}", scale)
+    Path("params/tiny.yaml").write_text(scale)
+
+
+def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: dict[str, Any]) -> None:
+    write_parameters(project)
+    done = CliRunner().invoke(stage["main"], ["mine"])
+    assert done.exit_code == 0, done.output
+    scores = json.loads(Path("data/gan_scores/mine/scores.json").read_text())
+    table = pd.read_csv("data/gan_scores/mine/judges.csv")
+    assert scores["judge"] == "first" and list(table["judge"]) == ["first", "second"]
+    assert {"fid", "kid", "is", "precision", "recall", "modes", "floor_fid"} < set(table.columns)
+    assert "swd" in scores and "swd" not in table  # of no judge
+    first = table.iloc[0].to_dict()
+    assert first == {name: pytest.approx(scores[name]) for name in first}
+    test = read_images("data/mnist/test.parquet").images
+    samples = load_generator("models/gan/mine/generator.pt").sample(SAMPLES, seed=SEED, device=gans.CPU)
+    for judge, fid in zip(table["judge"], table["fid"], strict=True):
+        assert fid == pytest.approx(distance_by(judge, test, samples), rel=1e-9)
+
+    snapshots = pd.read_csv("data/gan_scores/mine/snapshots.csv")
+    assert list(snapshots["step"]) == [5, 20] and list(snapshots.columns) == ["step", "fid"]
+    for step, fid in zip(snapshots["step"], snapshots["fid"], strict=True):
+        kept = load_generator(f"models/gan/mine/snapshots/step-{step:06d}.pt")
+        made = kept.sample(SNAPSHOT_SAMPLES, seed=SEED, device=gans.CPU)
+        assert fid == pytest.approx(distance_by("first", test, made), rel=1e-9)
+
+    headline = json.loads(Path("metrics/gan/mine.json").read_text())
+    assert headline.items() <= scores.items() and list(headline)[:3] == ["fid", "kid", "is"]
+    assert list(pd.read_csv("data/gan_scores/mine/classes.csv")["class"]) == CLASSES
+    assert {path.name for path in Path("plots/gan_scores/mine").iterdir()} == {
+        "neighbours.png",
+        "samples.png",
+    }
+
+    (entry,) = outbox.entries(outbox.outbox_folder())
+    events = [event for event, _ in entry.read(0)]
+    assert events[0]["run_key"] == "the key of mine"
+    told = [(event["scores"]["judge"], event["is_further"]) for event in events if event["event"] == "score"]
+    assert told == [("first", False), ("second", True)]
+
+
+def test_a_run_on_chosen_classes_is_scored_without_modes(project: Path, stage: dict[str, Any]) -> None:
+    write_parameters(project)
+    shutil.rmtree("models/gan/chosen/snapshots")
+    done = CliRunner().invoke(stage["main"], ["chosen"])
+    assert done.exit_code == 0, done.output
+    scores = json.loads(Path("data/gan_scores/chosen/scores.json").read_text())
+    assert "fid" in scores and {"modes", "kl"}.isdisjoint(scores)
+    assert scores["num_real"] == 16 and scores["num_floor"] == 10
+    classes = pd.read_csv("data/gan_scores/chosen/classes.csv")
+    assert list(classes["class"]) == CLASSES and classes[["generated", "real"]].isna().all(axis=None)
+    assert Path("data/gan_scores/chosen/snapshots.csv").read_text().strip() == ""

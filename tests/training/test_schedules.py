@@ -56,9 +56,8 @@ def test_a_training_that_is_cut_short_has_as_much_less_of_the_warm_up() -> None:
 
 
 def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match="^schedule 'made_up' is unknown: choose one of constant, cosine, linear, step$"
-    ):
+    message = "^schedule 'made_up' is unknown: choose one of constant, cosine, linear, step$"
+    with pytest.raises(ValueError, match=message):
         build_schedule("made_up", 10)
 
 

@@ -7,13 +7,13 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
-from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root, write_parquet
+from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root
 from ganscribe.datasets.captions import SelectedCaption
+from ganscribe.datasets.image_files import ImageFile, bad_image_budget, check_budget, write_image_files
 from ganscribe.execution.progress import progress
 from ganscribe.sources.annotations import IMAGES_URL, Caption
 from ganscribe.sources.fetch import Download, fetch_many
@@ -23,36 +23,9 @@ MAX_IMAGE_BYTES = 32 << 20  # COCO's largest is under 1 MB
 IMAGES_FILE = "images.parquet"
 
 
-@dataclass(frozen=True, order=True)
-class ImageFile:
-    """An image of the chosen captions; `num_bytes` and `sha256` are None where it could not be had."""
-
-    image_id: int
-    file_name: str
-    num_bytes: int | None
-    sha256: str | None
-    problem: str | None = None
-
-
 def chosen_images(captions: Iterable[Caption | SelectedCaption]) -> list[tuple[int, str, str]]:
     """Image id, file name and URL of every image that a caption belongs to, by id."""
     return sorted({(caption.image_id, caption.file_name, caption.url) for caption in captions})
-
-
-def bad_image_budget(num_images: int, max_bad_images: float) -> int:
-    """How many of `num_images` may be missing or broken, `max_bad_images` being their share."""
-    return int(num_images * max_bad_images + 1e-9)  # 0.29 * 100 is 28.999...
-
-
-def check_budget(problems: Sequence[tuple[str, str]], *, num_images: int, max_bad_images: float) -> None:
-    """Raise ValueError if there are more (file name, reason) pairs than the budget allows."""
-    allowed = bad_image_budget(num_images, max_bad_images)
-    if len(problems) > allowed:
-        first = "; ".join(f"{name}: {reason}" for name, reason in problems[:3])
-        raise ValueError(
-            f"{len(problems)} of {num_images} images are missing or broken, {allowed} are allowed ({first})."
-            " Get them again, or raise features.max_bad_images in params.yaml"
-        )
 
 
 def fetch_images(
@@ -163,26 +136,3 @@ def _link_all(files: Sequence[ImageFile], working: Path, folder: Path) -> None:
     for file in files:
         if file.sha256 is not None:
             link(working / file.file_name, folder / file.file_name)
-
-
-def write_image_files(path: str | Path, files: Sequence[ImageFile]) -> None:
-    """Write images.parquet: image_id, file_name, bytes, sha256, problem, one row an image."""
-    import pyarrow as pa
-
-    columns = {
-        "image_id": pa.array([file.image_id for file in files], pa.int64()),
-        "file_name": pa.array([file.file_name for file in files], pa.string()),
-        "bytes": pa.array([file.num_bytes for file in files], pa.int64()),
-        "sha256": pa.array([file.sha256 for file in files], pa.string()),
-        "problem": pa.array([file.problem for file in files], pa.string()),
-    }
-    write_parquet(path, pa.table(columns))
-
-
-def read_image_files(path: str | Path) -> list[ImageFile]:
-    """Read what `write_image_files` wrote."""
-    import pyarrow.parquet as pq
-
-    names = ["image_id", "file_name", "bytes", "sha256", "problem"]
-    columns = pq.read_table(path, columns=names).to_pydict()
-    return [ImageFile(*row) for row in zip(*columns.values(), strict=True)]

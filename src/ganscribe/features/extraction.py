@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from ganscribe.core.files import atomic_folder, write_parquet
-from ganscribe.datasets.coco_images import ImageFile, check_budget
+from ganscribe.datasets.image_files import ImageFile, check_budget
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.progress import progress
 from ganscribe.features.inception import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.pictures import load_image
 
 

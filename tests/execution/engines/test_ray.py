@@ -17,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
+import gans
 from ganscribe.core.files import file_sha256
-from ganscribe.datasets.coco_images import ImageFile
+from ganscribe.datasets.image_files import ImageFile
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.engines.cluster import connected, engine, num_workers
 from ganscribe.execution.engines.extraction import extract
@@ -29,7 +30,7 @@ from ganscribe.gan.common.training import train_gan
 from loopback import free_port
 from together import CPU, SMALL_GAN
 
-SETTINGS = SMALL_GAN | {"steps": 40, "sample_every": 20}
+RECIPE, BUDGET = gans.recipe_and_budget(**SMALL_GAN | {"steps": 40, "sample_every": 20})
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ STAGE = textwrap.dedent("""
     import torch
     from ganscribe.execution.checkpoint import Interrupted, open_checkpoint
     from ganscribe.execution.engines.training import train
-    from ganscribe.gan.common.training import train_gan
     from ganscribe.gan.common.recipe import GanRecipe
+    from ganscribe.gan.common.training import train_gan
     from ganscribe.training.budget import Budget
     recipe = GanRecipe(
         objective="nonsaturating", networks="mlp", dataset="mnist", optimiser="sgd", learning_rate=0.02,

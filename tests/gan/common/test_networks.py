@@ -127,7 +127,7 @@ def test_an_option_of_one_network_is_an_option_of_the_pair(
     critic = build_discriminator("made_up", image_shape=gans.MNIST, units=2)
     assert critic(generator(torch.randn(5, 3))).shape == (5,)
     assert [layer.out_features for layer in critic.children() if isinstance(layer, nn.Linear)] == [2, 1]
-    with pytest.raises(ValueError, match="^GAN network 'made_up' has no option 'dropout': it takes units$"):
+    with pytest.raises(ValueError, match=r"^GAN network 'made_up' has no option 'dropout': it takes units$"):
         build_generator("made_up", noise_dim=3, image_shape=gans.MNIST, dropout=0.5)
     gan = gans.train(networks="made_up", network_options={"units": 3}, steps=1)
     assert gan.discriminator[1].out_features == 3
