@@ -22,7 +22,7 @@ lowest: .venv-lowest/.installed
 
 # A hundred kills of five builds, two at once, a Ray cluster's workers (docs/reliability.md).
 faults: .venv/.installed
-	pytest -m faults tests/faults tests/engines --ignore tests/faults/test_reproducibility.py
+	pytest -m faults tests/faults tests/execution/engines --ignore tests/faults/test_reproducibility.py
 
 # The whole pipeline twice from scratch, and once with another number of threads.
 reproducibility: .venv/.installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,13 @@ def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
 
 
 def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
-    """Return those judges that are trained on `dataset`, in the order of `names`."""
+    """Return those judges that are trained on `dataset`, in the order of `names`.
+
+    The folder of a classifier that judges no longer lists is deleted: DVC would take it for an input.
+    """
+    for folder in JUDGES.iterdir():
+        if folder.name not in names:
+            shutil.rmtree(folder)
     return [name for name in names if read_recipe(JUDGES / name)["dataset"] == dataset]
 
 

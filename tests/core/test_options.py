@@ -50,8 +50,15 @@ def parse(shape: type, **values: Any) -> Any:
 
 def test_good_values_are_taken() -> None:
     assert parse(Recipe, name="x") == Recipe(name="x")
-    ends = {"count": 1, "rate": 1e-9, "share": 1.0, "weight": 0.0, "decay": 0.999, "between": -0.999}
-    more = {"kind": "square", "pair": [1, 2], "is_on": True, "options": {"b": [1, "two"]}}
+    ends: dict[str, Any] = {
+        "count": 1,
+        "rate": 1e-9,
+        "share": 1.0,
+        "weight": 0.0,
+        "decay": 0.999,
+        "between": -0.999,
+    }
+    more: dict[str, Any] = {"kind": "square", "pair": [1, 2], "is_on": True, "options": {"b": [1, "two"]}}
     found = parse(Recipe, name="x", **ends, **more)
     assert found == Recipe(name="x", **ends, **(more | {"pair": (1.0, 2.0)}))
     assert parse(Recipe, name="x", rate=1).rate == 1.0  # a whole number is a number
@@ -107,7 +114,7 @@ def test_every_problem_is_told_at_once() -> None:
     "change", [{"made_up": 1}, {"steps": "many"}, {"batch_size": 0}, {"learning_rate": float("nan")}], ids=str
 )
 def test_a_family_s_recipe_is_checked_alike(change: dict[str, Any]) -> None:
-    given = {"objective": "lsgan", "networks": "mlp", "dataset": "mnist", "steps": 5}
+    given: dict[str, Any] = {"objective": "lsgan", "networks": "mlp", "dataset": "mnist", "steps": 5}
     assert parse(GanRecipe, **given) == GanRecipe(**given)
     with pytest.raises(ValidationError) as error:
         parse(GanRecipe, **(given | change))

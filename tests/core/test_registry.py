@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_options_are_the_keyword_arguments_with_a_default_read_without_an_import
     assert not [name for name in sys.modules if name.startswith("made_up.shapes.")]
     with pytest.raises(RuntimeError, match="imported"):
         shapes.load("broken")
+
+
+def test_a_file_that_changes_has_other_options(shapes: Registry) -> None:
+    assert shapes.option_names("circle", "build") == ["colour", "is_filled"]
+    path = shapes.file("circle")
+    changed = path.stat().st_mtime_ns + 1_000_000
+    path.write_text("def build(radius, *, label, width=1): ...\n")
+    os.utime(path, ns=(changed, changed))  # the clock of a file may stand still for some milliseconds
+    assert shapes.option_names("circle", "build") == ["width"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from ruamel.yaml import YAML
 
-RUNS = ("gan", "dcgan")  # of each kind of stage a few: every recipe trains in gan/test_recipes.py
+RUNS = ("gan", "dcgan")  # of each kind of stage a few: every recipe trains in tests/gan/common/test_recipe.py
 CLASSIFIERS = ("lenet5",)
 CAPTIONER = "best"  # the one with every option that the other has, and more
 LEFT_OUT = ("measure_gradients", "compare_judges")  # need much time, or other runs

@@ -24,6 +24,7 @@ from ganscribe.datasets.images import read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.gan.common.sampling import load_generator
 from ganscribe.metrics.gan.images import (
+    Extractor,
     classifier_extractor,
     frechet_distance,
     judge_images,
@@ -101,8 +102,10 @@ def distance_by(judge: str, real: Tensor, generated: Tensor) -> float:
 
 def test_judges_are_those_of_the_data_set_in_the_order_of_the_parameters(stage: dict[str, Any]) -> None:
     assert stage["judges_of"]("mnist", JUDGES) == ["first", "second"]
-    assert stage["judges_of"]("mnist", ("second", "first")) == ["second", "first"]
     assert stage["judges_of"]("cifar10", JUDGES) == ["of_cifar10"]
+    assert stage["judges_of"]("mnist", ("second", "first")) == ["second", "first"]
+    left = sorted(path.name for path in Path("data/judges").iterdir())
+    assert left == ["first", "second"], "DVC would take the others for an input"
 
 
 def test_images_of_a_run_on_every_class_are_held_against_the_test_images(stage: dict[str, Any]) -> None:
@@ -180,9 +183,12 @@ def test_the_inception_network_scores_where_its_weights_are(
     stage: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    monkeypatch.setitem(
-        stage["by_inception"].__globals__, "inception_extractor", lambda path: opened.append(path) or extract
-    )
+
+    def open_network(path: Path) -> Extractor:
+        opened.append(path)
+        return extract
+
+    monkeypatch.setitem(stage["by_inception"].__globals__, "inception_extractor", open_network)
     images = stage["collect_images"](Path("models/gan/mine"), RUN)
     assert stage["by_inception"](images, None, SEED) is None
     assert "not available (no weights" in stage["facts_of"](images, None)["inception"]

@@ -77,7 +77,7 @@ def test_weight_decay_is_the_slope_of_the_l2_penalty(name: str) -> None:
 
 def test_groups_have_options_of_their_own() -> None:
     kept, decayed = nn.Parameter(START.clone()), nn.Parameter(START.clone())
-    groups = [{"params": [kept], "weight_decay": 0.0}, {"params": [decayed]}]
+    groups: list[dict[str, Any]] = [{"params": [kept], "weight_decay": 0.0}, {"params": [decayed]}]
     optimiser = build_optimiser("sgd", groups, learning_rate=0.1, weight_decay=0.5)
     kept.grad = decayed.grad = torch.zeros(4)
     optimiser.step()

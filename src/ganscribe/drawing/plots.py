@@ -96,6 +96,9 @@ def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) ->
     (first, one), *others = fids.items()
     figure = Figure(figsize=(6 * max(1, len(others)), 5), layout="constrained")
     panels = figure.subplots(1, max(1, len(others)), squeeze=False)[0]
+    if not others:
+        panels[0].set_axis_off()
+        panels[0].text(0.5, 0.5, f"{first} is the only judge", ha="center")
     for axes, (judge, two) in zip(panels, others, strict=False):
         axes.loglog(list(one.values()), [two[run] for run in one], ".", markersize=8)
         # The names in a column of their own, in the order of the points: those of near points do not overlap.

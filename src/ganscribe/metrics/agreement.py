@@ -53,6 +53,11 @@ def compare_judges(tables: Mapping[str, pd.DataFrame]) -> Agreement:
 
 
 def _caption(tables: Mapping[str, pd.DataFrame], lowest: Mapping[str, float], count: int) -> str:
+    if len(tables) < 2:
+        return (
+            f"{', '.join(tables)} alone has scored the {count} runs, so there is nothing to compare: name another "
+            "classifier in `judges` of params.yaml."
+        )
     first = {judge: str(table["fid"].idxmin()) for judge, table in tables.items()}
     winners = sorted(set(first.values()))
     best = (

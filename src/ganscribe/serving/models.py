@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 MODEL, INCEPTION = "model.pt", "inception.pt"
+# The rooms that a served model imports. Each file that travels with a model is a request to MLflow's server.
+ROOMS = ("core", "datasets", "features", "gan", "convnets", "captioning", "serving")
 
 MAX_COUNT = 1000  # images of one request
 BATCH_SIZE = 16  # photographs captioned at once
@@ -200,6 +202,16 @@ def kind_of(path: Path) -> str:
     raise ValueError(f"{path} is no model of a kind that can be served: {', '.join(KINDS)}")
 
 
+def _other_rooms(folder: str, names: list[str]) -> list[str]:
+    """Return what of a folder does not travel; a package without rooms, of an earlier version, does as a whole."""
+    is_package = Path(folder, "serving", "__init__.py").is_file()
+    return [
+        name
+        for name in names
+        if name == "__pycache__" or (is_package and name not in ROOMS and Path(folder, name).is_dir())
+    ]
+
+
 def log_model(
     client: MlflowClient,
     kind: str,
@@ -213,9 +225,9 @@ def log_model(
 ) -> str:
     """Add the model file at `path` to the run as a pyfunc, registered; returns its version.
 
-    A captioner needs `inception`, which extract_features leaves. The package's `code` travels with the model,
-    so that it can be served where ganscribe is not installed. Raises ValueError where the file is not of the
-    `kind`, FileNotFoundError where there is none.
+    A captioner needs `inception`, which extract_features leaves. The `ROOMS` of the package in the folder
+    `code` travel with the model, so that it can be served where ganscribe is not installed. Raises ValueError
+    where the file is not of the `kind`, FileNotFoundError where there is none.
     """
     parts = {MODEL: path} | ({INCEPTION: inception} if inception else {})
     for part in parts.values():
@@ -226,9 +238,10 @@ def log_model(
     if (kind == "captioner") != (inception is not None):
         raise ValueError("a captioner, and nothing else, is logged with its `inception` network")
     entry = client.create_logged_model(experiment_id, name=kind, source_run_id=run_id)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as code_folder:
         for name, part in parts.items():
             shutil.copyfile(part, Path(folder, name))
+        package = shutil.copytree(code, Path(code_folder, "ganscribe"), ignore=_other_rooms)
         info = Model.log(
             artifact_path=None,
             flavor=mlflow.pyfunc,
@@ -237,7 +250,7 @@ def log_model(
             registered_model_name=registered_name,
             loader_module="ganscribe.serving",
             data_path=folder,
-            code_paths=[str(code)],
+            code_paths=[str(package)],
             pip_requirements=[f"{name}=={version(name)}" for name in KINDS[kind].requirements],
             signature=ModelSignature(
                 Schema(KINDS[kind].inputs),

@@ -89,7 +89,8 @@ def test_a_saved_generator_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_networks_own_options_are_kept_with_them(tmp_path: Path) -> None:
-    path, options = tmp_path / "generator.pt", {"dropout": 0.35}
+    path = tmp_path / "generator.pt"
+    options: dict[str, Any] = {"dropout": 0.35}
     network = gans.build("dcgan_deep", "generator", **options)
     save_network(path, network.state_dict(), networks="dcgan_deep", network_options=options, **SAVED)
     assert load_torch(path)["network_options"] == options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -92,7 +93,8 @@ def test_it_starts_as_keras_does() -> None:
 
 @pytest.mark.parametrize("part", NORMS)
 def test_dropout_is_an_option(part: str) -> None:
-    for options, share in (({}, 0.2), ({"dropout": 0.35}, 0.35)):
+    cases: list[tuple[dict[str, Any], float]] = [({}, 0.2), ({"dropout": 0.35}, 0.35)]
+    for options, share in cases:
         network = gans.build("dcgan_deep", part, **options)
         shares = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
         assert len(shares) == 3 and set(shares) == {share}

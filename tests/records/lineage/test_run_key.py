@@ -31,18 +31,24 @@ def test_the_run_key_changes_with_what_makes_the_artifact(tmp_path: Path) -> Non
     assert run_key.run_key(script, {"steps": 1}, [data]) != key
 
 
-@pytest.mark.parametrize("name", ["train_gan", "train_captioner", "extract_features", "evaluate_gan"])
-def test_the_static_walk_finds_every_module_that_python_imports(project: Path, name: str) -> None:
-    script = project / "stages" / f"{name}.py"
+def imported_by(statement: str, folder: Path) -> set[Path]:
+    """The files of the package that a Python process has imported after `statement`."""
     program = (
         "import sys, runpy; sys.path.insert(0, sys.argv[1]); sys.argv[1:] = []\n"
-        f"runpy.run_path({str(script)!r}, run_name='imported')\n"
+        f"{statement}\n"
         "print('\\n'.join(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'ganscribe'))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(script.parent)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
     )
-    loaded = {Path(line).resolve() for line in done.stdout.splitlines() if line != "None"}
-    assert loaded
-    expected = {path for path in loaded if path.name != "__init__.py" and not run_key.is_neutral(path)}
+    return {Path(line).resolve() for line in done.stdout.splitlines() if line != "None"}
+
+
+@pytest.mark.parametrize("name", ["train_gan", "train_captioner", "extract_features", "evaluate_gan"])
+def test_the_static_walk_finds_every_module_that_python_imports(project: Path, name: str) -> None:
+    script = project / "stages" / f"{name}.py"
+    loaded = imported_by(f"runpy.run_path({str(script)!r}, run_name='imported')", script.parent)
+    read = imported_by("import ganscribe.config", script.parent)  # recipes that only check params.yaml
+    assert loaded > read
+    expected = {path for path in loaded - read if path.name != "__init__.py" and not run_key.is_neutral(path)}
     assert expected <= set(run_key.code_files(script))

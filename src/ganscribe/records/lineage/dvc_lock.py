@@ -42,8 +42,13 @@ class Stage:
 
     @property
     def data(self) -> dict[str, str]:
-        """The inputs that are no code."""
-        return {path: md5 for path, md5 in self.deps.items() if not path.endswith((".py", ".html"))}
+        """The inputs that are not code."""
+        code = (".py", ".html")  # files, which the first edition listed one by one; else rooms
+        return {
+            path: md5
+            for path, md5 in self.deps.items()
+            if not path.endswith(code) and not path.startswith("src/")
+        }
 
 
 def read_lock(path: Path) -> str:

@@ -1,0 +1,52 @@
+"""train_gan: what it leaves of a training is enough to build the networks again, and to know how they were made."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+import gans
+from ganscribe.config.stages import GanRun
+from ganscribe.core.files import load_torch
+from ganscribe.gan.common.sampling import load_generator
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_networks_are_saved_with_their_options_and_recipe(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+) -> None:
+    monkeypatch.syspath_prepend(project / "stages")
+    stage = runpy.run_path(str(project / "stages/train_gan.py"))
+    changes: dict[str, Any] = {
+        "networks": "dcgan_deep",
+        "network_options": {"dropout": 0.35},
+        "ema_decay": ema_decay,
+    }
+    recipe, budget = gans.recipe_and_budget(**changes, steps=2, noise="normal")
+    gan = gans.train(**changes, steps=2, noise="normal")
+    identity = {"family": "gan", "name": "mine", "run_key": "k"}
+    run, folder = GanRun(recipe=recipe, budget=budget), tmp_path / "mine"
+    stage["save_models"](folder, identity, run, gans.pictures(), gan)
+
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    kept = {"generator.pt", "snapshots/step-000001.pt", "snapshots/step-000002.pt"}
+    assert files == kept | {"discriminator.pt", "training.json", "run_key.json"}
+    for file in kept:
+        saved = load_generator(folder / file)
+        assert (saved.noise_dim, saved.noise, saved.image_shape) == (8, "normal", gans.MNIST)
+        assert {layer.p for layer in saved.network.modules() if isinstance(layer, nn.Dropout)} == {0.35}
+    generator = load_generator(folder / "generator.pt").network.state_dict()
+    assert gans.same(list(generator.values()), list(gan.kept_generator.state_dict().values()))
+    critic = load_torch(folder / "discriminator.pt")
+    assert critic["network_options"] == {"dropout": 0.35}
+    assert gans.same(list(critic["state_dict"].values()), list(gan.discriminator.state_dict().values()))
+
+    facts = json.loads((folder / "training.json").read_text())
+    assert facts["recipe"].items() >= {**changes, "steps": 2, "seed": 3, "max_updates": None}.items()
+    assert (facts["generator_updates"], facts["critic_updates"], facts["num_images"]) == (2, 2, 70)
+    assert json.loads((folder / "run_key.json").read_text()) == identity
