@@ -304,6 +304,13 @@ def test_no_large_file_is_in_git(project: Path) -> None:
     assert [file.name for file in files if file.is_file() and file.stat().st_size > 1_500_000] == []
 
 
+def test_the_version_stands_in_the_package_alone(project: Path) -> None:
+    declared = tomllib.loads((project / "pyproject.toml").read_text())
+    assert "version" not in declared["project"]
+    assert declared["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "ganscribe.__version__"}
+    assert "py.typed" in declared["tool"]["setuptools"]["package-data"]["ganscribe"]
+
+
 def test_every_dependency_has_its_line(project: Path) -> None:
     declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     lines = [

@@ -38,3 +38,9 @@ def test_the_same_tensors_saved_under_two_names_have_the_same_bytes(tmp_path: Pa
     for name in ("a.pt", "another-name.pt"):
         files.save_torch(tmp_path / name, {"weights": torch.ones(3)})
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another-name.pt").read_bytes()
+
+
+def test_digests_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert files.file_md5(tmp_path / "file") == "900150983cd24fb0d6963f7d28e17f72"
+    assert files.file_sha256(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")

@@ -1,9 +1,7 @@
-"""Image data sets as Parquet: round trips, other readers, splits, the real data."""
+"""Image data sets as Parquet: round trips, other readers."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,7 @@ import numpy as np
 import pytest
 
 from ganscribe.datasets.images import read_images
-from ganscribe.datasets.prepare import prepare_images, training_split, write_images
-from ganscribe.sources.formats import write_idx, write_plain_pickle
-from ganscribe.sources.images import CIFAR10_FOLDER, MNIST_FOLDER, mnist_files, read_cifar10, read_mnist
+from ganscribe.datasets.prepare import write_images
 
 NAMES = ["cat", "dog", "Ünicode"]
 
@@ -88,116 +84,3 @@ def test_not_our_file(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no Parquet file of images"):
         read_images(tmp_path / "x.parquet")
-
-
-@pytest.mark.parametrize(
-    ("dataset", "source", "rows", "train", "val"),
-    [
-        ("mnist", "download", 60_000, range(50_000), range(50_000, 55_000)),
-        ("mnist", "local", 600, range(500), range(500, 550)),
-        ("mnist", "sample", 4_500, range(4_000), range(4_000, 4_500)),
-        ("cifar10", "download", 50_000, range(45_000), range(45_000, 50_000)),
-        ("cifar10", "local", 9_500, range(8_550), range(8_550, 9_500)),
-        ("cifar10", "sample", 900, range(810), range(810, 900)),
-    ],
-)
-def test_splits_of_the_spec(dataset: str, source: str, rows: int, train: range, val: range) -> None:
-    assert training_split(dataset, rows, source=source) == {"train": train, "val": val}
-
-
-def mnist(root: Path, num_train: int = 24, num_test: int = 5) -> Path:
-    rng = np.random.default_rng(2)
-    folder = root / MNIST_FOLDER
-    for part, count in (("train", num_train), ("t10k", num_test)):
-        write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
-        write_idx(folder / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count, dtype=np.uint8))
-    return folder
-
-
-def test_prepare_mnist_plain_and_gzipped(tmp_path: Path) -> None:
-    folder = mnist(tmp_path / "raw")
-    assert prepare_images("mnist", tmp_path / "raw", tmp_path / "plain", source="local") == {
-        "train": 20,
-        "val": 2,
-        "test": 5,
-    }
-    for path in list(folder.iterdir()):
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
-        path.unlink()
-    prepare_images("mnist", tmp_path / "raw", tmp_path / "gz", source="local")
-    for name in ("train", "val", "test"):
-        assert (tmp_path / f"plain/{name}.parquet").read_bytes() == (
-            tmp_path / f"gz/{name}.parquet"
-        ).read_bytes()
-    raw = read_mnist(tmp_path / "raw")
-    back = read_images(tmp_path / "gz/val.parquet")
-    assert back.rows.tolist() == [20, 21]
-    np.testing.assert_array_equal(back.images.numpy(), raw.train[0][20:22])
-    assert back.labels.tolist() == raw.train[1][20:22].tolist()
-
-
-def test_bad_mnist(tmp_path: Path) -> None:
-    folder = mnist(tmp_path)
-    write_idx(folder / "t10k-labels-idx1-ubyte", np.zeros(4, np.uint8))
-    with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte has \(4,\) labels for 5 images"):
-        read_mnist(tmp_path)
-    write_idx(folder / "t10k-labels-idx1-ubyte", np.full(5, 11, np.uint8))
-    with pytest.raises(ValueError, match="the label 11: not a digit"):
-        read_mnist(tmp_path)
-    write_idx(folder / "t10k-images-idx3-ubyte", np.zeros((5, 28, 27), np.uint8))
-    with pytest.raises(ValueError, match=r"not \(N, 28, 28\)"):
-        read_mnist(tmp_path)
-    (folder / "t10k-images-idx3-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match=r"t10k-images-idx3-ubyte \(or \.gz\) is missing"):
-        read_mnist(tmp_path)
-
-
-def test_too_few_rows(tmp_path: Path) -> None:
-    mnist(tmp_path, num_train=3)
-    with pytest.raises(ValueError, match="mnist: no rows are left for val"):
-        prepare_images("mnist", tmp_path, tmp_path / "out", source="local")
-
-
-def test_prepare_cifar10(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    names = [f"class {number}" for number in range(10)]
-    folder = tmp_path / CIFAR10_FOLDER
-    write_plain_pickle(folder / "batches.meta", {"label_names": names})
-    rows = rng.integers(0, 256, (24, 3072), dtype=np.uint8)
-    for number in range(6):
-        name = f"data_batch_{number + 1}" if number < 5 else "test_batch"
-        part = slice(4 * number, 4 * number + 4)
-        write_plain_pickle(folder / name, {"data": rows[part], "labels": [number] * 4})
-    assert prepare_images("cifar10", tmp_path, tmp_path / "out", source="local") == {
-        "train": 18,
-        "val": 2,
-        "test": 4,
-    }
-    back = read_images(tmp_path / "out/train.parquet")
-    # Row = 1,024 red, 1,024 green, 1,024 blue values, each in row-major order (the publisher's page).
-    assert back.images[5, 1, 2, 3] == rows[5, 1024 + 2 * 32 + 3]
-    assert back.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 2
-    assert back.class_names == names
-    assert read_images(tmp_path / "out/test.parquet").labels.tolist() == [5] * 4
-
-
-def test_real_mnist(test_data: Path, tmp_path: Path) -> None:
-    root = test_data / "mnist"
-    inflated = gzip.decompress(mnist_files(root)[0].read_bytes())
-    assert hashlib.md5(inflated).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
-    counts = prepare_images("mnist", root, tmp_path, source="local")
-    assert counts == {"train": 50_000, "val": 5_000, "test": 10_000}
-    val = read_images(tmp_path / "val.parquet")
-    start = 16 + 50_000 * 784
-    assert val.images.numpy().tobytes() == inflated[start : start + 5_000 * 784]
-    assert val.rows[[0, -1]].tolist() == [50_000, 54_999]
-    # Digits per class in the 10,000 test images, as published.
-    test = read_images(tmp_path / "test.parquet")
-    assert test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-
-
-def test_real_cifar10(test_data: Path) -> None:
-    raw = read_cifar10(test_data / "cifar10")
-    assert raw.train[0].shape == (9_500, 3, 32, 32) and raw.test[0].shape == (1_000, 3, 32, 32)
-    assert raw.class_names[7] == "horse"
-    assert np.bincount(raw.train[1]).tolist() == [500] * 7 + [5_000] + [500] * 2

@@ -1,4 +1,4 @@
-"""The registry of models: what stands on a version, who becomes champion; and dvc.yaml's list of the models."""
+"""The registry of models: what stands on a version, and who becomes champion."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def add(client: Any, name: str, *scores: dict[str, Any], family: str = "gan") ->
     """Register a version whose run has these scores; its number."""
     tags = {f"scores.{number}": json.dumps(each) for number, each in enumerate(scores)}
     tags |= {"git.commit": "c" * 40, "scale": "tiny"}
+    if scores and "judge" in scores[0]:
+        tags["judge"] = scores[0]["judge"]  # as the first score leaves it on the run
     run = client.create_run(store.experiment_id(client, family), tags=tags)
     if not any(model.name == name for model in client.search_registered_models()):
         client.create_registered_model(name)
@@ -107,12 +109,13 @@ def test_mistakes_are_told(client: Any) -> None:
 
 
 def test_a_version_bears_commit_hash_and_scores(client: Any) -> None:
-    add(client, NAME, FACTS | {"fid": 20.0, "modes": 9})
+    add(client, NAME, FACTS | {"fid": 20.0, "modes": 9}, FACTS | {"judge": "vgg11", "fid": 30.0})
     (version,) = store.read_versions(client, f"name = '{NAME}'")
     run = store.as_record(client.get_run(version.run_id), "gan")
     registry.tag_versions(client, run, folder=Path("models/gan/dcgan"), md5="0f.dir")
     (version,) = store.read_versions(client, f"name = '{NAME}'")
     expected = {"dvc.path": "models/gan/dcgan", "dvc.md5": "0f.dir", "git.commit": "c" * 40, "fid": "20"}
+    expected |= {"modes": "9", "vgg11.fid": "30"}
     assert expected.items() <= version.tags.items()
 
 

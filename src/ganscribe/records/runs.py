@@ -177,6 +177,9 @@ class TrackedRun:
                     run_id=self.run_id,
                     registered_name=self.registered_name,
                 )
+            for twin in read_versions(self.client, f"run_id = '{self.run_id}'"):
+                if twin.version != version:  # MLflow's client asked twice: the first answer went astray
+                    self.client.delete_model_version(twin.name, twin.version)
         self.client.set_registered_model_alias(self.registered_name, "candidate", version)
 
     def end(self, status: str, timestamp: int | None = None) -> None:

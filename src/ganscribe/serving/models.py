@@ -203,13 +203,10 @@ def kind_of(path: Path) -> str:
 
 
 def _other_rooms(folder: str, names: list[str]) -> list[str]:
-    """Return what of a folder does not travel; a package without rooms, of an earlier version, does as a whole."""
-    is_package = Path(folder, "serving", "__init__.py").is_file()
-    return [
-        name
-        for name in names
-        if name == "__pycache__" or (is_package and name not in ROOMS and Path(folder, name).is_dir())
-    ]
+    """Return what of a folder does not travel. The package of an earlier version, without rooms, does as a whole."""
+    has_rooms = Path(folder, "serving", "__init__.py").is_file()
+    travels = {*ROOMS, "__init__.py"} if has_rooms else set(names)
+    return [name for name in names if name not in travels or name == "__pycache__"]
 
 
 def log_model(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +115,93 @@ def test_the_commands_bring_back_a_model_that_nobody_committed(mini: Miniature) 
     output = mini.follow(found.commands)
     assert mini.weights() == "numbers after 2"
     assert "is cached" in output, "DVC takes it from its run cache, nothing is trained again"
+
+
+OLD_YAML = """\
+stages:
+  train_gan:
+    foreach: [dcgan]
+    do:
+      cmd: python stages/train_gan.py ${item}
+      deps: [src/ganscribe/runtime.py, stages/train_gan.py, data/mnist]
+      params: [gan.runs.dcgan]
+      outs: [models/gan/dcgan]
+"""
+OLD_LOCK = """\
+schema: '2.0'
+stages:
+  train_gan@dcgan:
+    cmd: python stages/train_gan.py dcgan
+    deps:
+    - path: data/mnist
+      hash: md5
+      md5: 1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a.dir
+      size: 3
+      nfiles: 3
+    - path: src/ganscribe/runtime.py
+      hash: md5
+      md5: 2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b
+      size: 3
+    - path: stages/train_gan.py
+      hash: md5
+      md5: 3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c
+      size: 3
+    params:
+      params.yaml:
+        gan.runs.dcgan:
+          steps: 7
+    outs:
+    - path: models/gan/dcgan
+      hash: md5
+      md5: MODEL
+      size: 3
+      nfiles: 2
+"""
+
+
+def cached(folder: Path, content: bytes, suffix: str = "") -> str:
+    """Put an object into DVC's cache, as it lies there; its md5."""
+    md5 = hashlib.md5(content).hexdigest() + suffix
+    path = folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return md5
+
+
+def test_a_model_that_only_a_commit_of_the_old_layout_records(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini = Miniature(project, tmp_path / "mini")
+    monkeypatch.chdir(mini.folder)
+    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    key = json.dumps({"family": "gan", "name": "dcgan", "run_key": "the key"}).encode()
+    files = [
+        {"md5": cached(mini.folder, content), "relpath": name}
+        for name, content in (("generator.pt", b"weights"), ("run_key.json", key))
+    ]
+    model = cached(mini.folder, json.dumps(files).encode(), ".dir")
+    new = (mini.folder / "dvc.yaml").read_text()
+    (mini.folder / "dvc.yaml").write_text(OLD_YAML)
+    (mini.folder / "dvc.lock").write_text(OLD_LOCK.replace("MODEL", model))
+    old_commit = mini.commit("the old layout")
+    (mini.folder / "dvc.yaml").write_text(new)
+    (mini.folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    mini.commit("the new layout")
+    client = store.open_client()
+    tags = {"dvc.stage": "train_gan@dcgan", "run_key": "the key", "git.commit": old_commit}
+    run = client.create_run(store.experiment_id(client, "gan"), tags=tags)
+    client.set_terminated(run.info.run_id)
+
+    found = artifact.trace("models/gan/dcgan/generator.pt")
+    assert found.output is not None and found.output.md5 == model
+    assert found.run is not None and found.run.run_id == run.info.run_id
+    assert found.params == {"params.yaml:gan.runs.dcgan.steps": 7}
+    assert list(found.data) == ["data/mnist"]
+    assert [each.commit for each in found.recorded] == [old_commit]
+    assert any(f"the commit {old_commit[:7]} does" in text for text in found.warnings)
+    (mini.folder / "models").mkdir(exist_ok=True)
+    mini.follow(found.commands)
+    assert (mini.folder / "models/gan/dcgan/generator.pt").read_bytes() == b"weights"
+    found = artifact.trace(run.info.run_id)
+    assert found.output is not None and found.output.md5 == model

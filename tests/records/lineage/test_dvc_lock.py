@@ -35,6 +35,12 @@ def test_a_file_belongs_to_the_output_that_holds_it(project: Path) -> None:
     assert dvc_lock.owner_of(outputs, "README.md") is None
 
 
+def test_code_is_no_data_be_it_files_or_rooms() -> None:
+    paths = ("data/mnist", "stages/train_gan.py", "src/ganscribe/core", "src/ganscribe/seeds.py")
+    stage = dvc_lock.Stage(name="train_gan@dcgan", deps=dict.fromkeys(paths, "0"), params={}, outs={})
+    assert list(stage.data) == ["data/mnist"]
+
+
 def test_an_empty_lock_has_nothing() -> None:
     for text in ("", "schema: '2.0'\nstages: {}\n"):
         assert dvc_lock.read_outputs(text) == {}

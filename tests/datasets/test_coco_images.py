@@ -1,0 +1,137 @@
+"""Images of the chosen captions: from a server of our own, out of an archive, in place."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganscribe.core.files import file_sha256
+from ganscribe.datasets.captions import SelectedCaption
+from ganscribe.datasets.coco_images import chosen_images, fetch_images
+from ganscribe.datasets.image_files import read_image_files
+
+
+def test_each_image_is_chosen_once() -> None:
+    captions = [
+        SelectedCaption(image, caption, f"{image}.jpg", f"http://x/{image}.jpg", "a dog", "train", True)
+        for image, caption in ((2, 20), (1, 10), (2, 21))
+    ]
+    assert chosen_images(captions) == [(1, "1.jpg", "http://x/1.jpg"), (2, "2.jpg", "http://x/2.jpg")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = f"bytes of {self.path}".encode()
+            self.send_response(404 if "missing" in self.path else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}", asked
+        httpd.shutdown()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "project").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    return tmp_path / "project"
+
+
+def fetch(project: Path, images: list[tuple[int, str, str]], fetched: str, **options: Any) -> list[Any]:
+    arguments: dict[str, Any] = {
+        "source_folder": project / "train2014", "out": project / "coco", "listed": {}, "max_bad_images": 0.0,
+    }  # fmt: skip
+    return fetch_images(images, fetched=fetched, **(arguments | options))
+
+
+def test_images_from_urls_resume_and_are_budgeted(
+    project: Path, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = server
+    monkeypatch.setattr("ganscribe.datasets.coco_images.IMAGES_URL", f"{url}/mirror/")
+    images = [(number, f"{number}.jpg", f"{url}/{number}.jpg") for number in range(5)]
+    images.append((5, "missing.jpg", f"{url}/missing.jpg"))
+    with pytest.raises(ValueError, match=r"missing\.jpg: .*HTTP 404"):
+        fetch(project, images, "urls")
+    assert not (project / "coco").exists()
+    first = len(asked)
+    assert "/mirror/missing.jpg" in asked
+    files = fetch(project, images, "urls", max_bad_images=0.2)
+    had = {path for path in asked[:first] if "missing" not in path}
+    assert not had & set(asked[first:])  # what had arrived is not asked for again
+    assert [file.file_name for file in files if file.sha256 is None] == ["missing.jpg"]
+    assert files == read_image_files(project / "coco/images.parquet")
+    for file in files[:5]:
+        assert file_sha256(project / "coco/images" / file.file_name) == file.sha256
+    assert sorted(path.name for path in (project / "coco/images").iterdir()) == [f"{n}.jpg" for n in range(5)]
+
+
+def test_another_choice_of_images_fetches_only_what_it_did_not_have(
+    project: Path, server: tuple[str, list[str]]
+) -> None:
+    url, asked = server
+    images = [(number, f"{number}.jpg", f"{url}/{number}.jpg") for number in range(6)]
+    first = fetch(project, images[:4], "urls")
+    shutil.rmtree(project / "coco")  # as DVC does before the stage runs again
+    second = fetch(project, images[2:], "urls")
+    assert sorted(asked) == [f"/{number}.jpg" for number in range(6)]  # each once
+    assert second[:2] == first[2:] and [file.image_id for file in second] == [2, 3, 4, 5]
+    assert sorted(path.name for path in (project / "coco/images").iterdir()) == [
+        f"{n}.jpg" for n in range(2, 6)
+    ]
+    assert fetch(project, images, "urls")[:4] == first and len(asked) == 6
+
+
+def test_images_out_of_the_archive(project: Path) -> None:
+    with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"train2014/{number}.jpg", f"image {number}")
+    images = [(number, f"{number}.jpg", "") for number in (3, 1, 7)]
+    with pytest.raises(ValueError, match=r"7\.jpg: not in train2014\.zip"):
+        fetch(project, images, "archive")
+    files = fetch(project, images, "archive", max_bad_images=0.34)
+    assert [(file.image_id, file.num_bytes) for file in files] == [(1, 7), (3, 7), (7, None)]
+    assert sorted(path.name for path in (project / "coco/images").iterdir()) == ["1.jpg", "3.jpg"]
+    assert not list(project.glob(".checkpoints/downloads/*/*.jpg"))  # no second copy of what the archive has
+    (project / "train2014.zip").write_bytes((project / "train2014.zip").read_bytes()[:-30])
+    with pytest.raises(ValueError, match="no whole zip archive"):
+        fetch(project, images, "archive")
+    assert (project / "coco/images.parquet").exists()  # the old output is left alone
+
+
+def test_images_in_place_are_checked_and_never_written(project: Path) -> None:
+    (project / "train2014").mkdir()
+    (project / "train2014/1.jpg").write_bytes(b"one")
+    images = [(1, "1.jpg", ""), (2, "2.jpg", "")]
+    listed = {"1.jpg": file_sha256(project / "train2014/1.jpg"), "2.jpg": "0" * 64}
+    with pytest.raises(
+        ValueError, match=r"1 of 2 images are missing or broken, 0 are allowed \(2\.jpg: missing"
+    ):
+        fetch(project, images, "in place", listed=listed)
+    files = fetch(project, images, "in place", listed=listed, max_bad_images=0.5)
+    assert [(file.file_name, file.num_bytes, file.problem) for file in files] == [
+        ("1.jpg", 3, None),
+        ("2.jpg", None, "missing"),
+    ]
+    assert [path.name for path in (project / "train2014").iterdir()] == ["1.jpg"]
+    (project / "train2014/1.jpg").write_bytes(b"ONE")
+    with pytest.raises(ValueError, match=r"1\.jpg has changed since download"):
+        fetch(project, images, "in place", listed=listed, max_bad_images=0.5)

@@ -1,0 +1,97 @@
+"""Prepared image data sets: their splits, what their rows are, the real data."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganscribe.datasets.images import read_images
+from ganscribe.datasets.prepare import prepare_images, training_split
+from ganscribe.sources.formats import write_plain_pickle
+from ganscribe.sources.images import CIFAR10_FOLDER, MNIST_FOLDER, mnist_files, read_mnist
+from publications import small_mnist
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "rows", "train", "val"),
+    [
+        ("mnist", "download", 60_000, range(50_000), range(50_000, 55_000)),
+        ("mnist", "local", 600, range(500), range(500, 550)),
+        ("mnist", "sample", 4_500, range(4_000), range(4_000, 4_500)),
+        ("cifar10", "download", 50_000, range(45_000), range(45_000, 50_000)),
+        ("cifar10", "local", 9_500, range(8_550), range(8_550, 9_500)),
+        ("cifar10", "sample", 900, range(810), range(810, 900)),
+    ],
+)
+def test_splits_of_the_spec(dataset: str, source: str, rows: int, train: range, val: range) -> None:
+    assert training_split(dataset, rows, source=source) == {"train": train, "val": val}
+
+
+def test_prepare_mnist_plain_and_gzipped(tmp_path: Path) -> None:
+    folder = small_mnist(tmp_path / "raw") / MNIST_FOLDER
+    assert prepare_images("mnist", tmp_path / "raw", tmp_path / "plain", source="local") == {
+        "train": 20,
+        "val": 2,
+        "test": 6,
+    }
+    for path in list(folder.iterdir()):
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    prepare_images("mnist", tmp_path / "raw", tmp_path / "gz", source="local")
+    for name in ("train", "val", "test"):
+        assert (tmp_path / f"plain/{name}.parquet").read_bytes() == (
+            tmp_path / f"gz/{name}.parquet"
+        ).read_bytes()
+    raw = read_mnist(tmp_path / "raw")
+    back = read_images(tmp_path / "gz/val.parquet")
+    assert back.rows.tolist() == [20, 21]
+    np.testing.assert_array_equal(back.images.numpy(), raw.train[0][20:22])
+    assert back.labels.tolist() == raw.train[1][20:22].tolist()
+
+
+def test_too_few_rows(tmp_path: Path) -> None:
+    small_mnist(tmp_path, num_train=3)
+    with pytest.raises(ValueError, match="mnist: no rows are left for val"):
+        prepare_images("mnist", tmp_path, tmp_path / "out", source="local")
+
+
+def test_prepare_cifar10(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    names = [f"class {number}" for number in range(10)]
+    folder = tmp_path / CIFAR10_FOLDER
+    write_plain_pickle(folder / "batches.meta", {"label_names": names})
+    rows = rng.integers(0, 256, (24, 3072), dtype=np.uint8)
+    for number in range(6):
+        name = f"data_batch_{number + 1}" if number < 5 else "test_batch"
+        part = slice(4 * number, 4 * number + 4)
+        write_plain_pickle(folder / name, {"data": rows[part], "labels": [number] * 4})
+    assert prepare_images("cifar10", tmp_path, tmp_path / "out", source="local") == {
+        "train": 18,
+        "val": 2,
+        "test": 4,
+    }
+    back = read_images(tmp_path / "out/train.parquet")
+    # Row = 1,024 red, 1,024 green, 1,024 blue values, each in row-major order (the publisher's page).
+    assert back.images[5, 1, 2, 3] == rows[5, 1024 + 2 * 32 + 3]
+    assert back.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 2
+    assert back.class_names == names
+    assert read_images(tmp_path / "out/test.parquet").labels.tolist() == [5] * 4
+
+
+def test_real_mnist(test_data: Path, tmp_path: Path) -> None:
+    root = test_data / "mnist"
+    inflated = gzip.decompress(mnist_files(root)[0].read_bytes())
+    assert hashlib.md5(inflated).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
+    counts = prepare_images("mnist", root, tmp_path, source="local")
+    assert counts == {"train": 50_000, "val": 5_000, "test": 10_000}
+    val = read_images(tmp_path / "val.parquet")
+    start = 16 + 50_000 * 784
+    assert val.images.numpy().tobytes() == inflated[start : start + 5_000 * 784]
+    assert val.rows[[0, -1]].tolist() == [50_000, 54_999]
+    # Digits per class in the 10,000 test images, as published.
+    test = read_images(tmp_path / "test.parquet")
+    assert test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
