@@ -26,14 +26,14 @@ def build_optimiser(
 
     `adam`: Kingma and Ba 2014 (1412.6980), with `betas`, torch's own where there are none. `sgd`: with
     Nesterov's momentum where it is above 0 (Sutskever et al. 2013, section 2). `rmsprop`: Tieleman and Hinton
-    2012. Off the CPU the learning rate is a tensor, and no step waits for a value, so that it can be captured
+    2012. On CUDA the learning rate is a tensor, and no step waits for a value, so that it can be captured
     (training/steps.py). Raises ValueError for an unknown name.
     """
     import torch  # here, since the recipes name the optimisers, and whoever reads parameters reads recipes
 
-    on_cpu = device.type == "cpu"
-    rate = learning_rate if on_cpu else torch.tensor(learning_rate, device=device)
-    capturable = {} if on_cpu else {"capturable": True}
+    on_card = device.type == "cuda"
+    rate = torch.tensor(learning_rate, device=device) if on_card else learning_rate
+    capturable = {"capturable": True} if on_card else {}
     if name == "adam":
         pair = betas or (0.9, 0.999)
         return torch.optim.Adam(
