@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import subprocess
 import sys
@@ -11,7 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganscribe.training.optimisers import OptimiserName, build_optimiser, set_learning_rate
+from ganscribe.training.optimisers import (
+    OptimiserName,
+    build_optimiser,
+    restore_optimiser,
+    set_learning_rate,
+)
 
 CPU = torch.device("cpu")
 START = torch.tensor([1.0, -2.0, 0.5, 4.0])
@@ -96,6 +102,21 @@ def test_the_learning_rate_is_set_in_every_group_of_all() -> None:
     set_learning_rate(0.025, first, second)
     groups = [*first.param_groups, *second.param_groups]
     assert [group["lr"] for group in groups] == [0.025] * 3
+
+
+def test_a_rate_that_is_a_tensor_is_filled_and_outlives_a_restored_state() -> None:
+    """As on CUDA, where a captured step reads the rate from its place."""
+    weight, rate = nn.Parameter(START.clone()), torch.tensor(0.1)
+    optimiser = torch.optim.Adam([weight], lr=rate, foreach=False, capturable=False)
+    weight.grad = SLOPE.clone()
+    optimiser.step()
+    state = copy.deepcopy(optimiser.state_dict())
+    set_learning_rate(0.5, optimiser)
+    assert optimiser.param_groups[0]["lr"] is rate and rate.item() == 0.5
+    restore_optimiser(optimiser, state)
+    assert optimiser.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.1)
+    kept = optimiser.state[weight]["exp_avg"]
+    torch.testing.assert_close(kept, 0.1 * SLOPE)
 
 
 def test_an_unknown_optimiser_is_refused() -> None:
