@@ -10,7 +10,7 @@ import pickle
 import shutil
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,7 +49,7 @@ def write_json(path: str | Path, value: object) -> None:
         handle.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def write_csv(path: str | Path, rows: list[dict[str, Any]]) -> None:
+def write_csv(path: str | Path, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Write `rows` (all with the same keys) as CSV, floats at full precision, atomically."""
     import pandas as pd
 
