@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import trainings
-from trainings import CONVNETS, GANS, Outcome
+from trainings import Outcome
 
 from ganscribe.training import steps
 
-TRAININGS = [(trainings.gan, name) for name in GANS] + [(trainings.convnet, name) for name in CONVNETS]
+TRAININGS: list[tuple[Callable[..., Outcome], str]] = [(trainings.gan, name) for name in trainings.GANS]
+TRAININGS += [(trainings.convnet, name) for name in trainings.CONVNETS]
+TRAININGS += [(trainings.captioner, name) for name in trainings.CAPTIONERS]
 IDS = [f"{train.__name__}: {name}" for train, name in TRAININGS]
 
 

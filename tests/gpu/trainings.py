@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from ganscribe.captioning.dataset import CaptionerData, CaptionSet
+from ganscribe.captioning.recipe import CaptionerRecipe
+from ganscribe.captioning.training import train_captioner
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import train_classifier
 from ganscribe.datasets.images import Images
@@ -59,6 +62,21 @@ CONVNETS: dict[str, dict[str, Any]] = {
 }
 
 
+CAPTIONERS: dict[str, dict[str, Any]] = {
+    "tutorial": {},
+    "best": {"dropout": 0.5, "label_smoothing": 0.1, "schedule": "cosine"},
+    "every option": {
+        "gate": True,
+        "dropout": 0.3,
+        "clip_norm": 0.1,
+        "label_smoothing": 0.1,
+        "doubly_stochastic": 1.0,
+        "scheduled_sampling": 0.5,
+        "optimiser": "rmsprop",
+    },
+}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a training leaves: its table, and every tensor of its networks."""
@@ -101,6 +119,31 @@ def convnet(
     trained = train_classifier(
         data, data, recipe, budget=Budget(seed=3, precision=precision), device=CUDA, checkpoint=checkpoint
     )
+    return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
+
+
+def captioner(
+    name: str, *, precision: str = "bf16", epochs: int = 3, checkpoint: Checkpoint | None = None
+) -> Outcome:
+    """Train the captioner `name` of the table for some epochs of three updates, the last of them smaller."""
+    rng = torch.Generator().manual_seed(0)
+    features = torch.rand(12, 64, 32, generator=rng).half()
+    tokens = torch.randint(4, 30, (20, 21), generator=rng)
+    lengths = torch.randint(4, 22, (20, 1), generator=rng)
+    tokens = tokens * (torch.arange(21) < lengths)
+    ids = (torch.arange(20) % 12).tolist()
+    data = CaptionerData(
+        train=CaptionSet(ids, tokens),
+        val=CaptionSet(ids[:5], tokens[:5]),
+        features=lambda wanted: features[torch.tensor(list(wanted))],
+        vocabulary_size=30,
+        feature_dim=32,
+        longest=21,
+    )
+    sizes = {"embedding_dim": 16, "units": 24, "encoder_dim": 16, "batch_size": 8}
+    recipe = CaptionerRecipe(epochs=epochs, **sizes, **CAPTIONERS[name])
+    budget = Budget(seed=3, precision=precision, log_every=2)
+    trained = train_captioner(data, recipe, budget=budget, device=CUDA, checkpoint=checkpoint)
     return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
 
 

@@ -75,9 +75,8 @@ class TrainedCaptioner:
             if "epoch_train_loss" in row
         ]
 
-    def add(self, cross_entropy: Tensor, *, words: int, positions: int) -> None:
-        """Count a step on a batch with so many words, and so many positions, pads included."""
-        self.step += 1
+    def add(self, cross_entropy: Tensor, *, words: int | Tensor, positions: int) -> None:
+        """Add up the losses of a batch with so many words, and so many positions, pads included."""
         self.sums[:, 0] += cross_entropy
         self.sums[:, 1] += words
         self.sums[:, 2] += cross_entropy / positions
