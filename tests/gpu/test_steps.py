@@ -37,9 +37,11 @@ def test_a_captured_training_is_the_plain_one(
     monkeypatch.setattr(steps.Step, "_capture", counted)
     captured = train(name)
     assert captures
-    monkeypatch.setattr(
-        steps.Step, "__call__", lambda self, *inputs, **flags: self.function(*inputs, **flags)
-    )
+
+    def plain(self: steps.Step, *inputs: torch.Tensor, **flags: bool) -> None:
+        self.function(*(value.to(self.device) for value in inputs), **flags)
+
+    monkeypatch.setattr(steps.Step, "__call__", plain)
     assert_equal(captured, train(name))
 
 
