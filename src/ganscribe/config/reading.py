@@ -59,7 +59,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run this from the project's top folder") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from None
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path} is {error}") from None
 
