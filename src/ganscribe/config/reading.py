@@ -37,7 +37,7 @@ def parse_yaml(text: str) -> Any:
         value = YAML(typ="safe", pure=True).load(text)
         _characters_left(value, MAX_CHARACTERS)
     except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no valid YAML: {error}") from None
+        raise ValueError(f"not valid YAML: {error}") from None
     return value
 
 

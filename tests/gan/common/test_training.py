@@ -77,25 +77,6 @@ def test_one_step_is_the_textbook_s() -> None:
         torch.testing.assert_close(ours, textbook, rtol=1e-3, atol=2e-4)
 
 
-def test_rows_grids_and_snapshots_come_when_they_should() -> None:
-    logged: list[tuple[int, dict[str, float]]] = []
-    gan = train(steps=13, log=lambda step, row: logged.append((step, row)))
-    assert [row["step"] for row in gan.history] == [4, 6, 8, 12, 13]  # every fourth, the snapshots, the last
-    assert [step for step, _ in logged] == [4, 6, 8, 12, 13] and logged[0][1] == gan.history[0]
-    assert [step for step, _ in gan.grids] == [0, 5, 10, 13]
-    assert [step for step, _ in gan.snapshots] == [6, 13]
-    assert gan.grids[0][1].shape == (16, 1, 28, 28) and gan.grids[0][1].dtype == torch.uint8
-    assert gan.history[-1]["epoch"] == 13 / 4  # 70 images are 4 batches of 16
-    final = gan.generator.state_dict()
-    assert all(torch.equal(final[key], value) for key, value in gan.snapshots[-1][1].items())
-
-
-def test_the_cap_counts_updates_of_either_network() -> None:
-    assert train(max_updates=5).step == 5
-    gan = train(critic_steps=3, max_updates=10)
-    assert (gan.step, gan.critic_updates) == (3, 9)
-
-
 @pytest.mark.parametrize(
     "changes",
     [

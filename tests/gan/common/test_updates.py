@@ -159,15 +159,6 @@ def test_rows_hold_the_estimates_and_their_medians_over_five_rows() -> None:
     ]
 
 
-def test_snapshots_at_given_steps_shrink_with_the_cap() -> None:
-    assert [step for step, _ in train(snapshot_steps=(1, 5, 12)).snapshots] == [1, 5, 12]
-    assert [step for step, _ in train(snapshot_steps=(1, 4, 12), max_updates=6).snapshots] == [1, 2, 6]
-
-
-def test_a_grid_has_as_many_images_as_asked() -> None:
-    assert train(steps=1, grid_images=25).grids[0][1].shape == (25, 1, 28, 28)
-
-
 def test_the_penalty_is_alike_in_both_precisions() -> None:
     """On the same critic and images, bfloat16's penalty is within its rounding of float32's."""
     gan = start("dcgan", optimiser="adam", betas=(0.5, 0.9), learning_rate=1e-3)
