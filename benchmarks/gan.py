@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,14 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ganscribe.core.devices import autocast, choose_device, resolve_precision
+from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.gan.common.recipe import GanRecipe
-from ganscribe.gan.common.sampling import noise_source
 from ganscribe.gan.common.state import start_training
-from ganscribe.gan.common.training import batches
-from ganscribe.gan.common.updates import update_critic, update_generator
+from ganscribe.gan.common.training import Updates, batches, plan_training
 from ganscribe.gan.networks import build_discriminator, build_generator
-from ganscribe.gan.objectives import build_objective
+from ganscribe.training.budget import Budget
 
 BATCH_SIZE, NOISE_DIM, IMAGE_SHAPE = 128, 96, (1, 28, 28)
 TURNS = 5
@@ -75,16 +72,15 @@ def our_steps(images: Tensor, networks: str, device: torch.device) -> Iterator[N
         dataset="mnist",
         batch_size=BATCH_SIZE,
         noise_dim=NOISE_DIM,
-        steps=1,
+        steps=10**6,
     )
     precision = resolve_precision("auto", device)
     gan = start_training(recipe, image_shape=IMAGE_SHAPE, seed=0, precision=precision, device=device)
-    cast, draw = partial(autocast, precision, device), noise_source(recipe.noise)
-    real = batches(images.to(device), batch_size=BATCH_SIZE, shuffle=True, seed=0, first=0)
-    objective, shape = build_objective(recipe.objective), (BATCH_SIZE, NOISE_DIM)
+    plan = plan_training(images, recipe, Budget(seed=0), device)
+    updates = Updates(gan, plan, images.to(device))
+    rows = batches(len(images), batch_size=BATCH_SIZE, shuffle=True, seed=0, first=0, device=device)
     while True:
-        gan.sums[0] += update_critic(gan, objective, next(real), draw(shape, gan.noise_rng), cast)
-        gan.sums[1] += update_generator(gan, objective, draw(shape, gan.noise_rng), cast)
+        updates.take_step(rows)
         yield
 
 

@@ -15,7 +15,7 @@ def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="train_captioner"):
         load_captioner(tmp_path / "other.pt")
     save_torch(tmp_path / "other.pt", {"networks": "mlp"})
-    with pytest.raises(ValueError, match="no saved captioner"):
+    with pytest.raises(ValueError, match="not a saved captioner"):
         load_captioner(tmp_path / "other.pt")
 
 
@@ -77,10 +77,10 @@ def test_a_damaged_captioner_is_named(tmp_path: Path) -> None:
     saved = load_torch(tmp_path / "model.pt")
     for content in (b"", b"text", whole[: len(whole) // 2]):
         (tmp_path / "model.pt").write_bytes(content)
-        with pytest.raises(ValueError, match="no saved captioner, or a damaged one"):
+        with pytest.raises(ValueError, match="is damaged, or not a saved captioner"):
             load_captioner(tmp_path / "model.pt")
     save_torch(tmp_path / "model.pt", saved | {"options": saved["options"] | {"units": 9}})
-    with pytest.raises(ValueError, match="no saved captioner, or a damaged one"):
+    with pytest.raises(ValueError, match="is damaged, or not a saved captioner"):
         load_captioner(tmp_path / "model.pt")
 
 

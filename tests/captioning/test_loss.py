@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from captioners import CPU, LENGTHS, model_and_batch, tiny_features
 from ganscribe.captioning.loss import _SummedCrossEntropy, doubly_stochastic_penalty, staged, token_loss
+from ganscribe.captioning.scheduled import mix_in_own_words
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -63,3 +64,31 @@ def test_staged_features_are_the_features() -> None:
     for image_ids in ([100, 101, 102], [103], [104, 100, 101, 102]):
         assert torch.equal(wide(image_ids), tiny_features(image_ids).float())
         assert torch.equal(narrow(image_ids), tiny_features(image_ids).bfloat16())
+
+
+@pytest.mark.parametrize("doubly_stochastic", [0.0, 0.7])
+def test_the_padded_form_gives_what_the_trimmed_one_gives(doubly_stochastic: float) -> None:
+    """The same sums and gradients to 1e-12 in float64, in any order of the captions and with spare pads."""
+    model, features, tokens = model_and_batch(torch.float64)
+    options = {"precision": "fp32", "label_smoothing": 0.1, "doubly_stochastic": doubly_stochastic}
+    weights = list(model.parameters())
+    trimmed = token_loss(model, features, tokens, **options)
+    order = torch.tensor([2, 0, 3, 1])
+    padded = token_loss(model, features[order], F.pad(tokens[order], (0, 5)), is_padded=True, **options)
+    assert int(padded.words) == trimmed.words == sum(LENGTHS) - len(LENGTHS)
+    torch.testing.assert_close(padded.objective, trimmed.objective, rtol=1e-12, atol=0)
+    torch.testing.assert_close(padded.cross_entropy, trimmed.cross_entropy, rtol=1e-12, atol=0)
+    gradients = [torch.autograd.grad(loss.objective, weights) for loss in (trimmed, padded)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_words_that_are_fed_in_the_padded_form_are_the_model_s_or_the_caption_s() -> None:
+    """With the probability 1 each word but the first is the model's, as in the trimmed form; with 0 none is."""
+    model, features, tokens = model_and_batch(torch.float64)
+    own = mix_in_own_words(model, features, tokens, probability=1.0)
+    padded = mix_in_own_words(model, features, tokens, probability=torch.tensor(1.0), is_padded=True)
+    is_fed = torch.arange(tokens.shape[1]) < (tokens != 0).sum(1, keepdim=True) - 1
+    assert torch.equal(own[is_fed], padded[is_fed]) and not torch.equal(own, tokens)
+    none = mix_in_own_words(model, features, tokens, probability=torch.tensor(0.0), is_padded=True)
+    assert torch.equal(none, tokens)

@@ -205,10 +205,10 @@ def test_nothing_to_caption_is_said(folder: Path) -> None:
     Path("texts").mkdir()
     Path("texts/notes.txt").touch()
     for words, message in (
-        (("empty",), "empty: there is no picture in this folder"),
-        (("texts",), "texts: there is no picture in this folder"),
+        (("empty",), "empty: this folder has no pictures"),
+        (("texts",), "texts: this folder has no pictures"),
         (("*.jpg",), "*.jpg: no picture has a name of this pattern"),
-        (("none.jpg", "empty"), "none.jpg: there is no such file; empty: there is no picture"),
+        (("none.jpg", "empty"), "none.jpg: there is no such file; empty: this folder has no pictures"),
     ):
         result = run(*words)
         assert result.exit_code == 1 and result.stdout == ""
@@ -287,12 +287,12 @@ def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
     assert captions(album[0], "--model", "models/captioner/best/model.pt") == found
     assert "no captioner run 'bset': choose one of best, tutorial" in refused(album[0], "--model", "bset")
     assert "`dvc repro train_captioner@tutorial`" in refused(album[0], "--model", "tutorial")
-    assert "no file none/model.pt" in refused(album[0], "--model", "none/model.pt")
+    assert "none/model.pt is missing" in refused(album[0], "--model", "none/model.pt")
     Path("text.pt").write_text("no model")
-    assert "no saved captioner" in refused(album[0], "--model", "text.pt")
+    assert "not a saved captioner" in refused(album[0], "--model", "text.pt")
     whole = Path("models/captioner/best/model.pt").read_bytes()
     Path("half.pt").write_bytes(whole[: len(whole) // 2])
-    assert "no saved captioner" in refused(album[0], "--model", "half.pt")
+    assert "not a saved captioner" in refused(album[0], "--model", "half.pt")
 
 
 def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:

@@ -75,13 +75,13 @@ def cut_rwlock(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "topic", "said"),
     [
-        (rot("params.yaml"), "parameters", "no valid YAML"),
+        (rot("params.yaml"), "parameters", "not valid YAML"),
         (rot("mlflow.db"), "mlflow store", "file is not a database"),
         (rot("dvc.yaml"), "dvc pipeline", "dvc.yaml"),
         (rot(".git/index"), "git", "`git status` fails"),
         (rot("pyproject.toml"), "versions", "pyproject.toml cannot be read"),
         (lambda folder: (folder / "params.yaml").unlink(), "parameters", "is missing"),
-        (lambda folder: shutil.rmtree(folder / ".git"), "git", "no git repository"),
+        (lambda folder: shutil.rmtree(folder / ".git"), "git", "not a git repository"),
         (lambda folder: shutil.rmtree(folder / ".dvc"), "dvc pipeline", "not inside of a DVC repository"),
         (rot("dvc.lock"), "dvc pipeline", "rm dvc.lock, then `dvc repro`"),
         (

@@ -228,20 +228,20 @@ def as_file(value: object) -> bytes:
 )
 def test_a_file_that_is_no_generator(folder: Path, content: bytes) -> None:
     Path("other.pt").write_bytes(content)
-    assert "no saved generator" in refused(folder, "other.pt", "--out", "grid.png")
+    assert "not a saved generator" in refused(folder, "other.pt", "--out", "grid.png")
 
 
 def test_a_damaged_generator(folder: Path) -> None:
     whole = Path("models/gan/gan/generator.pt").read_bytes()
     Path("half.pt").write_bytes(whole[: len(whole) // 2])
-    assert "no saved generator" in refused(folder, "half.pt", "--out", "grid.png")
+    assert "not a saved generator" in refused(folder, "half.pt", "--out", "grid.png")
     saved = torch.load(io.BytesIO(whole), weights_only=True)
     save_torch("shape.pt", saved | {"noise_dim": 6})
-    assert "no saved generator" in refused(folder, "shape.pt", "--out", "grid.png")
+    assert "not a saved generator" in refused(folder, "shape.pt", "--out", "grid.png")
 
 
 def test_a_missing_file(folder: Path) -> None:
-    assert "no file" in refused(folder, "some/generator.pt", "--out", "grid.png")
+    assert "is missing" in refused(folder, "some/generator.pt", "--out", "grid.png")
 
 
 def test_no_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,10 @@ def test_two_damaged_states_are_an_error_that_names_the_folder(tmp_path: Path) -
     folder.mkdir(parents=True)
     for name in ("state.pt", "previous.pt"):
         (folder / name).write_bytes(b"rubbish")
-    with pytest.raises(ValueError, match=r"delete .*key to start anew"), open_checkpoint("key") as checkpoint:
+    with (
+        pytest.raises(ValueError, match=r"delete .*key to start again"),
+        open_checkpoint("key") as checkpoint,
+    ):
         checkpoint.load()
 
 

@@ -149,5 +149,5 @@ def test_bad_folders_and_writes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="different networks"):
         open_shards(tmp_path)
     pq.write_table(pa.table({"a": [1]}), tmp_path / shard_name(0))
-    with pytest.raises(ValueError, match="no feature shard"):
+    with pytest.raises(ValueError, match="not a feature shard"):
         open_shards(tmp_path)

@@ -186,6 +186,6 @@ def test_a_file_of_tensors_that_unpacks_to_more_than_it_is_long_is_refused(tmp_p
 def test_yaml_tags_are_refused_by_name(project: Path, tmp_path: Path, line: str) -> None:
     flag = tmp_path / "sprung"
     (tmp_path / "params.yaml").write_text(line.replace("FLAG", str(flag)) + "\n")
-    with pytest.raises(ValueError, match=r"params\.yaml is no valid YAML: .*tag"):
+    with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML: .*tag"):
         config.read(tmp_path)
     assert not flag.exists()

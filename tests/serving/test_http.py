@@ -112,7 +112,7 @@ def test_the_captioner(registry: Path, captioner_files: Path, test_data: Path) -
 
         for body, message in (
             (rows(image=[base64.b64encode(photographs[0].read_bytes()[:500]).decode()]), "image"),
-            (rows(image=["no picture"]), "no base64 text"),
+            (rows(image=["no picture"]), "not base64 text"),
             (rows(image=[base64.b64encode(large.getvalue()).decode()]), "12000 x 6000 pixels"),
             (rows(image=["A" * 40_000_000]), "25,000,000 bytes"),
             (rows(image=[]), "no rows"),

@@ -42,9 +42,9 @@ def test_idx_round_trip_and_torchvision(tmp_path: Path, shape: tuple[int, ...], 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file"),
-        (b"<html>", "no IDX file of bytes: it begins with 3c68746d"),
-        (b"\0\0\x0d\x01" + struct.pack(">I", 1) + b"\0\0\0\0", "no IDX file of bytes"),
+        (b"", "not an IDX file"),
+        (b"<html>", "not an IDX file of bytes: it begins with 3c68746d"),
+        (b"\0\0\x0d\x01" + struct.pack(">I", 1) + b"\0\0\0\0", "not an IDX file of bytes"),
         (b"\0\0\x08\x03" + struct.pack(">I", 1), "ends within its header"),
         (b"\0\0\x08\x01" + struct.pack(">I", 9) + b"123", r"truncated: its header says \(9,\), 9 bytes"),
         (b"\0\0\x08\x01" + struct.pack(">I", 2) + b"123", "longer than its header says"),
@@ -162,10 +162,10 @@ def test_numpy_s_flags_are_not_taken_from_the_file(tmp_path: Path, flags: int) -
     [
         ([1], "holds a list, not CIFAR's dict"),
         ({"labels": [1]}, "no entry 'data'"),
-        (batch(data=np.zeros((6, 100), np.uint8)), "no uint8 array of N rows of 3072"),
-        (batch(data=np.zeros((6, 3072), np.int64)), "no uint8 array"),
-        (batch(labels=[1, 2]), "no list of 6 numbers"),
-        (batch(labels=[1, 2, 3, 4, 5, 10]), "no number from 0 to 9"),
+        (batch(data=np.zeros((6, 100), np.uint8)), "not a uint8 array of N rows of 3072"),
+        (batch(data=np.zeros((6, 3072), np.int64)), "not a uint8 array"),
+        (batch(labels=[1, 2]), "not a list of 6 numbers"),
+        (batch(labels=[1, 2, 3, 4, 5, 10]), "not a number from 0 to 9"),
     ],
 )
 def test_bad_cifar_batch(tmp_path: Path, values: Any, message: str) -> None:
@@ -177,7 +177,7 @@ def test_bad_cifar_batch(tmp_path: Path, values: Any, message: str) -> None:
 @pytest.mark.parametrize("name", [b"\xff", 3, None, ["a"]])
 def test_bad_cifar_names(tmp_path: Path, name: object) -> None:
     (tmp_path / "x").write_bytes(pickle.dumps({"label_names": ["a"] * 9 + [name]}, protocol=2))
-    with pytest.raises(ValueError, match="/x: a name in `label_names` is no text"):
+    with pytest.raises(ValueError, match="/x: a name in `label_names` is not text"):
         read_cifar_classes(tmp_path / "x")
 
 

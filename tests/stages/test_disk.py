@@ -150,7 +150,7 @@ def test_a_state_of_other_shapes_is_named_and_kept(scratch: Path, monkeypatch: p
         raise KeyboardInterrupt
     before = content(scratch)
     assert set(map(os.path.basename, before)) == {"state.pt", "previous.pt"}
-    message = r"could not go on from .*key/state\.pt .*size mismatch.*: delete .*key to start anew$"
+    message = r"could not go on from .*key/state\.pt .*size mismatch.*: delete .*key to start again$"
     with pytest.raises(ValueError, match=message), open_checkpoint("key") as checkpoint:
         train(5, checkpoint, max_updates=4)
     assert content(scratch) == before
@@ -167,7 +167,7 @@ def test_a_state_of_other_code_is_named_and_kept(scratch: Path) -> None:
     before = content(scratch)
     with (
         pytest.raises(
-            ValueError, match=r"state\.pt: of another training, other, .*delete .*key to start anew"
+            ValueError, match=r"state\.pt: of another training, other, .*delete .*key to start again"
         ),
         open_checkpoint("key") as checkpoint,
     ):

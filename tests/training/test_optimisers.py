@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import subprocess
 import sys
@@ -11,8 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganscribe.training.optimisers import OptimiserName, build_optimiser, set_learning_rate
+from ganscribe.training.optimisers import (
+    OptimiserName,
+    build_optimiser,
+    restore_optimiser,
+    set_learning_rate,
+)
 
+CPU = torch.device("cpu")
 START = torch.tensor([1.0, -2.0, 0.5, 4.0])
 SLOPE = torch.tensor([0.5, -0.25, 3.0, 0.001])
 
@@ -20,7 +27,7 @@ SLOPE = torch.tensor([0.5, -0.25, 3.0, 0.001])
 def steps(name: str, *slopes: Tensor, **options: Any) -> list[Tensor]:
     """The weights after each step, along slopes that are given."""
     weight = nn.Parameter(START.clone())
-    optimiser = build_optimiser(name, [weight], **({"learning_rate": 0.1} | options))
+    optimiser = build_optimiser(name, [weight], **({"learning_rate": 0.1, "device": CPU} | options))
     seen = []
     for slope in slopes:
         weight.grad = slope.clone()
@@ -48,7 +55,10 @@ def test_adam_s_second_step_has_the_betas() -> None:
 
 def test_adam_s_betas_are_torch_s_where_there_are_none() -> None:
     weight = nn.Parameter(START.clone())
-    assert build_optimiser("adam", [weight], learning_rate=0.1).param_groups[0]["betas"] == (0.9, 0.999)
+    assert build_optimiser("adam", [weight], learning_rate=0.1, device=CPU).param_groups[0]["betas"] == (
+        0.9,
+        0.999,
+    )
 
 
 def test_rmsprop_s_first_step_is_ten_rates() -> None:
@@ -78,7 +88,7 @@ def test_weight_decay_is_the_slope_of_the_l2_penalty(name: str) -> None:
 def test_groups_have_options_of_their_own() -> None:
     kept, decayed = nn.Parameter(START.clone()), nn.Parameter(START.clone())
     groups: list[dict[str, Any]] = [{"params": [kept], "weight_decay": 0.0}, {"params": [decayed]}]
-    optimiser = build_optimiser("sgd", groups, learning_rate=0.1, weight_decay=0.5)
+    optimiser = build_optimiser("sgd", groups, learning_rate=0.1, weight_decay=0.5, device=CPU)
     kept.grad = decayed.grad = torch.zeros(4)
     optimiser.step()
     assert torch.equal(kept, START)
@@ -87,17 +97,32 @@ def test_groups_have_options_of_their_own() -> None:
 
 def test_the_learning_rate_is_set_in_every_group_of_all() -> None:
     one, two, three = (nn.Parameter(START.clone()) for _ in range(3))
-    first = build_optimiser("adam", [{"params": [one]}, {"params": [two]}], learning_rate=0.1)
-    second = build_optimiser("sgd", [three], learning_rate=0.1)
+    first = build_optimiser("adam", [{"params": [one]}, {"params": [two]}], learning_rate=0.1, device=CPU)
+    second = build_optimiser("sgd", [three], learning_rate=0.1, device=CPU)
     set_learning_rate(0.025, first, second)
     groups = [*first.param_groups, *second.param_groups]
     assert [group["lr"] for group in groups] == [0.025] * 3
 
 
+def test_a_rate_that_is_a_tensor_is_filled_and_outlives_a_restored_state() -> None:
+    """As on CUDA, where a captured step reads the rate from its place."""
+    weight, rate = nn.Parameter(START.clone()), torch.tensor(0.1)
+    optimiser = torch.optim.Adam([weight], lr=rate, foreach=False, capturable=False)
+    weight.grad = SLOPE.clone()
+    optimiser.step()
+    state = copy.deepcopy(optimiser.state_dict())
+    set_learning_rate(0.5, optimiser)
+    assert optimiser.param_groups[0]["lr"] is rate and rate.item() == 0.5
+    restore_optimiser(optimiser, state)
+    assert optimiser.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.1)
+    kept = optimiser.state[weight]["exp_avg"]
+    torch.testing.assert_close(kept, 0.1 * SLOPE)
+
+
 def test_an_unknown_optimiser_is_refused() -> None:
     message = "^optimiser 'made_up' is unknown: choose one of adam, rmsprop, sgd$"
     with pytest.raises(ValueError, match=message):
-        build_optimiser("made_up", [nn.Parameter(START)], learning_rate=0.1)
+        build_optimiser("made_up", [nn.Parameter(START)], learning_rate=0.1, device=CPU)
 
 
 def test_their_names_are_known_without_torch() -> None:

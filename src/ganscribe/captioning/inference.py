@@ -63,7 +63,7 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner@{path.parent.name}`")
-    problem = f"{path} is no saved captioner, or a damaged one"
+    problem = f"{path} is damaged, or not a saved captioner"
     if not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
         raise ValueError(problem)
     try:

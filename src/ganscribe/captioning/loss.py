@@ -44,17 +44,23 @@ class _SummedCrossEntropy(torch.autograd.Function):
     """Cross-entropy summed over the rows of scores (M, V), with its gradient, a block of rows at a time.
 
     The target is 1 - `smoothing` on the word and the rest spread evenly over all V (1512.00567, section 7).
-    Returns that sum, and the one without smoothing, which has no gradient. The float32 copies that
-    `F.cross_entropy` makes of all scores would take longer than the arithmetic.
+    Where captions are padded (`is_padded`), a word of 0 is a pad and counts for nothing. Returns that sum, and
+    the one without smoothing, which has no gradient. The float32 copies that `F.cross_entropy` makes of all
+    scores would take longer than the arithmetic.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, following: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, scores: Tensor, following: Tensor, smoothing: float = 0.0, is_padded: bool = False
+    ) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(scores) if ctx.needs_input_grad[0] else scores[:0]
         total, even = torch.zeros((), device=scores.device), torch.zeros((), device=scores.device)
         for start in range(0, len(scores), _ROWS_A_BLOCK):
             words = following[start : start + _ROWS_A_BLOCK, None]
             log_probs = scores[start : start + _ROWS_A_BLOCK].float().log_softmax(1)
+            if is_padded:
+                is_word = (words != 0).to(log_probs.dtype)
+                log_probs = log_probs * is_word  # of a pad: 0, whatever the word
             total -= log_probs.gather(1, words).sum()
             if smoothing:
                 even -= log_probs.mean(1).sum()
@@ -63,15 +69,17 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 slope = log_probs.exp_().scatter_add_(1, words, on_word)
                 if smoothing:
                     slope -= smoothing / scores.shape[1]
+                if is_padded:
+                    slope *= is_word
                 gradient[start : start + _ROWS_A_BLOCK] = slope
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(total)
         return (1 - smoothing) * total + smoothing * even, total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0].to(gradient.dtype), None, None
+        return gradient * gradients[0].to(gradient.dtype), None, None, None
 
 
 class BatchLoss(NamedTuple):
@@ -79,7 +87,7 @@ class BatchLoss(NamedTuple):
 
     objective: Tensor  # what is minimised
     cross_entropy: Tensor  # without smoothing and regularisation; has no gradient
-    words: int
+    words: int | Tensor
 
 
 def doubly_stochastic_penalty(attention: Tensor, tokens: Tensor) -> Tensor:
@@ -95,6 +103,13 @@ def doubly_stochastic_penalty(attention: Tensor, tokens: Tensor) -> Tensor:
     return (1 - seen).square().sum()
 
 
+def padded_penalty(attention: Tensor, tokens: Tensor) -> Tensor:
+    """Return `doubly_stochastic_penalty` where attention ((T - 1) B, P) has the maps of pads too."""
+    maps = attention.unflatten(0, (tokens.shape[1] - 1, len(tokens)))
+    seen = (maps * (tokens.T[1:, :, None] != 0)).sum(0)
+    return (1 - seen).square().sum()
+
+
 def token_loss(
     model: Captioner,
     features: Tensor,
@@ -103,22 +118,31 @@ def token_loss(
     precision: str,
     label_smoothing: float = 0.0,
     doubly_stochastic: float = 0.0,
-    own_words: float = 0.0,
+    own_words: float | Tensor | None = None,
+    is_padded: bool = False,
 ) -> BatchLoss:
     """Return the cross-entropy of a batch, smoothed, plus `doubly_stochastic` times the penalty of equation 14.
 
-    `own_words`: the probability that the model goes on from its own last word, not from the caption's.
+    `own_words`: the probability that the model goes on from its own last word, not from the caption's. With
+    `is_padded` no shape depends on the captions, and the number of words is a tensor.
     """
     if len(tokens) == 0:  # a worker without a share of a small batch
         nothing = torch.zeros((), device=features.device)
         return BatchLoss(nothing.clone().requires_grad_(), nothing, 0)
     with autocast(precision, features.device):
-        fed = mix_in_own_words(model, features, tokens, probability=own_words) if own_words else None
-        scores, following, attention = model(features, tokens, fed=fed, with_attention=doubly_stochastic > 0)
-    objective, cross_entropy = _SummedCrossEntropy.apply(scores, following, label_smoothing)
+        fed = None
+        if own_words is not None and (is_padded or own_words):
+            fed = mix_in_own_words(model, features, tokens, probability=own_words, is_padded=is_padded)
+        with_attention = doubly_stochastic > 0
+        scores, following, attention = model(
+            features, tokens, fed=fed, with_attention=with_attention, is_padded=is_padded
+        )
+    objective, cross_entropy = _SummedCrossEntropy.apply(scores, following, label_smoothing, is_padded)
     if doubly_stochastic:
-        objective = objective + doubly_stochastic * doubly_stochastic_penalty(attention, tokens)
-    return BatchLoss(objective, cross_entropy, len(following))
+        penalty = padded_penalty if is_padded else doubly_stochastic_penalty
+        objective = objective + doubly_stochastic * penalty(attention, tokens)
+    words = (following != 0).sum() if is_padded else len(following)
+    return BatchLoss(objective, cross_entropy, words)
 
 
 @torch.no_grad()
@@ -140,5 +164,5 @@ def mean_loss(
         for rows in torch.arange(len(captions)).split(batch_size):
             image_ids, tokens = captions.batch(rows)
             loss = token_loss(model, read(image_ids), tokens, precision=precision)
-            total, words = total + loss.cross_entropy, words + loss.words
+            total, words = total + loss.cross_entropy, words + int(loss.words)
     return float(total) / words

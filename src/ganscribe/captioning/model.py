@@ -96,6 +96,7 @@ class Captioner(nn.Module):
         *,
         fed: Tensor | None = None,
         with_attention: bool = False,
+        is_padded: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Run teacher forcing: features (B, 64, 2048), tokens (B, T) of `<start> ... <end>` then zeros.
 
@@ -103,15 +104,15 @@ class Captioner(nn.Module):
         words (M,) and, where asked for, the attention (M, 64): all captions' first, then all second ones ...
         The same function as `step` word for word, with the work that no step depends on taken out of the
         loop, and nothing computed for pads. `fed` (B, T): words to go on from in the place of `tokens`.
+
+        With `is_padded` all B captions have all T - 1 steps, in any order: M = (T - 1) B, and a following word
+        of 0 is a pad. So no shape depends on the captions, and tokens may lie on the device.
         """
-        # Tokens left on the CPU save a wait for the device here.
-        lengths = (tokens != 0).sum(1) - 1  # steps a caption needs
-        if bool((lengths.diff() > 0).any()):
-            raise ValueError("the captions of a batch must be sorted by falling length")
-        is_step = lengths > torch.arange(tokens.shape[1] - 1, device=tokens.device)[:, None]  # (T-1, B)
-        rows_at = [rows for rows in is_step.sum(1).tolist() if rows]
-        words = (tokens if fed is None else fed).T[:-1][is_step].to(features.device)
-        following = tokens.T[1:][is_step].to(features.device)
+        if is_padded:
+            words = (tokens if fed is None else fed).T[:-1].flatten()
+            following, rows_at = tokens.T[1:].flatten(), [len(tokens)] * (tokens.shape[1] - 1)
+        else:
+            words, following, rows_at = _real_steps(tokens, fed, features.device)
         memory = self.encode(features)
         # The GRU's input is [context; word]: the words' part for all steps at once.
         from_context, from_word = self.gru.weight_ih.split(
@@ -131,6 +132,18 @@ class Captioner(nn.Module):
         )
         hidden, attention = AttentionGRU.apply(rows_at, with_attention, *operands)
         return self._words(hidden), following, attention
+
+
+def _real_steps(tokens: Tensor, fed: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
+    """Return the words (M,) that are fed, those that follow (M,), and how many captions each step has."""
+    # Tokens left on the CPU save a wait for the device here.
+    lengths = (tokens != 0).sum(1) - 1  # steps a caption needs
+    if bool((lengths.diff() > 0).any()):
+        raise ValueError("the captions of a batch must be sorted by falling length")
+    is_step = lengths > torch.arange(tokens.shape[1] - 1, device=tokens.device)[:, None]  # (T-1, B)
+    rows_at = [rows for rows in is_step.sum(1).tolist() if rows]
+    words = (tokens if fed is None else fed).T[:-1][is_step].to(device)
+    return words, tokens.T[1:][is_step].to(device), rows_at
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.core.devices import resolve_precision
 from ganscribe.core.seeds import seed_everything
 from ganscribe.training.budget import Budget
-from ganscribe.training.optimisers import build_optimiser
+from ganscribe.training.optimisers import build_optimiser, restore_optimiser
 from ganscribe.training.state import Row
 
 
@@ -57,7 +57,7 @@ class TrainedCaptioner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave."""
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.optimiser, state["optimiser"])
         self.sums.copy_(state["sums"])
         self.step, self.history, self.kept = state["step"], state["history"], state["kept"]
 
@@ -75,9 +75,8 @@ class TrainedCaptioner:
             if "epoch_train_loss" in row
         ]
 
-    def add(self, cross_entropy: Tensor, *, words: int, positions: int) -> None:
-        """Count a step on a batch with so many words, and so many positions, pads included."""
-        self.step += 1
+    def add(self, cross_entropy: Tensor, *, words: int | Tensor, positions: int) -> None:
+        """Add up the losses of a batch with so many words, and so many positions, pads included."""
         self.sums[:, 0] += cross_entropy
         self.sums[:, 1] += words
         self.sums[:, 2] += cross_entropy / positions
@@ -138,6 +137,8 @@ def start_training(
     model = Captioner(**options).to(device)
     # Adam's epsilon of 1e-8 on the mean loss of words is Keras's 1e-7 on the tutorial's loss, which is about
     # 11 times as large.
-    optimiser = build_optimiser(recipe.optimiser, model.parameters(), learning_rate=recipe.learning_rate)
+    optimiser = build_optimiser(
+        recipe.optimiser, model.parameters(), learning_rate=recipe.learning_rate, device=device
+    )
     sums = torch.zeros(2, 4, dtype=torch.float64, device=device)
     return TrainedCaptioner(options, model, optimiser, resolve_precision(budget.precision, device), sums)

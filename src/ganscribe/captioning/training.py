@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ganscribe.captioning.dataset import CaptionerData, CaptionSet
-from ganscribe.captioning.loss import mean_loss, staged, token_loss
+from ganscribe.captioning.loss import mean_loss
 from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.state import TrainedCaptioner, start_training
+from ganscribe.captioning.updates import choose_updates
 from ganscribe.core.seeds import random_stream, stream_seed
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.progress import progress
@@ -49,7 +50,7 @@ def train_captioner(
         trained.load_state_dict(state)
     replay(trained.history, log)
 
-    read = staged(data.features, precision=trained.precision, device=device)
+    update = choose_updates(trained, data, recipe, device)
     stream = batches(data.train, batch_size=recipe.batch_size, seed=budget.seed, first=trained.step)
     with progress(steps, "captioner", "step", initial=trained.step) as bar:
         while not trained.is_over(steps, recipe.early_stopping):
@@ -57,10 +58,8 @@ def train_captioner(
             done = trained.step / steps
             _seed_step(budget.seed, trained.step + 1)
             set_learning_rate(recipe.learning_rate * factor(done), trained.optimiser)
-            cross_entropy, words = _update(
-                trained, recipe, read(workers.share(image_ids)), tokens, own_words=1 - linear(done)
-            )
-            trained.add(cross_entropy, words=words, positions=len(tokens) * data.longest)
+            update(image_ids, tokens, 1 - linear(done))
+            trained.step += 1
             ends_epoch = trained.step % per_epoch == 0 or trained.step == steps
             if trained.step % budget.log_every == 0 or ends_epoch:
                 row = trained.record(epoch=trained.step / per_epoch, ends_epoch=ends_epoch)
@@ -110,33 +109,6 @@ def _seed_step(seed: int, step: int) -> None:
     """Seed dropout and the coins of scheduled sampling by the step's number, which needs no state either."""
     torch.manual_seed(stream_seed(seed, "captioner", "step", step))
     workers.seed_own(seed, "captioner", "step", step)
-
-
-def _update(
-    trained: TrainedCaptioner, recipe: CaptionerRecipe, features: Tensor, tokens: Tensor, *, own_words: float
-) -> tuple[Tensor, int]:
-    """Take one step of the optimiser; return the batch's summed cross-entropy and its number of words.
-
-    `features` are this worker's share, `tokens` those of the whole batch; `own_words` is how much of the
-    recipe's scheduled sampling has been reached.
-    """
-    loss = token_loss(
-        trained.model,
-        features,
-        workers.share(tokens),
-        precision=trained.precision,
-        label_smoothing=recipe.label_smoothing,
-        doubly_stochastic=recipe.doubly_stochastic,
-        own_words=recipe.scheduled_sampling * own_words,
-    )
-    words = int((tokens[:, 1:] != 0).sum())
-    trained.optimiser.zero_grad()
-    (loss.objective / words).backward()
-    workers.sum_gradients(trained.model.parameters())
-    if recipe.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(trained.model.parameters(), recipe.clip_norm)
-    trained.optimiser.step()
-    return workers.total(loss.cross_entropy), words
 
 
 def _validate(

@@ -1,4 +1,4 @@
-"""The command line `ganscribe`: what a person asks of the trained models, a module a command.
+"""The command line `ganscribe`: what a person asks of the trained models, one module per command.
 
 A command imports what it needs when it runs, so that `ganscribe --help` answers at once.
 """

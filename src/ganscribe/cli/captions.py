@@ -174,7 +174,7 @@ def caption(
     """Caption photographs.
 
     IMAGE is a picture in any format that Pillow reads, a folder of them, or a pattern such as 'trip/*.jpg'.
-    A file that is no picture is named on standard error and left out; the exit status is then 1.
+    A file that is not a picture is named on standard error and left out; the exit status is then 1.
     """
     given = {"width": width, "length_penalty": length_penalty, "temperature": temperature, "top_k": top_k}
     options = _check(method, given | {"seed": seed, "max_length": max_length}, attention)

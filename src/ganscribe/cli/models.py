@@ -56,7 +56,7 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
     path = Path(run)
     if path.suffix == ".pt" or len(path.parts) > 1:
         if not path.is_file():
-            raise FileNotFoundError(f"there is no file {run}: give a run's name or a {file_name}")
+            raise FileNotFoundError(f"{run} is missing: give a run's name or a {file_name}")
         return path
     path = project_root() / "models" / family / run / file_name
     if path.is_file():

@@ -43,7 +43,7 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
         if path.is_file():
             inside, problem = [path], ""
         elif path.is_dir():
-            inside, problem = _pictures(path.iterdir()), "there is no picture in this folder"
+            inside, problem = _pictures(path.iterdir()), "this folder has no pictures"
         elif path.exists():
             inside, problem = [], "neither a file nor a folder"
         elif any(mark in argument for mark in "*?["):

@@ -37,7 +37,7 @@ def parse_yaml(text: str) -> Any:
         value = YAML(typ="safe", pure=True).load(text)
         _characters_left(value, MAX_CHARACTERS)
     except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no valid YAML: {error}") from None
+        raise ValueError(f"not valid YAML: {error}") from None
     return value
 
 
@@ -59,7 +59,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run this from the project's top folder") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from None
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path} is {error}") from None
 

@@ -41,7 +41,7 @@ FAMILIES: dict[str, tuple[type[Any], tuple[Choice, ...]]] = {
     "classifier": (ClassifierRecipe, (Choice("network", "options", CONVNETS, ("build",)),)),
     "captioner": (CaptionerRecipe, ()),
 }
-# Every block may have it, and it is no part of the recipe.
+# Every block may have it, and it is not part of the recipe.
 _CAP = ("`cap`", "the family's", "the largest number of updates, by scale, such as `{sample: 100, tiny: 10}`")
 
 

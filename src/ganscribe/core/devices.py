@@ -75,5 +75,6 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     import torch
 
     if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        # A cache of cast weights would outlive the CUDA graph that a step is captured in.
+        return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=device.type != "cuda")
     return contextlib.nullcontext()

@@ -91,7 +91,7 @@ def _from_archive(images: Sequence[tuple[int, str, str]], path: Path, folder: Pa
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run `dvc repro -f download@coco`") from None
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no whole zip archive ({error}): get it again") from None
+        raise ValueError(f"{path} is not a complete zip archive ({error}): download it again") from None
     with archive, progress(len(images), f"images from {path.name}", "image") as bar:
         members = {info.filename: info for info in archive.infolist()}
         for _, name, _ in images:

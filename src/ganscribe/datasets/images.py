@@ -45,7 +45,7 @@ def read_images(path: str | Path, classes: Sequence[int] | None = None) -> Image
         column = table["image"].combine_chunks()
     except (pa.ArrowInvalid, KeyError) as error:
         raise ValueError(
-            f"{path} is no Parquet file of images ({error}): make it with prepare_images"
+            f"{path} is not a Parquet file of images ({error}): make it with prepare_images"
         ) from error
     num_bytes = int(np.prod(shape))
     flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * num_bytes, column.offset * num_bytes)

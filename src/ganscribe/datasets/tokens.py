@@ -101,7 +101,7 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     """Read what `write_vocabulary` wrote. Raises ValueError for any other content."""
     words = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"{path} is no list of words: run `dvc repro tokenize_captions`")
+        raise ValueError(f"{path} is not a list of words: run `dvc repro tokenize_captions`")
     return Vocabulary(tuple(words))
 
 

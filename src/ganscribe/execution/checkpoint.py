@@ -1,6 +1,6 @@
 """Resumable training state: atomic, locked, removed on success.
 
-A checkpoint is no DVC output (DVC would delete it before the stage runs again). It lies in
+A checkpoint is not a DVC output (DVC would delete it before the stage runs again). It lies in
 `.checkpoints/<key>/` of the main repository, where `key` digests the parameters, code and inputs that the
 training depends on, so that a changed parameter never resumes another training's state.
 """
@@ -67,7 +67,7 @@ class Checkpoint:
             raise ValueError(
                 "no checkpoint is readable ("
                 + "; ".join(problems)
-                + f"): delete {self.directory} to start anew"
+                + f"): delete {self.directory} to start again"
             )
         return None
 
@@ -133,7 +133,7 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
             raise
         raise ValueError(  # such as torch's, for tensors of other shapes
             f"the training could not go on from {checkpoint.loaded} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}): delete {directory} to start anew"
+            f"{' '.join(str(error).split())}): delete {directory} to start again"
         ) from error
     finally:
         for number, handler in handlers.items():

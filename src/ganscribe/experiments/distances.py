@@ -60,7 +60,11 @@ def train_critic(theta: float, *, recipe: CriticRecipe, steps: int, seed: int) -
         nn.Linear(2, UNITS), nn.ReLU(), nn.Linear(UNITS, UNITS), nn.ReLU(), nn.Linear(UNITS, 1), nn.Flatten(0)
     )
     optimiser = build_optimiser(
-        recipe.optimiser, critic.parameters(), learning_rate=recipe.learning_rate, betas=recipe.betas
+        recipe.optimiser,
+        critic.parameters(),
+        learning_rate=recipe.learning_rate,
+        betas=recipe.betas,
+        device=torch.device("cpu"),
     )
     rng = random_stream(seed, "diagnostics", "segments")
     for _ in range(steps):

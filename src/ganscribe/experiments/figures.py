@@ -100,7 +100,7 @@ def draw_pictures(pictures: Mapping[str, Path], path: str | Path) -> None:
 
 
 def draw_optimisers(table: pd.DataFrame, path: str | Path) -> None:
-    """Left the cosine of step and negative gradient, right the critic's loss, a line an optimiser."""
+    """Draw the cosine of step and negative gradient, and beside it the critic's loss, one line per optimiser."""
     figure = _figure(11, 4)
     panels = figure.subplots(1, 2)
     titles = {

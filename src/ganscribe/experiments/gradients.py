@@ -16,7 +16,7 @@ from ganscribe.execution.progress import progress
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.gan.common.sampling import noise_source
 from ganscribe.gan.common.state import TrainedGan, start_training
-from ganscribe.gan.common.training import batches
+from ganscribe.gan.common.training import batches, take
 from ganscribe.gan.common.updates import update_critic
 from ganscribe.gan.objectives import minimax, nonsaturating
 
@@ -117,8 +117,13 @@ def _measure_against(
     """Train the critic of `gan` against its frozen generator; yield a row where one is due, else None."""
     draw, due = noise_source(recipe.noise), measured_steps(settings.critic_steps, settings.measure_every)
     shape = (recipe.batch_size, recipe.noise_dim)
-    real = batches(
-        images, batch_size=recipe.batch_size, shuffle=True, seed=own_seed, first=gan.critic_updates
+    rows = batches(
+        len(images),
+        batch_size=recipe.batch_size,
+        shuffle=True,
+        seed=own_seed,
+        first=gan.critic_updates,
+        device=images.device,
     )
     for step in range(gan.critic_updates, settings.critic_steps + 1):
         row = None
@@ -127,7 +132,8 @@ def _measure_against(
             noises = [draw(shape, rng) for _ in range(settings.num_batches)]
             row = {"critic_step": step} | _measure(gan.generator, gan.discriminator, fixed, noises)
         if step < settings.critic_steps:
-            update_critic(gan, CRITIC, next(real), draw(shape, gan.noise_rng), contextlib.nullcontext)
+            real = take(images, next(rows))
+            update_critic(gan, CRITIC, real, draw(shape, gan.noise_rng), contextlib.nullcontext)
             gan.critic_updates = step + 1
         yield row
 
@@ -155,7 +161,10 @@ def measure_gradients(
         )
     channels, height, width = images.shape[1:]
     images = images.to(device)
-    fixed = next(batches(images, batch_size=recipe.batch_size, shuffle=True, seed=settings.seed, first=0))
+    first = batches(
+        len(images), batch_size=recipe.batch_size, shuffle=True, seed=settings.seed, first=0, device=device
+    )
+    fixed = take(images, next(first))
     state = checkpoint.load() if checkpoint else None
     rows: list[dict[str, float]] = state["rows"] if state else []
     for epochs, generator in sorted(generators.items()):

@@ -171,9 +171,7 @@ def read_inception(path: str | Path, *, device: torch.device, precision: str | N
         prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
         inception.network.load_state_dict(saved["state_dict"])
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is no feature network that extract_features left, or a damaged one"
-        ) from error
+        raise ValueError(f"{path} is damaged, or not a feature network that extract_features left") from error
     return inception
 
 

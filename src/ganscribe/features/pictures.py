@@ -22,7 +22,7 @@ PREPROCESSING = {
     "none": "whole image to 299x299, bilinear, antialiased; ImageNet mean and std",
     "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
 }
-# What Pillow raises for a file that is no whole image (RuntimeError: its AVIF and BLP readers).
+# What Pillow raises for a file that is not a complete image (RuntimeError: its AVIF and BLP readers).
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
 
@@ -68,7 +68,7 @@ def _as_rgb(image: Image) -> Image:
 def open_image(source: str | Path | bytes) -> Image:
     """An image file (or its bytes) of any format and mode that Pillow reads, upright and RGB.
 
-    Of several frames, the first. Raises ValueError for what is no whole image, OSError for a file that cannot
+    Of several frames, the first. Raises ValueError for what is not a complete image, OSError for a file that cannot
     be read.
     """
     from PIL import Image as pillow

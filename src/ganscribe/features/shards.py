@@ -216,13 +216,13 @@ def shard_metadata(path: str | Path) -> dict[str, str]:
         not (isinstance(sizes, list) and sizes and all(type(size) is int and size > 0 for size in sizes))
         or found.get("dtype") != "float16"
     ):
-        raise ValueError(f"{path} is no feature shard: run `dvc repro -f extract_features`")
+        raise ValueError(f"{path} is not a feature shard: run `dvc repro -f extract_features`")
     return found
 
 
 def _read_index(path: Path) -> dict[str, list[Any]]:
     """The columns of the index. One row in it takes a row of a shard, which bounds how many are read."""
-    problem = f"{path} is no index of these feature shards: run `dvc repro -f extract_features`"
+    problem = f"{path} is not an index of these feature shards: run `dvc repro -f extract_features`"
     shards = path.parent.glob("shard-*.parquet")
     if _parquet("read_metadata", path).num_rows > sum(shard.stat().st_size for shard in shards):
         raise ValueError(problem)

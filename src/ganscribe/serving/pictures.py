@@ -29,13 +29,13 @@ def read_file(text: str) -> bytes:
     try:
         file = base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise ValueError(f"the input is no base64 text: {error}") from error
+        raise ValueError(f"the input is not base64 text: {error}") from error
     try:
         with Image.open(io.BytesIO(file)) as image:  # the header alone
             width, height = image.size
             kind = image.format
     except (*BROKEN, Image.DecompressionBombError) as error:
-        raise ValueError(f"the input is no image file: {error}") from error
+        raise ValueError(f"the input is not an image file: {error}") from error
     if kind == "EPS":
         raise ValueError("the image is EPS, a program, which is not run: send PNG")
     if width * height > MAX_PIXELS:
@@ -52,5 +52,5 @@ def decode_image(text: str, num_channels: int) -> np.ndarray:
         image = Image.open(io.BytesIO(file))
         pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
     except (*BROKEN, Image.DecompressionBombError) as error:
-        raise ValueError(f"the input is no image file: {error}") from error
+        raise ValueError(f"the input is not an image file: {error}") from error
     return pixels[None] if num_channels == 1 else pixels.transpose(2, 0, 1)

@@ -39,11 +39,11 @@ def read_annotations(path: str | Path) -> list[Caption]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no valid JSON, perhaps cut off ({error}): get it again") from None
+        raise ValueError(f"{path} is not valid JSON, perhaps cut off ({error}): download it again") from None
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
     ):
-        raise ValueError(f"{path} is no COCO captions file: it lacks the lists `images` and `annotations`")
+        raise ValueError(f"{path} is not a COCO captions file: it lacks the lists `images` and `annotations`")
     problems: list[str] = []
     images = _read_images(document["images"], problems)
     captions = _read_captions(document["annotations"], images, problems)
@@ -116,7 +116,7 @@ def _read_captions(
             image = reprlib.repr(image_id)
             problems.append(f"caption {caption_id} is of an image that is not listed: {image}")
         elif not isinstance(text, str) or not _is_unicode(text):
-            problems.append(f"caption {caption_id} of image {image_id} is no text: {reprlib.repr(text)}")
+            problems.append(f"caption {caption_id} of image {image_id} is not text: {reprlib.repr(text)}")
         elif not text.strip():
             problems.append(f"caption {caption_id} of image {image_id} ({images[image_id][0]}) is empty")
         elif len(text) > MAX_CAPTION:

@@ -28,7 +28,7 @@ MAX_TUPLES = 16  # loose ones in a pickle; an array has two
 def read_idx(path: str | Path) -> Bytes:
     """The uint8 array of an IDX file, gzipped or plain, of the shape that its header says.
 
-    Raises ValueError if the header is no IDX header or the data are shorter or longer than it says.
+    Raises ValueError if the header is not an IDX header or the data are shorter or longer than it says.
     """
     path = Path(path)
     with path.open("rb") as raw:
@@ -44,7 +44,7 @@ def read_idx(path: str | Path) -> Bytes:
 def _parse_idx(handle: IO[bytes] | gzip.GzipFile, path: Path) -> Bytes:
     magic = handle.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != IDX_UINT8 or magic[3] not in (1, 2, 3):
-        raise ValueError(f"{path} is no IDX file of bytes: it begins with {magic.hex()}")
+        raise ValueError(f"{path} is not an IDX file of bytes: it begins with {magic.hex()}")
     header = handle.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise ValueError(f"{path} is truncated: it ends within its header")
@@ -168,7 +168,7 @@ def _entry(values: object, name: str, path: str | Path) -> Any:
         raise ValueError(f"{path} holds a {type(values).__name__}, not CIFAR's dict")
     found = values.get(name.encode(), values.get(name))
     if found is None:
-        raise ValueError(f"{path} has no entry {name!r}: it is no file of CIFAR-10's python version")
+        raise ValueError(f"{path} has no entry {name!r}: it is not a file of CIFAR-10's Python version")
     return found
 
 
@@ -177,11 +177,11 @@ def read_cifar_batch(path: str | Path) -> tuple[Bytes, Bytes]:
     values = read_plain_pickle(path)
     images, labels = _entry(values, "data", path), _entry(values, "labels", path)
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3072,):
-        raise ValueError(f"{path}: `data` is no uint8 array of N rows of 3072")
+        raise ValueError(f"{path}: `data` is not a uint8 array of N rows of 3072")
     if not isinstance(labels, list) or len(labels) != len(images):
-        raise ValueError(f"{path}: `labels` is no list of {len(images)} numbers")
+        raise ValueError(f"{path}: `labels` is not a list of {len(images)} numbers")
     if any(type(label) is not int or not 0 <= label <= 9 for label in labels):
-        raise ValueError(f"{path}: a label is no number from 0 to 9")
+        raise ValueError(f"{path}: a label is not a number from 0 to 9")
     return np.asarray(images).reshape(-1, 3, 32, 32), np.array(labels, np.uint8)
 
 
@@ -189,11 +189,11 @@ def read_cifar_classes(path: str | Path) -> list[str]:
     """The ten class names of `batches.meta`."""
     names = _entry(read_plain_pickle(path), "label_names", path)
     if not isinstance(names, list) or len(names) != 10:
-        raise ValueError(f"{path}: `label_names` is no list of ten names")
+        raise ValueError(f"{path}: `label_names` is not a list of ten names")
     try:
         return [name if isinstance(name, str) else bytes.decode(name) for name in names]
     except (TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: a name in `label_names` is no text") from error
+        raise ValueError(f"{path}: a name in `label_names` is not text") from error
 
 
 def write_plain_pickle(path: str | Path, values: dict[str, Any]) -> None:

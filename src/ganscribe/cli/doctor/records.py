@@ -54,7 +54,7 @@ def check_git() -> Iterator[Finding]:
         return
     inside = git("rev-parse", "--is-inside-work-tree")
     if inside is None:
-        yield fault("git", "this is no git repository", "clone the project, or `git init` and commit")
+        yield fault("git", "this is not a git repository", "clone the project, or `git init` and commit")
         return
     commit = git("rev-parse", "--verify", "HEAD")
     if commit is None:

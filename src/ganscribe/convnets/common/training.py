@@ -23,9 +23,10 @@ from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.progress import progress
 from ganscribe.training import workers
 from ganscribe.training.budget import Budget
-from ganscribe.training.optimisers import build_optimiser, set_learning_rate
+from ganscribe.training.optimisers import build_optimiser, restore_optimiser, set_learning_rate
 from ganscribe.training.schedules import build_schedule
 from ganscribe.training.state import Log, Row, random_states, replay, restore_random_states
+from ganscribe.training.steps import Step, tensors_of
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,19 @@ def train_classifier(
 
     batches = _Batches(train, recipe, length, budget.seed, device)
     val_images, val_labels = val.images.to(device), val.labels.to(device, torch.int64)
+    step = Step(
+        lambda *draws: now.update(*batches.take(*draws)),
+        device=device,
+        changed=lambda: tensors_of(now.model, now.optimiser, now.loss_sum),
+    )
     began_at, began = now.step, time.monotonic()
     with progress(length.total, f"train {recipe.network}", "update", initial=now.step) as bar:
         while now.step < length.total:
             epoch, position = divmod(now.step, length.epoch)
             rate = recipe.learning_rate * factor(now.step / length.total)
             set_learning_rate(rate, now.optimiser)
-            now.update(*batches.at(epoch, position))
+            step(*batches.at(epoch, position))
+            now.step += 1
             bar.update()
             if position + 1 == length.epoch or now.step == length.total:
                 row = {"step": now.step, "epoch": epoch + 1, "learning_rate": rate}
@@ -146,7 +153,7 @@ class _Training:
     history: list[Row] = field(default_factory=list)
 
     def update(self, images: Tensor, labels: Tensor) -> None:
-        """Step once, on this worker's uint8 images (N, C, H, W) of a batch."""
+        """Update once, on this worker's uint8 images (N, C, H, W) of a batch."""
         with autocast(self.precision, images.device):
             heads = self.model(scale_images(images))
         heads = heads if isinstance(heads, tuple) else (heads,)
@@ -157,7 +164,6 @@ class _Training:
         workers.mean_gradients(list(self.model.parameters()))
         self.optimiser.step()
         self.loss_sum += workers.mean(loss.detach())
-        self.step += 1
 
     def scores(self, updates: int, images: Tensor, labels: Tensor) -> Row:
         """Return the mean loss of the last `updates`, and the scores on the validation images."""
@@ -184,8 +190,8 @@ class _Training:
     def restore(self, state: dict[str, Any]) -> None:
         self.step, self.history = state["step"], state["history"]
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.loss_sum = state["loss_sum"].to(self.loss_sum.device)
+        restore_optimiser(self.optimiser, state["optimiser"])
+        self.loss_sum.copy_(state["loss_sum"])
         restore_random_states(state["random"], self.loss_sum.device)
 
 
@@ -199,6 +205,7 @@ def _start(data: Images, recipe: ClassifierRecipe, precision: str, device: torch
         recipe.optimiser,
         _group_parameters(model, recipe.decay),
         learning_rate=recipe.learning_rate,
+        device=device,
         betas=recipe.betas,
         momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
         weight_decay=recipe.weight_decay,
@@ -217,17 +224,22 @@ class _Batches:
         self.recipe, self.size, self.seed = recipe, length.batch, seed
         self.epoch = -1  # of the draws
 
-    def at(self, epoch: int, position: int) -> tuple[Tensor, Tensor]:
-        """Return the images and labels of the update at `position` of `epoch`."""
+    def at(self, epoch: int, position: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows (N,), offsets (N, 2) and flips (N,) of the update at `position` of `epoch`."""
         shift, device = self.recipe.shift, self.images.device
         if epoch != self.epoch:
             self.draws = draw_epoch(len(self.images), shift=shift, seed=self.seed, epoch=epoch, device=device)
             self.epoch = epoch
         part = slice(position * self.size, (position + 1) * self.size)
-        mine = workers.share(self.draws.order[part])
-        batch = self.images[mine]
-        if shift:
-            batch = shift_images(batch, workers.share(self.draws.offsets[part]), shift)
+        draws = (self.draws.order[part], self.draws.offsets[part], self.draws.flips[part])
+        rows, offsets, flips = (workers.share(each) for each in draws)
+        return rows, offsets, flips
+
+    def take(self, rows: Tensor, offsets: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images and labels of `rows`, shifted and mirrored."""
+        batch = self.images[rows]
+        if self.recipe.shift:
+            batch = shift_images(batch, offsets, self.recipe.shift)
         if self.recipe.flip:
-            batch = flip_images(batch, workers.share(self.draws.flips[part]))
-        return batch, self.labels[mine]
+            batch = flip_images(batch, flips)
+        return batch, self.labels[rows]

@@ -24,7 +24,7 @@ def num_workers(available: int) -> int:
     """GANSCRIBE_WORKERS, or as many as are `available`."""
     name = os.environ.get("GANSCRIBE_WORKERS") or str(available)
     if not name.isdecimal() or int(name) < 1:
-        raise ValueError(f"GANSCRIBE_WORKERS={name} is no number of workers: use 1 or more, or unset it")
+        raise ValueError(f"GANSCRIBE_WORKERS={name} is not a number of workers: use 1 or more, or unset it")
     return int(name)
 
 

@@ -52,7 +52,7 @@ def r1_penalty_of(weight: float) -> Callable[[Critic, Tensor, Tensor, torch.Gene
     return partial(real_gradient_penalty, weight=weight) if weight else no_penalty
 
 
-def annealed_noise(images: Tensor, progress: float, rng: torch.Generator, std: float) -> Tensor:
+def annealed_noise(images: Tensor, progress: Tensor | float, rng: torch.Generator, std: float) -> Tensor:
     """`images` plus Gaussian noise of standard deviation std (1 - progress).
 
     The interim remedy of Arjovsky and Bottou 2017 (1701.04862), section 3: noise gives both distributions the
@@ -63,7 +63,7 @@ def annealed_noise(images: Tensor, progress: float, rng: torch.Generator, std: f
     return images + noise.mul_(std * (1 - progress)).contiguous(memory_format=torch.channels_last)
 
 
-def instance_noise_of(std: float) -> Callable[[Tensor, float, torch.Generator], Tensor]:
+def instance_noise_of(std: float) -> Callable[[Tensor, Tensor | float, torch.Generator], Tensor]:
     """Return `annealed_noise` that starts with the standard deviation `std`; 0 is none."""
     if std < 0:
         raise ValueError(f"instance_noise {std} must not be negative")

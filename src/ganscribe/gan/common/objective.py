@@ -31,7 +31,7 @@ def no_constraint(critic: nn.Module) -> None:
     """No constraint on the critic's parameters."""
 
 
-def no_perturbation(images: Tensor, progress: float, rng: torch.Generator) -> Tensor:
+def no_perturbation(images: Tensor, progress: Tensor | float, rng: torch.Generator) -> Tensor:
     """The images as they are."""
     return images
 
@@ -57,7 +57,7 @@ class Objective:
     generator_loss: Callable[[Tensor], Tensor]
     penalty: Callable[[Critic, Tensor, Tensor, torch.Generator], Tensor] = no_penalty
     constrain: Callable[[nn.Module], None] = no_constraint
-    perturb: Callable[[Tensor, float, torch.Generator], Tensor] = no_perturbation
+    perturb: Callable[[Tensor, Tensor | float, torch.Generator], Tensor] = no_perturbation
     critic_steps: Callable[[int, int, float], int] = constant_steps
     estimates: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
 

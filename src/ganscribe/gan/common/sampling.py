@@ -140,7 +140,7 @@ def save_network(
 
 def load_generator(path: str | Path) -> SavedGenerator:
     """Read a generator that `save_network` wrote. Raises ValueError for any other file."""
-    problem = f"{path} is no saved generator, or a damaged one"
+    problem = f"{path} is damaged, or not a saved generator"
     if Path(path).is_file() and not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
         raise ValueError(problem)
     try:

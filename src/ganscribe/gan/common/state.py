@@ -7,17 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ganscribe.core.seeds import random_stream, seed_everything
 from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.training import workers
-from ganscribe.training.optimisers import build_optimiser
+from ganscribe.training.average import MovingAverage
+from ganscribe.training.optimisers import build_optimiser, restore_optimiser
 from ganscribe.training.state import Row, random_states, restore_random_states
 
 _RECORDS = ("step", "critic_updates", "history", "grids", "snapshots")
-_PARTS = ("generator", "discriminator", "generator_optimiser", "critic_optimiser")
+_NETWORKS = ("generator", "discriminator")
+_OPTIMISERS = ("generator_optimiser", "critic_optimiser")
 
 
 @dataclass
@@ -26,8 +27,8 @@ class TrainedGan:
 
     `history`: rows as in `train_gan`. `grids`: (step, (16, C, H, W) uint8), all from the same noise.
     `snapshots`: (step, the kept generator's state_dict). `sums`: (2,) losses of critic and generator since
-    the last row. `average`: the exponential moving average of the generator, where one is made. `cosine`:
-    between the last watched step of the critic's optimiser and the negative gradient.
+    the last row. `cosine`: (), between the last watched step of the critic's optimiser and the negative
+    gradient. `average`: the moving average of the generator, where one is made.
     """
 
     generator: nn.Module
@@ -36,9 +37,9 @@ class TrainedGan:
     critic_optimiser: torch.optim.Optimizer
     noise_rng: torch.Generator
     sums: Tensor
+    cosine: Tensor
     precision: str
-    average: AveragedModel | None = None
-    cosine: Tensor | None = None
+    average: MovingAverage | None = None
     step: int = 0
     critic_updates: int = 0
     history: list[Row] = field(default_factory=list)
@@ -58,8 +59,8 @@ class TrainedGan:
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on: tensors, numbers and containers of them."""
         state: dict[str, Any] = {name: getattr(self, name) for name in (*_RECORDS, "sums")}
-        for name in _PARTS + (("average",) if self.average is not None else ()):
-            state[name] = getattr(self, name).state_dict()
+        state |= {name: getattr(self, name).state_dict() for name in (*_NETWORKS, *_OPTIMISERS)}
+        state["average"] = self.average.module.state_dict() if self.average is not None else {}
         state["random"] = random_states(self.noise_rng.device, noise=self.noise_rng)
         return state
 
@@ -68,8 +69,12 @@ class TrainedGan:
         for name in _RECORDS:
             setattr(self, name, state[name])
         self.sums.copy_(state["sums"])
-        for name in _PARTS + (("average",) if self.average is not None else ()):
+        for name in _NETWORKS:
             getattr(self, name).load_state_dict(state[name])
+        for name in _OPTIMISERS:
+            restore_optimiser(getattr(self, name), state[name])
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"])
         restore_random_states(state["random"], self.noise_rng.device, noise=self.noise_rng)
 
 
@@ -90,16 +95,13 @@ def start_training(
         workers.share_norms(network)
         network.to(device)
         network.to(memory_format=torch.channels_last)  # convolutions on the CPU are a fifth faster
-    average = None
-    if recipe.ema_decay:
-        average = AveragedModel(
-            generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
-        )
+    average = MovingAverage(generator, recipe.ema_decay) if recipe.ema_decay else None
     generator_optimiser, critic_optimiser = (
         build_optimiser(
             recipe.optimiser,
             network.parameters(),
             learning_rate=recipe.learning_rate,
+            device=device,
             betas=recipe.betas,
         )
         for network in (generator, critic)
@@ -111,6 +113,7 @@ def start_training(
         critic_optimiser=critic_optimiser,
         noise_rng=random_stream(seed, "gan", "noise", device=device),
         sums=torch.zeros(2, device=device),
+        cosine=torch.full((), torch.nan, device=device),
         precision=precision,
         average=average,
     )

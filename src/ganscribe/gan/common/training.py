@@ -3,125 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
 from statistics import median
 
 import torch
 from torch import Tensor
 
-from ganscribe.core.devices import autocast, resolve_precision
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.pixels import to_signed
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.progress import progress
 from ganscribe.gan.common.networks import ImageShape
-from ganscribe.gan.common.objective import Objective, build_objective, check_combination, plan_updates
+from ganscribe.gan.common.objective import check_combination
+from ganscribe.gan.common.plan import Plan, plan_training
 from ganscribe.gan.common.recipe import GanRecipe
-from ganscribe.gan.common.sampling import generate, noise_source
+from ganscribe.gan.common.sampling import noise_source
 from ganscribe.gan.common.state import TrainedGan, start_training
-from ganscribe.gan.common.updates import Cast, held_out_loss, update_critic, update_generator
+from ganscribe.gan.common.updates import held_out_loss, update_critic, update_generator
 from ganscribe.training import workers
 from ganscribe.training.budget import Budget
 from ganscribe.training.optimisers import set_learning_rate
-from ganscribe.training.schedules import Schedule, build_schedule
 from ganscribe.training.state import Log, Row, replay
+from ganscribe.training.steps import Step, tensors_of
 
 HELD_OUT_IMAGES = 512  # at most so many for an estimate on held-out images
 MEDIAN_ROWS = 5  # rows of the table under the median filter of the estimates
 
 
-def batches(images: Tensor, *, batch_size: int, shuffle: bool, seed: int, first: int) -> Iterator[Tensor]:
-    """Endless batches (batch_size, C, H, W) of `images` uint8 as float32 in [-1, 1], from number `first` on.
+def batches(
+    count: int, *, batch_size: int, shuffle: bool, seed: int, first: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Endless batches of rows (batch_size,) of `count` images, from number `first` on, on `device`.
 
     Each epoch is a fresh permutation, drawn from the epoch's number, so that a resumed run needs no state for
     it; a last partial batch is dropped. `shuffle=False` gives the images' own order. Of several workers each
     has its share of every batch.
     """
-    per_epoch = len(images) // batch_size
+    per_epoch = count // batch_size
     epoch, start = divmod(first, per_epoch)
     while True:
-        order = torch.arange(len(images))
+        order = torch.arange(count)
         if shuffle:
-            order = torch.randperm(len(images), generator=random_stream(seed, "gan", "order", epoch))
-        order = order.to(images.device)
+            order = torch.randperm(count, generator=random_stream(seed, "gan", "order", epoch))
+        order = order.to(device)
         for batch in range(start, per_epoch):
-            rows = workers.share(order[batch * batch_size : (batch + 1) * batch_size])
-            yield to_signed(images[rows]).contiguous(memory_format=torch.channels_last)
+            yield workers.share(order[batch * batch_size : (batch + 1) * batch_size])
         epoch, start = epoch + 1, 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is settled before the first step: `updates` of the critic before each of the generator's.
-
-    `kept` are the steps after which a generator is kept; `per_epoch` are the critic's updates in an epoch.
-    """
-
-    recipe: GanRecipe
-    budget: Budget
-    objective: Objective
-    device: torch.device
-    updates: list[int]
-    kept: frozenset[int]
-    factor: Schedule
-    cast: Cast
-    precision: str
-    per_epoch: int
-
-    def done(self, step: int) -> float:
-        """The part of the run that is over before `step`."""
-        return (step - 1) / len(self.updates)
-
-    def has_row(self, step: int) -> bool:
-        """Whether the table has a row for `step`."""
-        return step % self.budget.log_every == 0 or step in self.kept or step == len(self.updates)
-
-    def noise(self, gan: TrainedGan) -> Tensor:
-        """A fresh batch of noise, (batch_size, noise_dim), of this worker its share."""
-        shape = (self.recipe.batch_size, self.recipe.noise_dim)
-        return workers.share(noise_source(self.recipe.noise)(shape, gan.noise_rng))
-
-    def grid(self, gan: TrainedGan) -> tuple[int, Tensor]:
-        """The step, and the samples from the noise that is the same at every step."""
-        shape = (self.recipe.grid_images, self.recipe.noise_dim)
-        rng = random_stream(self.budget.seed, "gan", "grid")
-        return gan.step, generate(gan.kept_generator, noise_source(self.recipe.noise)(shape, rng))
-
-
-def plan_training(images: Tensor, recipe: GanRecipe, budget: Budget, device: torch.device) -> Plan:
-    """Settle what a run does, and refuse what cannot work: see `train_gan`."""
-    if len(images) < recipe.batch_size:
-        raise ValueError(
-            f"{len(images)} images are less than one batch of {recipe.batch_size}: lower batch_size"
-        )
-    workers.check_batch(recipe.batch_size)
-    objective = build_objective(recipe.objective, **recipe.objective_options)
-    updates = plan_updates(
-        objective, steps=recipe.steps, critic_steps=recipe.critic_steps, max_updates=budget.max_updates
-    )
-    if recipe.generator_first and max(updates) > 1:
-        raise ValueError(
-            "generator_first needs one critic update a step: set critic_steps to 1, or remove it"
-        )
-    steps = len(updates)
-    kept = {round(steps * part / recipe.snapshots) for part in range(1, recipe.snapshots + 1)}
-    if recipe.snapshot_steps is not None:
-        kept = {max(1, round(steps * step / recipe.steps)) for step in recipe.snapshot_steps}
-    precision = resolve_precision(budget.precision, device)
-    return Plan(
-        recipe=recipe,
-        budget=budget,
-        objective=objective,
-        device=device,
-        updates=updates,
-        kept=frozenset(kept),
-        factor=build_schedule(recipe.schedule, recipe.steps, recipe.schedule_options),
-        cast=partial(autocast, precision, device),
-        precision=precision,
-        per_epoch=len(images) // recipe.batch_size,
-    )
+def take(images: Tensor, rows: Tensor) -> Tensor:
+    """Return those `rows` of `images` uint8 as float32 in [-1, 1], channels last."""
+    return to_signed(images[rows]).contiguous(memory_format=torch.channels_last)
 
 
 def _start(plan: Plan, image_shape: ImageShape, checkpoint: Checkpoint | None) -> TrainedGan:
@@ -152,24 +84,63 @@ def _choose_held_out(held_out: Tensor | None, plan: Plan) -> Tensor | None:
     return held_out[torch.randperm(len(held_out), generator=rng)[: most // batch_size * batch_size or most]]
 
 
-def _update(gan: TrainedGan, plan: Plan, real: Iterator[Tensor]) -> None:
-    """Take one step: the critic's updates, then the generator's, or the other way round."""
-    step, recipe = gan.step + 1, plan.recipe
-    done, updates = plan.done(step), plan.updates[step - 1]
-    set_learning_rate(recipe.learning_rate * plan.factor(done), gan.generator_optimiser, gan.critic_optimiser)
-    noise = plan.noise(gan)
-    if recipe.generator_first:
-        gan.sums[1] += update_generator(gan, plan.objective, noise, plan.cast, done=done)
-    for update in range(updates):
-        watch = plan.has_row(step) and update == updates - 1
-        gan.sums[0] += update_critic(
-            gan, plan.objective, next(real), noise, plan.cast, done=done, watch=watch
+class Updates:
+    """The steps of a run: each draws its own noise, and adds its loss to the sums."""
+
+    def __init__(self, gan: TrainedGan, plan: Plan, images: Tensor) -> None:
+        self.gan, self.plan, self.images = gan, plan, images
+        average = [gan.average.module] if gan.average is not None else []
+
+        def changed() -> Iterator[Tensor]:
+            networks = (gan.generator, gan.discriminator, *average)
+            return tensors_of(*networks, gan.generator_optimiser, gan.critic_optimiser, gan.sums, gan.cosine)
+
+        def step(function: Callable[..., None]) -> Step:
+            return Step(function, device=plan.device, changed=changed, generators=[gan.noise_rng])
+
+        self.critic, self.generator, self.both = step(self._critic), step(self._generator), step(self._both)
+
+    def _critic(self, rows: Tensor, done: Tensor, *, watch: bool) -> None:
+        noise = self.plan.noise(self.gan)
+        self._update_critic(rows, noise, done, watch=watch)
+
+    def _generator(self, done: Tensor, *, is_first: bool) -> None:
+        noise = self.plan.noise(self.gan)
+        self._update_generator(noise, done, is_first=is_first)
+
+    def _both(self, rows: Tensor, done: Tensor, *, watch: bool, is_first: bool) -> None:
+        """The generator first, and the critic on the same noise."""
+        noise = self.plan.noise(self.gan)
+        self._update_generator(noise, done, is_first=is_first)
+        self._update_critic(rows, noise, done, watch=watch)
+
+    def _update_critic(self, rows: Tensor, noise: Tensor, done: Tensor, *, watch: bool) -> None:
+        real, plan = take(self.images, rows), self.plan
+        self.gan.sums[0] += update_critic(
+            self.gan, plan.objective, real, noise, plan.cast, done=done, watch=watch
         )
-        if not recipe.generator_first:
-            noise = plan.noise(gan)
-    if not recipe.generator_first:
-        gan.sums[1] += update_generator(gan, plan.objective, noise, plan.cast, done=done)
-    gan.step, gan.critic_updates = step, gan.critic_updates + updates
+
+    def _update_generator(self, noise: Tensor, done: Tensor, *, is_first: bool) -> None:
+        plan = self.plan
+        self.gan.sums[1] += update_generator(
+            self.gan, plan.objective, noise, plan.cast, done=done, is_first=is_first
+        )
+
+    def take_step(self, rows: Iterator[Tensor]) -> None:
+        """Take one step of the run: the critic's updates, then the generator's, or the other way round."""
+        gan, plan, recipe = self.gan, self.plan, self.plan.recipe
+        step, is_first = gan.step + 1, gan.step == 0
+        updates, has_row = plan.updates[step - 1], plan.has_row(step)
+        rate = recipe.learning_rate * plan.factor(plan.done(step))
+        set_learning_rate(rate, gan.generator_optimiser, gan.critic_optimiser)
+        done = torch.full((), plan.done(step), dtype=torch.float64, device=plan.device)
+        if recipe.generator_first:
+            self.both(next(rows), done, watch=has_row, is_first=is_first)
+        else:
+            for update in range(updates):
+                self.critic(next(rows), done, watch=has_row and update == updates - 1)
+            self.generator(done, is_first=is_first)
+        gan.step, gan.critic_updates = step, gan.critic_updates + updates
 
 
 def _estimate_held_out(gan: TrainedGan, plan: Plan, held_out: Tensor | None) -> float | None:
@@ -203,7 +174,7 @@ def _record(gan: TrainedGan, plan: Plan, held_out: float | None) -> Row:
         )
     row: Row = {"step": gan.step, "epoch": gan.critic_updates / plan.per_epoch}
     row |= {"critic_loss": critic_loss, "generator_loss": generator_loss}
-    row |= {"critic_cosine": float(gan.cosine)} if gan.cosine is not None else {}
+    row |= {"critic_cosine": float(gan.cosine)}
     estimates = plan.objective.estimates
     for name, estimate in estimates.items():
         row[name] = estimate(critic_loss)
@@ -245,17 +216,18 @@ def train_gan(
     gan = _start(plan, (channels, height, width), checkpoint)
     replay(gan.history, log)
     held_out = _choose_held_out(held_out, plan)
-    shuffle, last = recipe.shuffle, len(plan.updates)
-    real = batches(
-        images.to(device),
+    updates, last = Updates(gan, plan, images.to(device)), len(plan.updates)
+    rows = batches(
+        len(images),
         batch_size=recipe.batch_size,
-        shuffle=shuffle,
+        shuffle=recipe.shuffle,
         seed=budget.seed,
         first=gan.critic_updates,
+        device=device,
     )
     with progress(last, f"{recipe.objective}, {recipe.networks}", "step", initial=gan.step) as bar:
         while gan.step < last:
-            _update(gan, plan, real)
+            updates.take_step(rows)
             if plan.has_row(gan.step):
                 row = _record(gan, plan, _estimate_held_out(gan, plan, held_out))
                 if log:

@@ -31,7 +31,7 @@ def update_critic(
     noise: Tensor,
     cast: Cast,
     *,
-    done: float = 0.0,
+    done: Tensor | float = 0.0,
     watch: bool = False,
 ) -> Tensor:
     """Update the critic once on `real` (N, C, H, W) and as many generated images; its loss, detached.
@@ -59,15 +59,24 @@ def update_critic(
     gan.critic_optimiser.step()
     if before is not None:
         gradient = _joined([weight.grad for weight in weights if weight.grad is not None])
-        gan.cosine = cosine_similarity(_joined(weights) - before, -gradient, dim=0, eps=1e-30)
+        gan.cosine.copy_(cosine_similarity(_joined(weights) - before, -gradient, dim=0, eps=1e-30))
     objective.constrain(critic)
     return workers.mean(loss.detach())
 
 
 def update_generator(
-    gan: TrainedGan, objective: Objective, noise: Tensor, cast: Cast, *, done: float = 0.0
+    gan: TrainedGan,
+    objective: Objective,
+    noise: Tensor,
+    cast: Cast,
+    *,
+    done: Tensor | float = 0.0,
+    is_first: bool = False,
 ) -> Tensor:
-    """Update the generator, and its average, once from `noise` (N, noise_dim); its loss, detached."""
+    """Update the generator, and its average, once from `noise` (N, noise_dim); its loss, detached.
+
+    `is_first`: of the training, where its average begins.
+    """
     gan.discriminator.requires_grad_(False)  # its own gradients would be thrown away
     with cast():
         images = objective.perturb(gan.generator(noise), done, gan.noise_rng)
@@ -79,7 +88,7 @@ def update_generator(
     gan.generator_optimiser.step()
     gan.discriminator.requires_grad_(True)
     if gan.average is not None:
-        gan.average.update_parameters(gan.generator)
+        gan.average.update(gan.generator, is_first=is_first)
     return workers.mean(loss.detach())
 
 

@@ -131,7 +131,7 @@ def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
             found.warnings.append(f"dvc.lock no longer records {name}; the commit {commit[:7]} does")
             return older
     raise FileNotFoundError(
-        f"{name} is recorded by no dvc.lock: it is no output of a stage, or `dvc repro` has not made it yet"
+        f"{name} is recorded by no dvc.lock: it is not an output of a stage, or `dvc repro` has not made it yet"
     )
 
 
@@ -189,7 +189,7 @@ def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path,
         patch = _patch(found, client, run) if found.is_dirty and client else None
         found.commands = restore.to_run(found.commit, patch, run.tags["dvc.stage"])
         if output is not None and not cache.remembers_run(output.md5):
-            found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it anew")
+            found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it again")
 
 
 def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:

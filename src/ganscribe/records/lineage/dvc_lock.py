@@ -52,7 +52,7 @@ class Stage:
 
 
 def read_lock(path: Path) -> str:
-    """The text of a dvc.lock, empty where there is none. Raises ValueError where it is no text."""
+    """The text of a dvc.lock, empty where there is none. Raises ValueError where it is not text."""
     try:
         return path.read_text(encoding="utf-8") if path.exists() else ""
     except UnicodeDecodeError as error:

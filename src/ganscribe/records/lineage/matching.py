@@ -47,7 +47,7 @@ def run_of(output: Output, stage: Stage, runs: list[RunRecord], cache: Cache) ->
     for path, md5 in around.items():
         key = _run_key(Output(path=path, md5=md5, stage=stage.name), cache)
         if key is None or (path in stage.deps and key["family"] not in stage.name.split("@")[0]):
-            continue  # a judge, say, is no subject of the stage that asks it
+            continue  # a judge, say, is not a subject of the stage that asks it
         of_key = [run for run in runs if run.tags.get("run_key") == key["run_key"]]
         of_bytes = [run for run in of_key if tagged_outputs(run).get(path) == md5]
         alive = [run for run in of_bytes or of_key if not run.is_deleted and run.status == "FINISHED"]

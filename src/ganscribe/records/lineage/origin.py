@@ -24,7 +24,7 @@ _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
 
 
 def git(*arguments: str, index: Path | None = None) -> str | None:
-    """What `git` prints, byte for byte but for what is no UTF-8; None where it fails or is missing."""
+    """What `git` prints, byte for byte but for what is not UTF-8; None where it fails or is missing."""
     command = ["git", "--no-optional-locks", *arguments]
     environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:

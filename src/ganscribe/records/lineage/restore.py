@@ -64,7 +64,9 @@ def open_cache() -> Iterator[Cache]:
     try:
         repo = Repo()
     except DvcException as error:
-        raise ValueError(f"this is no DVC project ({error}): run it in the project's top folder") from error
+        raise ValueError(
+            f"this is not a DVC project ({error}): run it in the project's top folder"
+        ) from error
     with repo:
         yield Cache(repo)
 

@@ -1,0 +1,171 @@
+"""Short trainings on a card: every kind of step, plain or captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganscribe.captioning.dataset import CaptionerData, CaptionSet
+from ganscribe.captioning.recipe import CaptionerRecipe
+from ganscribe.captioning.training import train_captioner
+from ganscribe.convnets.common.recipe import ClassifierRecipe
+from ganscribe.convnets.common.training import train_classifier
+from ganscribe.datasets.images import Images
+from ganscribe.execution.checkpoint import Checkpoint, Interrupted
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.training import train_gan
+from ganscribe.training.budget import Budget
+
+CUDA = torch.device("cuda")
+
+GANS: dict[str, dict[str, Any]] = {
+    "mlp": {"networks": "mlp"},
+    "minimax, instance noise": {
+        "objective": "minimax",
+        "objective_options": {"instance_noise": 0.5},
+        "critic_steps": 2,
+    },
+    "deep, smoothed, generator first": {
+        "networks": "dcgan_deep",
+        "objective_options": {"label_smoothing": 0.1, "generator_smoothing": 0.1},
+        "generator_first": True,
+    },
+    "least squares": {"objective": "lsgan", "noise": "normal", "shuffle": False},
+    "clipped critic": {
+        "objective": "wgan",
+        "networks": "dcgan_nobn",
+        "optimiser": "rmsprop",
+        "learning_rate": 5e-5,
+        "critic_steps": 3,
+    },
+    "gradient penalty": {"objective": "wgan_gp", "critic_steps": 2, "betas": (0.5, 0.9)},
+    "R1, average, linear": {
+        "objective_options": {"r1_penalty": 1.0},
+        "ema_decay": 0.9,
+        "schedule": "linear",
+    },
+    "SGD, warm-up": {"optimiser": "sgd", "schedule": "cosine", "schedule_options": {"warm_up": 3}},
+}
+CONVNETS: dict[str, dict[str, Any]] = {
+    "lenet5": {"shift": 1},
+    "alexnet": {"optimiser": "sgd", "learning_rate": 0.01, "shift": 2, "flip": True},
+    "vgg11": {"optimiser": "sgd", "learning_rate": 0.01, "decay": "weights", "weight_decay": 5e-4},
+    "googlenet": {"optimiser": "sgd", "learning_rate": 0.05},
+    "resnet18": {"schedule": "step"},
+    "resnet20": {"optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4},
+    "densenet_bc": {"options": {"depth": 22, "dropout": 0.2}, "optimiser": "sgd", "learning_rate": 0.1},
+    "cliquenet": {"options": {"k": 8, "T": 6, "dropout": 0.2}, "optimiser": "rmsprop"},
+}
+
+
+CAPTIONERS: dict[str, dict[str, Any]] = {
+    "tutorial": {},
+    "best": {"dropout": 0.5, "label_smoothing": 0.1, "schedule": "cosine"},
+    "every option": {
+        "gate": True,
+        "dropout": 0.3,
+        "clip_norm": 0.1,
+        "label_smoothing": 0.1,
+        "doubly_stochastic": 1.0,
+        "scheduled_sampling": 0.5,
+        "optimiser": "rmsprop",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training leaves: its table, and every tensor of its networks."""
+
+    history: list[dict[str, float]]
+    tensors: list[torch.Tensor]
+
+
+def pictures(count: int, channels: int = 1, side: int = 28) -> torch.Tensor:
+    """Random images (count, C, H, W) uint8, the same at every call."""
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
+
+
+def gan(
+    name: str, *, precision: str = "bf16", steps: int = 9, checkpoint: Checkpoint | None = None
+) -> Outcome:
+    """Train the GAN `name` of the table for some steps."""
+    given = {"objective": "nonsaturating", "networks": "dcgan", "dataset": "mnist"} | GANS[name]
+    shared = {"batch_size": 32, "noise_dim": 16, "steps": steps, "snapshots": 2, "sample_every": 4}
+    trained = train_gan(
+        pictures(200),
+        GanRecipe(**given, **shared),
+        budget=Budget(seed=3, precision=precision, log_every=2),
+        device=CUDA,
+        held_out=pictures(70),
+        checkpoint=checkpoint,
+    )
+    networks = (trained.generator, trained.discriminator, trained.kept_generator)
+    return Outcome(trained.history, [each.cpu() for one in networks for each in one.state_dict().values()])
+
+
+def convnet(
+    name: str, *, precision: str = "bf16", epochs: float = 2.5, checkpoint: Checkpoint | None = None
+) -> Outcome:
+    """Train the convnet `name` of the table for some epochs of three updates."""
+    images, labels = pictures(100), torch.arange(100) % 10
+    data = Images(images, labels, torch.arange(100), [str(digit) for digit in range(10)], "mnist", "sample")
+    recipe = ClassifierRecipe(network=name, dataset="mnist", batch_size=32, epochs=epochs, **CONVNETS[name])
+    trained = train_classifier(
+        data, data, recipe, budget=Budget(seed=3, precision=precision), device=CUDA, checkpoint=checkpoint
+    )
+    return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
+
+
+def captioner(
+    name: str, *, precision: str = "bf16", epochs: int = 3, checkpoint: Checkpoint | None = None
+) -> Outcome:
+    """Train the captioner `name` of the table for some epochs of three updates, the last of them smaller."""
+    rng = torch.Generator().manual_seed(0)
+    features = torch.rand(12, 64, 32, generator=rng).half()
+    tokens = torch.randint(4, 30, (20, 21), generator=rng)
+    lengths = torch.randint(4, 22, (20, 1), generator=rng)
+    tokens = tokens * (torch.arange(21) < lengths)
+    ids = (torch.arange(20) % 12).tolist()
+    data = CaptionerData(
+        train=CaptionSet(ids, tokens),
+        val=CaptionSet(ids[:5], tokens[:5]),
+        features=lambda wanted: features[torch.tensor(list(wanted))],
+        vocabulary_size=30,
+        feature_dim=32,
+        longest=21,
+    )
+    sizes = {"embedding_dim": 16, "units": 24, "encoder_dim": 16, "batch_size": 8}
+    recipe = CaptionerRecipe(epochs=epochs, **sizes, **CAPTIONERS[name])
+    budget = Budget(seed=3, precision=precision, log_every=2)
+    trained = train_captioner(data, recipe, budget=budget, device=CUDA, checkpoint=checkpoint)
+    return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
+
+
+class Stopping(Checkpoint):
+    """A checkpoint that saves every step, and stops the training at one of them."""
+
+    def __init__(self, directory: Path, *, stop_at: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        super().__init__(directory, every_seconds=0.0)
+        self.stop_at = stop_at
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save, and stop where it is time."""
+        super().save(state)
+        if state["step"] == self.stop_at:
+            raise Interrupted("as asked")
+
+
+def resumed(train: Callable[..., Outcome], name: str, folder: Path, *, stop_at: int) -> Outcome:
+    """Train until `stop_at`, then again from there in fresh objects."""
+    try:
+        train(name, checkpoint=Stopping(folder, stop_at=stop_at))
+    except Interrupted:
+        return train(name, checkpoint=Stopping(folder, stop_at=-1))
+    raise AssertionError("it was not stopped")
