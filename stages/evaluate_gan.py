@@ -105,8 +105,8 @@ def by_inception(images: ImageSets, weights: Path | None, seed: int) -> Scored |
     if weights is None:
         return None
     extractor = inception_extractor(weights)
-    pair = (judge_images(part, extractor) for part in (images.reference.images, images.generated))
-    return Scored(*pair, seed=seed)
+    real, generated = (judge_images(part, extractor) for part in (images.reference.images, images.generated))
+    return Scored(real, generated, seed=seed)
 
 
 @dataclass(frozen=True)

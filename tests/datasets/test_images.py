@@ -82,5 +82,5 @@ def test_other_readers(tmp_path: Path) -> None:
 
 def test_not_our_file(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="no Parquet file of images"):
+    with pytest.raises(ValueError, match="not a Parquet file of images"):
         read_images(tmp_path / "x.parquet")

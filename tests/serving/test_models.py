@@ -111,7 +111,7 @@ def test_classifier_refuses_other_sizes_and_other_text(store: Path) -> None:
         model.predict(pd.DataFrame({"image": [small]}))
     with pytest.raises(MlflowException, match="base64"):
         model.predict(pd.DataFrame({"image": ["no image!"]}))
-    with pytest.raises(MlflowException, match="no image file"):
+    with pytest.raises(MlflowException, match="not an image file"):
         model.predict(pd.DataFrame({"image": [base64.b64encode(b"text").decode()]}))
 
 
@@ -154,7 +154,7 @@ def test_wrong_files(store: Path) -> None:
     save_torch(store / "other.pt", {"weights": 1})
     for kind, name, message in (
         ("classifier", "generator.pt", "holds a generator"),
-        ("generator", "other.pt", "no model"),
+        ("generator", "other.pt", "not a model"),
     ):
         with pytest.raises(ValueError, match=message):
             models.log_model(tracked.client, kind, store / name, **arguments)
@@ -197,7 +197,7 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.M
     chunk = b"IHDR" + header
     huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     huge += struct.pack(">I", 1000) + b"IDAT" + bytes(1004)
-    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|no image file: .*bomb"):
+    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|not an image file: .*bomb"):
         read_file(base64.b64encode(huge).decode())
     with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
         read_file("A" * 40_000_000)

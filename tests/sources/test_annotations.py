@@ -42,8 +42,8 @@ def test_read_annotations(tmp_path: Path) -> None:
     [
         ("annotations", {"id": 12, "image_id": 1, "caption": "  \n"}, r"12 of image 1 \(a\.jpg\) is empty"),
         ("annotations", {"id": 12, "image_id": 1, "caption": ""}, "is empty"),
-        ("annotations", {"id": 12, "image_id": 1, "caption": None}, "is no text"),
-        ("annotations", {"id": 12, "image_id": 1, "caption": "\ud800"}, "is no text"),
+        ("annotations", {"id": 12, "image_id": 1, "caption": None}, "is not text"),
+        ("annotations", {"id": 12, "image_id": 1, "caption": "\ud800"}, "is not text"),
         ("annotations", {"id": 12, "image_id": 9, "caption": "x"}, "not listed: 9"),
         ("annotations", {"id": 10, "image_id": 1, "caption": "x"}, "caption id 10 occurs twice"),
         ("annotations", {"id": "12", "image_id": 1, "caption": "x"}, r"annotations\[2\] has no whole-number"),
@@ -59,7 +59,7 @@ def test_read_annotations(tmp_path: Path) -> None:
         ("images", {"id": 3, "file_name": "c.jpg", "coco_url": 7}, "a `coco_url` that is none: 7"),
         ("images", {"id": float("nan"), "file_name": "c.jpg"}, "whole-number"),
         ("annotations", {"id": 12, "image_id": 1, "caption": "a " * 500_000}, "has 1,000,000 char"),
-        ("annotations", {"id": 12, "image_id": 1, "caption": ["x"] * 1_000_000}, "is no text"),
+        ("annotations", {"id": 12, "image_id": 1, "caption": ["x"] * 1_000_000}, "is not text"),
     ],
 )  # fmt: skip
 def test_a_bad_entry_is_named(tmp_path: Path, part: str, entry: object, message: str) -> None:
@@ -72,18 +72,18 @@ def test_a_bad_entry_is_named(tmp_path: Path, part: str, entry: object, message:
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     for content, message in [
-        (json.dumps(document())[:-20], "no valid JSON"),
+        (json.dumps(document())[:-20], "not valid JSON"),
         ("[]", "no COCO captions file"),
         ('{"images": [], "annotations": {}}', "no COCO captions file"),
         ('{"images": [], "annotations": []}', "no captions"),
-        ("[" * 100_000, "no valid JSON"),
-        ('{"images": ' * 100_000, "no valid JSON"),
-        ('{"images": [{"id": ' + "9" * 5000 + "}]}", "no valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"images": ' * 100_000, "not valid JSON"),
+        ('{"images": [{"id": ' + "9" * 5000 + "}]}", "not valid JSON"),
     ]:
         with pytest.raises(ValueError, match=message):
             read_annotations(written(tmp_path, content))
     (tmp_path / "latin.json").write_bytes(json.dumps(document()).encode().replace(b"two", b"caf\xe9"))
-    with pytest.raises(ValueError, match=r"latin\.json is no valid JSON"):
+    with pytest.raises(ValueError, match=r"latin\.json is not valid JSON"):
         read_annotations(tmp_path / "latin.json")
     with pytest.raises(FileNotFoundError, match="download@coco"):
         read_annotations(tmp_path / "none.json")
