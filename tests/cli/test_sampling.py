@@ -271,8 +271,8 @@ def test_a_model_of_the_registry(folder: Path) -> None:
     for name in ("kind", "foreign"):
         client.create_registered_model(name)
         client.create_model_version(name, source=str(Path(name).resolve()))
-    assert "no generator" in refused(folder, "models:/kind/1", "--out", "grid.png")
-    assert "no generator" in refused(folder, "models:/foreign/1", "--out", "grid.png")
+    assert "not a generator" in refused(folder, "models:/kind/1", "--out", "grid.png")
+    assert "not a generator" in refused(folder, "models:/foreign/1", "--out", "grid.png")
     for uri in (
         "models:/nothing/1",
         "models:/ganscribe-gan-gan/7",

@@ -187,7 +187,7 @@ def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(one.attention, attention, rtol=1e-5)
     for name in ("model.pt", "inception.pt"):
         (tmp_path / name).write_bytes((captioner_files / name).read_bytes()[: 1000 if "in" in name else None])
-    with pytest.raises(ValueError, match="or a damaged one"):
+    with pytest.raises(ValueError, match="is damaged, or not a feature network"):
         models.Served(str(tmp_path))
 
 

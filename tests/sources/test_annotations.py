@@ -73,8 +73,8 @@ def test_a_bad_entry_is_named(tmp_path: Path, part: str, entry: object, message:
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     for content, message in [
         (json.dumps(document())[:-20], "not valid JSON"),
-        ("[]", "no COCO captions file"),
-        ('{"images": [], "annotations": {}}', "no COCO captions file"),
+        ("[]", "not a COCO captions file"),
+        ('{"images": [], "annotations": {}}', "not a COCO captions file"),
         ('{"images": [], "annotations": []}', "no captions"),
         ("[" * 100_000, "not valid JSON"),
         ('{"images": ' * 100_000, "not valid JSON"),
