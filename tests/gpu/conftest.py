@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "src"), str(Path(__file__).resolve().parent)]
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "tests" / "helpers")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

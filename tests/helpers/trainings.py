@@ -1,4 +1,4 @@
-"""Short trainings on a card: every kind of step, plain or captured."""
+"""Short trainings, of every kind of step, for a card and for what stands in for one."""
 
 from __future__ import annotations
 
@@ -92,16 +92,17 @@ def pictures(count: int, channels: int = 1, side: int = 28) -> torch.Tensor:
 
 
 def gan(
-    name: str, *, precision: str = "bf16", steps: int = 9, checkpoint: Checkpoint | None = None
+    name: str, *, device: torch.device = CUDA, precision: str = "bf16", checkpoint: Checkpoint | None = None
 ) -> Outcome:
     """Train the GAN `name` of the table for some steps."""
     given = {"objective": "nonsaturating", "networks": "dcgan", "dataset": "mnist"} | GANS[name]
-    shared = {"batch_size": 32, "noise_dim": 16, "steps": steps, "snapshots": 2, "sample_every": 4}
+    shared = {"batch_size": 32, "noise_dim": 16, "steps": 9, "snapshots": 2, "sample_every": 4}
     trained = train_gan(
         pictures(200),
         GanRecipe(**given, **shared),
-        budget=Budget(seed=3, precision=precision, log_every=2),
-        device=CUDA,
+        # A clipped critic would have a hundred updates in each of the first steps; on a card it may.
+        budget=Budget(seed=3, precision=precision, log_every=2, max_updates=None if device == CUDA else 20),
+        device=device,
         held_out=pictures(70),
         checkpoint=checkpoint,
     )
@@ -110,20 +111,20 @@ def gan(
 
 
 def convnet(
-    name: str, *, precision: str = "bf16", epochs: float = 2.5, checkpoint: Checkpoint | None = None
+    name: str, *, device: torch.device = CUDA, precision: str = "bf16", checkpoint: Checkpoint | None = None
 ) -> Outcome:
     """Train the convnet `name` of the table for some epochs of three updates."""
     images, labels = pictures(100), torch.arange(100) % 10
     data = Images(images, labels, torch.arange(100), [str(digit) for digit in range(10)], "mnist", "sample")
-    recipe = ClassifierRecipe(network=name, dataset="mnist", batch_size=32, epochs=epochs, **CONVNETS[name])
+    recipe = ClassifierRecipe(network=name, dataset="mnist", batch_size=32, epochs=2.5, **CONVNETS[name])
     trained = train_classifier(
-        data, data, recipe, budget=Budget(seed=3, precision=precision), device=CUDA, checkpoint=checkpoint
+        data, data, recipe, budget=Budget(seed=3, precision=precision), device=device, checkpoint=checkpoint
     )
     return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
 
 
 def captioner(
-    name: str, *, precision: str = "bf16", epochs: int = 3, checkpoint: Checkpoint | None = None
+    name: str, *, device: torch.device = CUDA, precision: str = "bf16", checkpoint: Checkpoint | None = None
 ) -> Outcome:
     """Train the captioner `name` of the table for some epochs of three updates, the last of them smaller."""
     rng = torch.Generator().manual_seed(0)
@@ -141,9 +142,9 @@ def captioner(
         longest=21,
     )
     sizes = {"embedding_dim": 16, "units": 24, "encoder_dim": 16, "batch_size": 8}
-    recipe = CaptionerRecipe(epochs=epochs, **sizes, **CAPTIONERS[name])
+    recipe = CaptionerRecipe(epochs=3, **sizes, **CAPTIONERS[name])
     budget = Budget(seed=3, precision=precision, log_every=2)
-    trained = train_captioner(data, recipe, budget=budget, device=CUDA, checkpoint=checkpoint)
+    trained = train_captioner(data, recipe, budget=budget, device=device, checkpoint=checkpoint)
     return Outcome(trained.history, [each.cpu() for each in trained.model.state_dict().values()])
 
 

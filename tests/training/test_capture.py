@@ -1,0 +1,104 @@
+"""Steps as a CUDA graph would take them, without a card: recorded once, replayed without Python (`recorded`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import recorded
+import trainings
+from ganscribe.training.optimisers import set_learning_rate
+from ganscribe.training.steps import Step, tensors_of
+from trainings import Outcome
+
+CPU = torch.device("cpu")
+CONVNETS = ("lenet5", "densenet_bc", "cliquenet")  # augmentation, dropout; the larger ones on a card only
+TRAININGS: list[tuple[Callable[..., Outcome], str]] = [
+    *((trainings.gan, name) for name in trainings.GANS),
+    *((trainings.convnet, name) for name in CONVNETS),
+    *((trainings.captioner, name) for name in trainings.CAPTIONERS),
+]
+IDS = [f"{train.__name__}: {name}" for train, name in TRAININGS]
+
+
+@pytest.mark.parametrize(("train", "name"), TRAININGS, ids=IDS)
+def test_a_replayed_training_is_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch, train: Callable[..., Outcome], name: str
+) -> None:
+    recorded.pretend(monkeypatch)
+    plain = train(name, device=CPU, precision="fp32")
+    recorded.capture(monkeypatch)
+    replayed = train(name, device=CPU, precision="fp32")
+    assert 1 <= recorded.Graph.recorded <= 6, "a graph for each shape and flag, not for each step"
+    assert replayed.history == plain.history
+    assert all(torch.equal(*pair) for pair in zip(replayed.tensors, plain.tensors, strict=True))
+
+
+class Toy:
+    """A regression whose step is right, or wrong in one of the ways that a capture cannot follow."""
+
+    def __init__(self, mistake: str) -> None:
+        torch.manual_seed(0)
+        self.mistake, self.network, self.total = mistake, nn.Linear(3, 1), torch.zeros(())
+        self.rate: Any = 0.1 if mistake == "a rate of Python's" else torch.tensor(0.1)
+        self.optimiser = torch.optim.SGD(self.network.parameters(), lr=self.rate, fused=True)
+        self.step = Step(
+            self.update,
+            device=CPU,
+            changed=lambda: tensors_of(
+                self.network, *([] if mistake == "a sum that is not put back" else [self.total])
+            ),
+        )
+
+    def update(self, inputs: Tensor) -> None:
+        loss = self.network(inputs).square().mean()
+        if self.mistake == "a branch on a value" and loss > 1:
+            loss = loss / 2
+        if self.mistake == "a mask":
+            loss = loss + inputs[inputs > 0].mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        if self.mistake == "an item":
+            self.total += loss.item()
+        elif self.mistake == "a new tensor":
+            self.total = self.total + loss.detach()
+        else:
+            self.total += loss.detach()
+
+    def train(self) -> list[Tensor]:
+        rng = torch.Generator().manual_seed(0)
+        for number in range(6):
+            set_learning_rate(0.1 / (1 + number), self.optimiser)
+            self.step(torch.randn(4, 3, generator=rng))
+        return [*self.network.parameters(), self.total]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "is_refused"),
+    [
+        ("", False),
+        ("a rate of Python's", False),
+        ("a sum that is not put back", False),
+        ("a new tensor", False),
+        ("an item", True),
+        ("a branch on a value", True),
+        ("a mask", True),
+    ],
+)
+def test_a_step_that_cannot_be_captured_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, mistake: str, is_refused: bool
+) -> None:
+    plain = Toy(mistake).train()
+    recorded.capture(monkeypatch)
+    if is_refused:
+        with pytest.raises(RuntimeError, match="waits for a value"):
+            Toy(mistake).train()
+        return
+    replayed = Toy(mistake).train()
+    is_same = all(torch.equal(*pair) for pair in zip(replayed, plain, strict=True))
+    assert is_same == (mistake == "")
