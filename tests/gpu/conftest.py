@@ -18,3 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_sender() -> None:
+    """In the place of tests/conftest.py's: nothing is recorded here, and records/ needs more than a bare machine has."""
