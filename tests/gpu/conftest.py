@@ -22,4 +22,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_sender() -> None:
-    """In the place of tests/conftest.py's: nothing is recorded here, and records/ needs more than a bare machine has."""
+    """In the place of tests/conftest.py's: nothing is recorded here, and a bare machine lacks what records/ needs."""
