@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import trainings
-from trainings import Outcome
 
+import trainings
 from ganscribe.training import steps
+from trainings import Outcome
 
 TRAININGS: list[tuple[Callable[..., Outcome], str]] = [(trainings.gan, name) for name in trainings.GANS]
 TRAININGS += [(trainings.convnet, name) for name in trainings.CONVNETS]
