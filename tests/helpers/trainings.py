@@ -24,6 +24,7 @@ CUDA = torch.device("cuda")
 
 GANS: dict[str, dict[str, Any]] = {
     "mlp": {"networks": "mlp"},
+    "mlp, generator first": {"networks": "mlp", "generator_first": True},
     "minimax, instance noise": {
         "objective": "minimax",
         "objective_options": {"instance_noise": 0.5},
@@ -101,7 +102,7 @@ def gan(
         pictures(200),
         GanRecipe(**given, **shared),
         # A clipped critic would have a hundred updates in each of the first steps; on a card it may.
-        budget=Budget(seed=3, precision=precision, log_every=2, max_updates=None if device == CUDA else 20),
+        budget=Budget(seed=3, precision=precision, log_every=2, max_updates=None if device == CUDA else 12),
         device=device,
         held_out=pictures(70),
         checkpoint=checkpoint,

@@ -16,9 +16,11 @@ from ganscribe.training.steps import Step, tensors_of
 from trainings import Outcome
 
 CPU = torch.device("cpu")
-CONVNETS = ("lenet5", "densenet_bc", "cliquenet")  # augmentation, dropout; the larger ones on a card only
+# The larger networks on a card only.
+GANS = [name for name, given in trainings.GANS.items() if given.get("networks") != "dcgan_deep"]
+CONVNETS = ("lenet5", "cliquenet")  # augmentation, dropout
 TRAININGS: list[tuple[Callable[..., Outcome], str]] = [
-    *((trainings.gan, name) for name in trainings.GANS),
+    *((trainings.gan, name) for name in GANS),
     *((trainings.convnet, name) for name in CONVNETS),
     *((trainings.captioner, name) for name in trainings.CAPTIONERS),
 ]
