@@ -12,6 +12,7 @@ from _common import stage
 from ganscribe import config, records
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
+from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, write_csv, write_json
 from ganscribe.core.scores import headline
 from ganscribe.datasets.images import Images, read_images
@@ -54,7 +55,7 @@ def main(name: str, home: Path) -> None:
     plots = home / "plots/classifiers" / name
     test = read_images(f"data/{run.dataset}/test.parquet")
     model = load_classifier(folder / "model.pt")
-    evaluation = evaluate_classifier(model, test.images, test.labels)
+    evaluation = evaluate_classifier(model, test.images, test.labels, device=choose_device())
     training = json.loads((folder / "training.json").read_text())
     scores = {
         "accuracy": evaluation.accuracy,

@@ -36,6 +36,10 @@ def main() -> None:
     """Extract the features of every image that fetch_images lists."""
     features, source = config.load("features"), config.load("place", "coco")
     device = choose_device()
+    if features.decoder == "gpu" and device.type != "cuda":
+        raise ValueError(
+            f"features.decoder: gpu needs a CUDA device, and the device is {device}: set it to cpu"
+        )
     precision = resolve_precision(features.precision, device)
     params = asdict(features) | {"precision": precision, "device": device.type}
     inputs = ["data/raw/inception/manifest.json", "data/coco/images.parquet"]
@@ -58,6 +62,7 @@ def main() -> None:
             inception=inception,
             precision=precision,
             crop=features.crop,
+            decoder=features.decoder,
             batch_size=features.batch_size,
             images_per_shard=features.images_per_shard,
             working=checkpoint.directory,

@@ -11,8 +11,12 @@ import apart
 import together
 from ganscribe.captioning.inference import METHODS, decode
 from ganscribe.captioning.model import Captioner
+from ganscribe.convnets import build
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import compute_features, load_inception, prepare
+from ganscribe.gan.common.sampling import generate
+from ganscribe.gan.networks import build_generator
+from ganscribe.metrics.gan.images import judge_features, judge_images
 
 CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),
@@ -84,6 +88,37 @@ def test_captions_are_the_cpu_s(method: str) -> None:
     assert [one.tokens for one in found] == [one.tokens for one in expected]
     for one, two in zip(found, expected, strict=True):
         assert torch.equal(one.attention.cpu(), two.attention)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_captions_are_copied_once_a_batch(method: str) -> None:
+    """Forty images, and the device is waited for once a word (are there open captions?) and for the results."""
+    torch.manual_seed(0)
+    model = Captioner(vocabulary_size=7, embedding_dim=6, units=8, feature_dim=10, encoder_dim=7)
+    with apart.available() as device:
+        model.to(device).eval()
+        features, max_length = torch.rand(40, 64, 10).to(device), 6
+        vocabulary = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
+        apart.waits.clear()
+        decode(
+            model, features, vocabulary=vocabulary, image_ids=range(40), method=method, max_length=max_length,
+            **({"width": 3} if method == "beam" else {}),
+        )  # fmt: skip
+    assert 0 < apart.waits.total() <= max_length + 5
+
+
+def test_samples_and_verdicts_are_copied_once() -> None:
+    networks = {"image_shape": (1, 28, 28)}
+    images = torch.randint(0, 256, (600, 1, 28, 28), dtype=torch.uint8)
+    with apart.available() as device:
+        generator = build_generator("mlp", noise_dim=4, **networks).to(device)
+        judge = build("lenet5", num_classes=10, **networks).to(device).eval()
+        noise = torch.rand(600, 4)
+        apart.waits.clear()
+        generate(generator, noise)
+        assert apart.waits.total() == 1
+        judge_images(images, lambda batch: judge_features(judge, batch))
+        assert apart.waits.total() == 3
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision.io
+from PIL import Image
 
+from ganscribe.core.files import file_sha256
 from ganscribe.datasets.image_files import ImageFile
-from ganscribe.features.loading import calibration_images, load_images
+from ganscribe.features.loading import (
+    RejectedImage,
+    Undecoded,
+    calibration_images,
+    decode_on_card,
+    load_images,
+)
 from ganscribe.features.pictures import load_image
 
 
@@ -23,3 +32,50 @@ def test_calibration_images(folder: Path, files: list[ImageFile]) -> None:
     assert calibration_images(files, folder, crop="none", count=5).shape == (5, 3, 299, 299)
     with pytest.raises(ValueError, match="none of the first"):
         calibration_images([], folder, crop="none")
+
+
+@pytest.fixture
+def mixed(folder: Path, files: list[ImageFile]) -> list[ImageFile]:
+    """JPEGs, and what is not for a card: grey, CMYK, turned, PNG, cut off, none at all."""
+    whole = Image.open(folder / "0.jpg").copy()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    whole.convert("L").save(folder / "1.jpg")
+    whole.convert("CMYK").save(folder / "2.jpg")
+    whole.save(folder / "3.jpg", exif=turned)
+    whole.save(folder / "4.jpg", format="PNG")
+    (folder / "5.jpg").write_bytes((folder / "0.jpg").read_bytes()[:-400])
+    files[6] = ImageFile(60, "6.jpg", None, None, "HTTP 404")
+    for number in range(1, 6):
+        name = f"{number}.jpg"
+        files[number] = ImageFile(10 * number, name, 1, file_sha256(folder / name))
+    return files
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_card_cannot_decode_the_cpu_does(
+    folder: Path, mixed: list[ImageFile], monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    asked = []
+    one_by_one = torchvision.io.decode_jpeg
+
+    def decode_jpeg(
+        contents: list[torch.Tensor], *, mode: object, device: torch.device
+    ) -> list[torch.Tensor]:
+        asked.append(len(contents))
+        if fails:
+            monkeypatch.undo()  # the CPU's decoder goes by the same name
+            raise RuntimeError("nvjpegDecodeBatched failed: 5")
+        return [one_by_one(content, mode=mode) for content in contents]
+
+    expected = list(load_images(mixed, folder, crop="none", num_workers=1))
+    loaded = list(load_images(mixed, folder, crop="none", num_workers=1, decoder="gpu"))
+    kept = [file.image_id for file, image in loaded if isinstance(image, Undecoded)]
+    monkeypatch.setattr(torchvision.io, "decode_jpeg", decode_jpeg)
+    found = decode_on_card(loaded, torch.device("cpu"), crop="none")
+    assert kept == [0, 70, 80, 90, 100] and asked == [5]
+    for (file, image), (same, other) in zip(found, expected, strict=True):
+        assert file == same and type(image) is type(other)
+        assert torch.equal(image, other) if isinstance(image, torch.Tensor) else image == other
+    rejected = [image for _, image in found if isinstance(image, RejectedImage)]
+    assert [image.image_id for image in rejected] == [50, 60] and "truncated" in rejected[0].reason

@@ -12,7 +12,16 @@ import torch
 from PIL import Image
 
 from ganscribe.features import inception, pictures
-from ganscribe.features.pictures import CELL_STEP, FIRST_CELL, crop_of, load_image, open_image, seen_box
+from ganscribe.features.pictures import (
+    CELL_STEP,
+    FIRST_CELL,
+    as_input,
+    crop_of,
+    load_image,
+    open_image,
+    plain_jpeg,
+    seen_box,
+)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -67,6 +76,65 @@ def test_the_whole_image_is_resized_as_pillow_does() -> None:
     assert (cropped - window).abs().max() <= 1
     with pytest.raises(ValueError, match="crop 'middle' is unknown"):
         load_image(encoded(image, "PNG"), crop="middle")
+
+
+def smooth_noise(mode: str = "RGB") -> Image.Image:
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (21, 33, 3), dtype=np.uint8))
+    return small.resize((333, 217), Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_plain_jpeg_has_the_pixels_that_pillow_reads(
+    mode: str, subsampling: int, progressive: bool
+) -> None:
+    for quality in (30, 75, 98):
+        content = encoded(
+            smooth_noise(mode), "JPEG", quality=quality, subsampling=subsampling, progressive=progressive
+        )
+        assert plain_jpeg(content) == mode
+        assert torch.equal(load_image(content), as_input(open_image(content), crop="none"))
+
+
+def test_photographs_have_the_pixels_that_pillow_reads(test_data: Path) -> None:
+    photographs = sorted((test_data / "coco/train2014").iterdir())[::40]
+    assert len(photographs) > 20 and sum(bool(plain_jpeg(path.read_bytes())) for path in photographs) > 20
+    for path in photographs:
+        assert torch.equal(load_image(path), as_input(open_image(path), crop="none")), path.name
+
+
+def test_what_is_not_plain_is_left_to_pillow() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    assert plain_jpeg(encoded(smooth_noise(), "JPEG", exif=turned)) is None
+    assert plain_jpeg(encoded(smooth_noise("CMYK"), "JPEG")) is None
+    assert plain_jpeg(encoded(smooth_noise(), "PNG")) is None
+    assert plain_jpeg(b"") is None
+
+
+def test_damaged_jpegs_end_as_pillow_ends_them() -> None:
+    """Cut off, changed at random, with something after the end: the same pixels, or the same message."""
+    rng = np.random.default_rng(0)
+    whole = encoded(smooth_noise(), "JPEG")
+    ends = set()
+    for number in range(300):
+        content = bytearray(whole)
+        for place in rng.integers(0, 700 if number % 2 else len(whole), number % 4):
+            content[place] = rng.integers(256)
+        if number % 3:
+            content = content[: rng.integers(20, len(content))] + bytes(number % 3 - 1)
+        found: list[torch.Tensor | str] = []
+        for read in (load_image, lambda content: as_input(open_image(content), crop="none")):
+            try:
+                found.append(read(bytes(content)))
+            except ValueError as error:
+                found.append(str(error))
+        one, other = found
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+        ends.add(type(one))
+    assert len(ends) == 2
 
 
 def test_what_is_no_whole_image_is_said_without_the_path(tmp_path: Path) -> None:

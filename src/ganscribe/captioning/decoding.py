@@ -3,7 +3,7 @@
 `words` (N,) are the last words of N sequences, `log_probs` (N, V) those of the next. `state` is a dict of
 tensors whose first dimension is N. `state["attention"]` (N, ...) is where the model looked for the words that
 `log_probs` are of, and each word that is found keeps its own. N is batch size times beam width; the rows of
-one image are neighbours.
+one image are neighbours. What is found is copied from the device once, at the end of a search, and is on the CPU.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -123,38 +124,50 @@ def beam(
     totals[:, 0] = 0
     state = {name: tensor.repeat_interleave(width, 0) for name, tensor in state.items()}
     words = torch.full((batch_size, width), start, device=device)
-    tokens, attention = words[..., None][..., :0], _by_image(state["attention"], width)[:, :, :0]
-    ended: list[list[Decoded]] = [[] for _ in range(batch_size)]
+    steps = []
     for _ in range(max_length):
         log_probs, state = step(words.flatten(), state)
         candidates = totals[..., None] + log_probs.view(batch_size, width, log_probs.shape[1])
         totals, index = candidates.flatten(1).topk(width)
         parents, words = index // log_probs.shape[1], index % log_probs.shape[1]
         state = {name: tensor[(images * width + parents).flatten()] for name, tensor in state.items()}
-        tokens = torch.cat([tokens[images, parents], words[..., None]], 2)
-        attention = torch.cat([attention[images, parents], _by_image(state["attention"], width)], 2)
         is_open = (torch.arange(width, device=device) < places) & totals.isfinite()
         has_ended = is_open & (words == end)
-        for image, place in has_ended.nonzero().tolist():
-            ended[image].append(
-                _decoded(tokens[image, place], attention[image, place], totals[image, place], end)
-            )
+        steps.append(
+            (parents, words, totals, has_ended, state["attention"].unflatten(0, (batch_size, width)))
+        )
         places = places - has_ended.sum(1, keepdim=True)
         totals = totals.masked_fill(~is_open | has_ended, -torch.inf)
         if not totals.isfinite().any():
             break
+    trellis = _Trellis(*(torch.stack(part, 1).cpu() for part in zip(*steps, strict=True)))
+    last = totals.argmax(1).tolist()
+    found = []
     for image in range(batch_size):
-        place = int(totals[image].argmax())
-        if not ended[image]:
-            ended[image].append(
-                _decoded(tokens[image, place], attention[image, place], totals[image, place], end)
-            )
-    return [max(found, key=lambda one: one.score(length_penalty)) for found in ended]
+        ended = trellis.has_ended[image].nonzero().tolist() or [[len(steps) - 1, last[image]]]
+        sequences = [trellis.sequence(image, position, place, end) for position, place in ended]
+        found.append(max(sequences, key=lambda one: one.score(length_penalty)))
+    return found
 
 
-def _by_image(attention: Tensor, width: int) -> Tensor:
-    """Return one step's maps (B * width, ...) as (B, width, 1, ...)."""
-    return attention.view(-1, width, 1, *attention.shape[1:])
+class _Trellis(NamedTuple):
+    """What a beam search has chosen: of each image, step and place (B, T, width) the place that it goes on from, the
+    word, the log-probability up to it, whether it ends a sequence, and the attention map."""
+
+    parents: Tensor
+    words: Tensor
+    totals: Tensor
+    has_ended: Tensor
+    attention: Tensor
+
+    def sequence(self, image: int, position: int, place: int, end: int) -> Decoded:
+        """Return the sequence whose word at step `position` is in `place`, by going back from there."""
+        places = [place]
+        for step in range(position, 0, -1):
+            places.append(int(self.parents[image, step, places[-1]]))
+        chosen = torch.arange(position + 1), torch.tensor(places[::-1])
+        total = self.totals[image, position, place]
+        return _decoded(self.words[image][chosen], self.attention[image][chosen], total, end)
 
 
 def _follow(
@@ -184,7 +197,7 @@ def _follow(
         attention.append(state["attention"])
         if not is_open.any():
             break
-    found = zip(torch.stack(tokens, 1), torch.stack(attention, 1), totals, strict=True)
+    found = zip(torch.stack(tokens, 1).cpu(), torch.stack(attention, 1).cpu(), totals.cpu(), strict=True)
     return [_decoded(*one, end) for one in found]
 
 

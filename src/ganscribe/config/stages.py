@@ -65,6 +65,7 @@ class FeaturesRecipe:
     """`features` of params.yaml."""
 
     crop: Literal["none", "center"]
+    decoder: Literal["cpu", "gpu"]
     precision: Precision
     batch_size: Count
     images_per_shard: Count

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +24,12 @@ from ganscribe.features.inception import (
     FEATURE_SHAPE,
     NETWORK,
     Inception,
-    compute_features,
     read_inception,
     write_inception,
 )
-from ganscribe.features.loading import RejectedImage, load_images
+from ganscribe.features.loading import Loaded, RejectedImage, decode_on_card, load_images
 from ganscribe.features.pictures import PREPROCESSING
+from ganscribe.features.pipeline import COMPILE_FROM, open_pipeline
 from ganscribe.features.shards import ShardWriter, shard_metadata, shard_name
 
 REJECTED_FILE = "rejected.parquet"
@@ -41,12 +42,14 @@ class Extraction:
     """What is to be made: features of `files` (in `folder`), in shards that wait in `working`.
 
     Images go by id, and batches are fixed slices of a shard, so that the bytes of a shard depend neither on
-    the order of `files`, nor on who makes it, nor on what was made before. `metadata`: see `ShardWriter`.
+    the order of `files`, nor on who makes it, nor on what was made before. `decoder`: `cpu`, or `gpu` for JPEGs.
+    `metadata`: see `ShardWriter`.
     """
 
     files: list[ImageFile]
     folder: Path
     crop: str
+    decoder: str
     batch_size: int
     images_per_shard: int
     working: Path
@@ -77,19 +80,30 @@ class Extraction:
     ) -> Generator[tuple[int, list[RejectedImage]], None, None]:
         """Make the shards `numbers`. Yields after each batch: its images, and those rejected among them."""
         pending = [file for number in numbers for file in self.images(number)]
-        with contextlib.closing(
-            load_images(pending, self.folder, crop=self.crop, num_workers=num_workers)
-        ) as loaded:
+        is_compiled = self.decoder == "gpu" and len(self.files) >= COMPILE_FROM
+        pipeline = open_pipeline(inception, device, batch_size=self.batch_size, is_compiled=is_compiled)
+        ahead = 2 * self.batch_size
+        loading = load_images(
+            pending, self.folder, crop=self.crop, num_workers=num_workers, ahead=ahead, decoder=self.decoder
+        )
+        with contextlib.closing(loading) as loaded, _Writing(self.writer()) as writing:
             for number in numbers:
-                shard = _Shard([], [], [])
-                for start in range(0, len(self.images(number)), self.batch_size):
-                    batch = list(
-                        itertools.islice(loaded, len(self.images(number)[start:][: self.batch_size]))
-                    )
+                shard = _Shard([], pipeline.buffer(len(self.images(number))), [])
+                for size in _batch_sizes(len(self.images(number)), self.batch_size):
                     rejected = len(shard.rejected)
-                    _add_batch(shard, batch, inception, device)
-                    yield len(batch), shard.rejected[rejected:]
-                _write_shard(self.writer(), number, shard)
+                    images = shard.add(self._decoded(itertools.islice(loaded, size), device))
+                    if images:
+                        rows = slice(len(shard.files) - len(images), len(shard.files))
+                        pipeline.compute(images, shard.features[rows])
+                    yield size, shard.rejected[rejected:]
+                writing.begin(number, shard, pipeline.mark())
+
+    def _decoded(
+        self, batch: Iterator[tuple[ImageFile, Loaded]], device: torch.device
+    ) -> list[tuple[ImageFile, Loaded]]:
+        if self.decoder == "gpu":
+            return list(decode_on_card(list(batch), device, crop=self.crop))
+        return list(batch)
 
     def for_workers(self, inception: Inception) -> Extraction:
         """Return the same for processes in other folders; `inception` is saved for their `open_network`."""
@@ -132,6 +146,7 @@ def plan_extraction(
     inception: Inception,
     precision: str,
     crop: str,
+    decoder: str = "cpu",
     batch_size: int,
     images_per_shard: int,
     working: Path,
@@ -140,6 +155,7 @@ def plan_extraction(
     if not files:
         raise ValueError("there are no images to extract features of")
     metadata = {
+        "decoder": decoder,
         "network": NETWORK,
         "weights": inception.label,
         "weights_sha256": inception.sha256,
@@ -150,6 +166,7 @@ def plan_extraction(
         files=sorted(files, key=lambda file: file.image_id),
         folder=folder,
         crop=crop,
+        decoder=decoder,
         batch_size=batch_size,
         images_per_shard=images_per_shard,
         working=working,
@@ -199,40 +216,64 @@ def extract_features(
     return rejected
 
 
+def _batch_sizes(num_images: int, batch_size: int) -> list[int]:
+    return [min(batch_size, num_images - start) for start in range(0, num_images, batch_size)]
+
+
 class _Shard(NamedTuple):
-    """A shard in the making: its images, their features (a tensor a batch), and those without."""
+    """A shard in the making: its images, room for their features, and those without."""
 
     files: list[ImageFile]
-    features: list[torch.Tensor]
+    features: torch.Tensor
     rejected: list[RejectedImage]
 
-
-def _add_batch(
-    shard: _Shard,
-    batch: Sequence[tuple[ImageFile, torch.Tensor | RejectedImage]],
-    inception: Inception,
-    device: torch.device,
-) -> None:
-    images = []
-    for file, loaded in batch:
-        if isinstance(loaded, RejectedImage):
-            shard.rejected.append(loaded)
-        else:
-            shard.files.append(file)
-            images.append(loaded)
-    if images:
-        shard.features.append(compute_features(inception, torch.stack(images).to(device)))
+    def add(self, batch: Sequence[tuple[ImageFile, Loaded]]) -> list[torch.Tensor]:
+        """Note the images of a batch, and return those that there is something to compute of."""
+        images = []
+        for file, loaded in batch:
+            if isinstance(loaded, RejectedImage):
+                self.rejected.append(loaded)
+            elif isinstance(loaded, torch.Tensor):
+                self.files.append(file)
+                images.append(loaded)
+        return images
 
 
-def _write_shard(writer: ShardWriter, number: int, shard: _Shard) -> None:
-    none = torch.empty(0, *FEATURE_SHAPE, dtype=torch.float16)
-    writer.write(
-        number,
-        image_ids=[file.image_id for file in shard.files],
-        file_names=[file.file_name for file in shard.files],
-        features=torch.cat([none, *shard.features]),
-        notes={"rejected": json.dumps([asdict(image) for image in shard.rejected])},
-    )
+class _Writing:
+    """Writes shards in a thread of its own, one at a time. Its end waits for the last one."""
+
+    def __init__(self, writer: ShardWriter) -> None:
+        self.writer = writer
+        self.pool = ThreadPoolExecutor(1)
+        self.last: Future[None] | None = None
+
+    def __enter__(self) -> _Writing:
+        return self
+
+    def begin(self, number: int, shard: _Shard, wait: Callable[[], None]) -> None:
+        """Write a shard once its features are there (`wait`). Raises what the writing of the one before has."""
+        self._finish()
+        self.last = self.pool.submit(self._write, number, shard, wait)
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._finish()
+        finally:
+            self.pool.shutdown()
+
+    def _finish(self) -> None:
+        if self.last is not None:
+            self.last.result()
+
+    def _write(self, number: int, shard: _Shard, wait: Callable[[], None]) -> None:
+        wait()
+        self.writer.write(
+            number,
+            image_ids=[file.image_id for file in shard.files],
+            file_names=[file.file_name for file in shard.files],
+            features=shard.features[: len(shard.files)],
+            notes={"rejected": json.dumps([asdict(image) for image in shard.rejected])},
+        )
 
 
 def _publish(

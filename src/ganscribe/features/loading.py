@@ -1,4 +1,4 @@
-"""The images of a list, decoded in background threads, and why one cannot be."""
+"""The images of a list, decoded in background threads or on a card, and why one cannot be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 from ganscribe.datasets.image_files import ImageFile
-from ganscribe.features.pictures import load_image
+from ganscribe.features.pictures import as_tensor, load_image, plain_jpeg, resize
+
+END_OF_IMAGE = b"\xff\xd9"  # a JPEG's last marker
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,17 @@ class RejectedImage:
     reason: str
 
 
-def _load(file: ImageFile, folder: Path, crop: str) -> torch.Tensor | RejectedImage:
+@dataclass(frozen=True)
+class Undecoded:
+    """A JPEG that a card can decode."""
+
+    content: bytes
+
+
+Loaded = torch.Tensor | Undecoded | RejectedImage
+
+
+def _load(file: ImageFile, folder: Path, crop: str, decoder: str) -> Loaded:
     """The image as (3, 299, 299) uint8, or why there is none. Raises OSError for a file that has changed
     since it was fetched."""
     if file.problem is not None:
@@ -35,21 +47,63 @@ def _load(file: ImageFile, folder: Path, crop: str) -> torch.Tensor | RejectedIm
         return RejectedImage(file.image_id, file.file_name, "missing")
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise OSError(f"{file.file_name} has changed since it was fetched: run `dvc repro -f fetch_images`")
+    # A card fills up what is missing at the end of a file that was cut off; the CPU says so.
+    if decoder == "gpu" and content.endswith(END_OF_IMAGE) and plain_jpeg(content) == "RGB":
+        return Undecoded(content)
+    return _decoded(file, content, crop)
+
+
+def _decoded(file: ImageFile, content: bytes, crop: str) -> torch.Tensor | RejectedImage:
     try:
         return load_image(content, crop=crop)
     except ValueError as error:
         return RejectedImage(file.image_id, file.file_name, str(error))
 
 
+def decode_on_card(
+    batch: Sequence[tuple[ImageFile, Loaded]], device: torch.device, *, crop: str
+) -> list[tuple[ImageFile, torch.Tensor | RejectedImage]]:
+    """The same with every image on `device`, and none undecoded.
+
+    The card's decoder names no image that it fails on: then the CPU decodes the whole batch.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    waiting = [(file, loaded.content) for file, loaded in batch if isinstance(loaded, Undecoded)]
+    found: dict[ImageFile, torch.Tensor | RejectedImage] = {
+        file: loaded for file, loaded in batch if not isinstance(loaded, Undecoded)
+    }
+    if waiting:
+        contents = [as_tensor(content) for _, content in waiting]
+        try:
+            pictures = decode_jpeg(contents, mode=ImageReadMode.RGB, device=device)
+        except RuntimeError:
+            found |= {file: _decoded(file, content, crop) for file, content in waiting}
+        else:
+            resized = [resize(picture, crop=crop) for picture in pictures]
+            found |= dict(zip((file for file, _ in waiting), resized, strict=True))
+    images = [(file, found[file]) for file, _ in batch]
+    return [(file, image.to(device) if isinstance(image, torch.Tensor) else image) for file, image in images]
+
+
 def load_images(
-    files: Sequence[ImageFile], folder: Path, *, crop: str, num_workers: int, ahead: int = 64
-) -> Generator[tuple[ImageFile, torch.Tensor | RejectedImage], None, None]:
-    """Decode `files` in order in `num_workers` background threads, at most `ahead` images ahead."""
+    files: Sequence[ImageFile],
+    folder: Path,
+    *,
+    crop: str,
+    num_workers: int,
+    ahead: int = 64,
+    decoder: str = "cpu",
+) -> Generator[tuple[ImageFile, Loaded], None, None]:
+    """Load `files` in order in `num_workers` background threads, at most `ahead` images ahead.
+
+    With the decoder `gpu`, JPEGs that a card can decode come as they are, for `decode_on_card`.
+    """
     pool = ThreadPoolExecutor(num_workers)
-    pending: deque[tuple[ImageFile, Future[torch.Tensor | RejectedImage]]] = deque()
+    pending: deque[tuple[ImageFile, Future[Loaded]]] = deque()
     try:
         for file in files:
-            pending.append((file, pool.submit(_load, file, folder, crop)))
+            pending.append((file, pool.submit(_load, file, folder, crop, decoder)))
             if len(pending) > ahead:
                 first, result = pending.popleft()
                 yield first, result.result()

@@ -90,14 +90,53 @@ def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tenso
 
     Raises as `open_image`.
     """
-    return as_input(open_image(source), crop=crop)
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return resize(_decode(content), crop=crop)
+
+
+def _decode(content: bytes) -> torch.Tensor:
+    """The bytes of an image file as (3, H, W) uint8, upright and RGB; raises as `open_image`.
+
+    Plain JPEGs go to torchvision: both use libjpeg-turbo, but Pillow is in Python's way, and threads that decode wait
+    for each other. What torchvision refuses is Pillow's to read, or to say what is wrong with.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    if plain_jpeg(content) is not None:
+        try:
+            return decode_jpeg(as_tensor(content), mode=ImageReadMode.RGB)
+        except RuntimeError:
+            pass
+    return _as_tensor(open_image(content))
+
+
+def plain_jpeg(content: bytes) -> str | None:
+    """Pillow's mode, `RGB` or `L`, of a JPEG in which nothing has to be turned or converted; None for other files."""
+    from PIL import ExifTags
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            is_plain = image.format == "JPEG" and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            return image.mode if is_plain and image.mode in ("RGB", "L") else None
+    except (*BROKEN, pillow.DecompressionBombError):
+        return None
+
+
+def as_tensor(content: bytes) -> torch.Tensor:
+    """The bytes of a file, uint8, as torchvision's decoders take them."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def _as_tensor(image: Image) -> torch.Tensor:
+    import numpy as np
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def as_input(image: Image, *, crop: str) -> torch.Tensor:
     """An RGB image as the network takes it, (3, 299, 299) uint8."""
-    import numpy as np
-
-    return resize(torch.from_numpy(np.array(image)).permute(2, 0, 1), crop=crop)
+    return resize(_as_tensor(image), crop=crop)
 
 
 def seen_box(width: int, height: int, *, crop: str) -> tuple[float, float, float, float]:
@@ -118,6 +157,10 @@ def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
     if crop == "center":
         scale = CROP_FROM / min(height, width)
         size = (round(height * scale), round(width * scale))
-    resized = nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    if image.device.type == "cuda":  # which has no such kernel for bytes
+        wide = nn.functional.interpolate(image[None].float(), size=size, mode="bilinear", antialias=True)[0]
+        resized = wide.round_().clamp_(0, 255).to(torch.uint8)
+    else:
+        resized = nn.functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     top, left = (size[0] - SIZE) // 2, (size[1] - SIZE) // 2
     return resized[:, top : top + SIZE, left : left + SIZE]

@@ -21,7 +21,7 @@ from ganscribe.core.files import write_parquet
 
 ROWS_PER_GROUP = 64
 INDEX_FILE = "index.parquet"
-KEYS = ("shape", "dtype", "network", "weights", "weights_sha256", "preprocessing", "precision")
+KEYS = ("shape", "dtype", "network", "weights", "weights_sha256", "preprocessing", "decoder", "precision")
 
 
 def shard_name(shard: int) -> str:

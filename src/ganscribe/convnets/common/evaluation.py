@@ -60,10 +60,12 @@ def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor, num_bin
     return gap_sums.abs().sum().item() / len(labels)
 
 
-def evaluate_classifier(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Evaluation:
-    """Score `model` on uint8 images (N, C, H, W) and their labels (N,), in float32 on the CPU."""
+def evaluate_classifier(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, device: torch.device | str = "cpu"
+) -> Evaluation:
+    """Score `model` on uint8 images (N, C, H, W) and their labels (N,), in float32 on `device`."""
     labels = labels.long()
-    scores = predict_scores(model, images)
+    scores = predict_scores(model.to(device), images.to(device)).cpu()
     num_classes = scores.shape[1]
     if len(images) != len(labels) or not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f"{len(images)} images need as many labels in [0, {num_classes}): got {len(labels)}")

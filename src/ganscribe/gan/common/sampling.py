@@ -56,9 +56,9 @@ def generate(generator: nn.Module, noise: Tensor) -> Tensor:
     for batch in noise.split(SAMPLE_BATCH):
         padded = torch.zeros(SAMPLE_BATCH, noise.shape[1], device=device)
         padded[: len(batch)] = batch.to(device)
-        images.append(to_uint8(generator(padded)[: len(batch)]).contiguous().cpu())
+        images.append(to_uint8(generator(padded)[: len(batch)]).contiguous())
     generator.train(was_training)
-    return torch.cat(images)
+    return torch.cat(images).cpu()
 
 
 def sample_noise(count: int, noise_dim: int, noise: str, seed: int) -> Tensor:

@@ -82,10 +82,10 @@ def judge_images(images: Tensor, extractor: Extractor, description: str = "judgi
     with progress(len(images), description, "image") as bar, torch.no_grad():
         for batch in images.split(EXTRACTION_BATCH):
             batch_features, batch_logits = extractor(batch)
-            features.append(batch_features.double().cpu())
-            logits.append(batch_logits.double().cpu())
+            features.append(batch_features)
+            logits.append(batch_logits)
             bar.update(len(batch))
-    return Judged(torch.cat(features), torch.cat(logits))
+    return Judged(torch.cat(features).cpu().double(), torch.cat(logits).cpu().double())
 
 
 @dataclass(frozen=True)
