@@ -18,7 +18,7 @@ from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.features.loading import calibration_images
 from ganscribe.features.pictures import load_image
-from ganscribe.features.shards import open_shards
+from ganscribe.features.shards import ShardWriter, open_shards
 
 
 class SmallNetwork(nn.Module):
@@ -176,3 +176,24 @@ def test_an_image_that_vanishes_in_the_middle_is_named(
         "shard-00000.parquet",
         "shard-00001.parquet",
     ]
+
+
+def test_a_shard_that_cannot_be_written_ends_the_extraction(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a thread of its own, but not in silence; what was written before is kept."""
+    write = ShardWriter.write
+
+    def full(self: ShardWriter, shard: int, **columns: Any) -> Path:
+        if shard == 1:
+            raise OSError(28, "No space left on device")
+        return write(self, shard, **columns)
+
+    monkeypatch.setattr(ShardWriter, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        extract(folder, "out", files)
+    assert not (folder.parent / "out").exists()
+    kept = sorted(path.name for path in (folder.parent / "out-working").iterdir())
+    assert kept == ["shard-00000.parquet", "shard-00002.parquet"]
+    monkeypatch.undo()
+    assert len(open_shards(extract(folder, "out", files))) == 11
