@@ -8,6 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 repro: .venv/.installed
 	dvc repro
+	@ganscribe summary
 
 test: .venv/.installed
 	ruff check --no-cache .
