@@ -48,7 +48,9 @@ def gradient_penalties(
     Mescheder et al. 2018 (1801.04406), eq. 9 and 10. Where the generator has reached the data, both are least for
     a flat critic: training comes to rest there.
     """
-    parts = [squared_gradient(critic, images, weight) for images, weight in ((real, r1), (fake, r2)) if weight]
+    parts = [
+        squared_gradient(critic, images, weight) for images, weight in ((real, r1), (fake, r2)) if weight
+    ]
     return torch.stack(parts).sum()
 
 
