@@ -91,7 +91,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         (
             "objective: wgan_gp",
             "objective: wasserstein",
-            "objective 'wasserstein' is unknown: choose one of lsgan",
+            "objective 'wasserstein' is unknown: choose one of hinge, lsgan",
         ),
         (
             "objective: wgan_gp,",

@@ -71,7 +71,7 @@ def test_every_key_of_a_block_has_a_row_with_its_default_and_its_paper(family: s
             "gan",
             "`objective`",
             "minimax",
-            "`instance_noise`, `label_smoothing` and `r1_penalty`",
+            "`instance_noise`, `label_smoothing`, `r1_penalty` and `r2_penalty`",
             "1406.2661",
         ),
         ("gan", "`networks`", "dcgan_deep", "`dropout`", "1511.06434"),
