@@ -28,6 +28,7 @@ faults: .venv/.installed
 reproducibility: .venv/.installed
 	pytest -m faults tests/faults/test_reproducibility.py
 
+# Whole loops beside the tutorials' way; `python benchmarks --help` names the rows.
 benchmark: .venv/.installed
 	python benchmarks
 
