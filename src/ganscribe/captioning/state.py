@@ -134,6 +134,9 @@ def start_training(
         "gate": recipe.gate,
         "dropout": recipe.dropout,
     }
+    if recipe.standardise:
+        positions = data.features(data.train.image_ids[:1]).shape[1]
+        options |= {"standardise": True, "positions": positions}
     model = Captioner(**options).to(device)
     # Adam's epsilon of 1e-8 on the mean loss of words is Keras's 1e-7 on the tutorial's loss, which is about
     # 11 times as large.

@@ -8,17 +8,14 @@ from collections import Counter
 import numpy as np
 
 from ganscribe.core.seeds import stream_seed
-from ganscribe.sources.drawn.composition import COLOURS, LAYOUTS, PLACES, Scene, compose
-from ganscribe.sources.drawn.shapes import SHAPES
-from ganscribe.sources.drawn.wording import (
-    GROUND_WORDS,
-    NOUNS,
-    NUMBERS,
-    PLACE_WORDS,
-    PLURALS,
-    TEMPLATES,
-    describe,
+from ganscribe.sources.drawn.composition import COLOURS, GROUNDS, PLACES, SCENE_SHAPES, Scene, compose
+from ganscribe.sources.drawn.wording import PLACE_WORDS, describe
+
+THING = re.compile(
+    rf"\b(a|an) (?:(large|big|small|little) )?({'|'.join(COLOURS)}) ({'|'.join(SCENE_SHAPES)})(?![\w-])"
 )
+SIZES = {"large": "large", "big": "large", "small": "small", "little": "small"}
+PLACE = {"middle": "centre", "center": "centre", "left": "left", "right": "right"}
 
 
 def scenes(count: int = 300) -> list[tuple[Scene, list[str]]]:
@@ -31,36 +28,54 @@ def scenes(count: int = 300) -> list[tuple[Scene, list[str]]]:
 
 
 def test_five_different_captions_true_to_the_scene() -> None:
-    shape_of = {noun: shape for shape, nouns in NOUNS.items() for noun in nouns}
-    shape_of |= {PLURALS.get(noun, noun + "s"): shape for noun, shape in shape_of.items()}
-    numbers = {word: number for number, words in NUMBERS.items() for word in words}
-    things = re.compile(
-        rf"({'|'.join(sorted(numbers, key=len, reverse=True))}|an?|several|full of|row of|column of) "
-        rf"(?:(?:small|little|tiny|large|big|huge) )?({'|'.join(COLOURS)}) "
-        rf"({'|'.join(sorted(shape_of, key=len, reverse=True))})\b"
-    )
     for scene, captions in scenes():
-        assert len(set(captions)) == 5
-        groups = {(group.shape, group.colour): group.count for group in scene.groups}
+        assert len(captions) == len(set(captions)) == 5
+        size_of = {(thing.colour, thing.shape): thing.size for thing in scene.things}
         for caption in captions:
-            found = things.findall(caption)
-            assert found, caption
-            for number, colour, noun in found:
-                count = groups[shape_of[noun], colour]
-                assert numbers.get(number, 1 if number in ("a", "an") else count) == count, caption
+            found = THING.findall(caption)
+            assert {(colour, shape) for _, _, colour, shape in found} == size_of.keys(), caption
+            assert len(found) == len(scene.things), caption
+            for _, size, colour, shape in found:
+                assert not size or (SIZES[size] == size_of[colour, shape] and len(found) == 2), caption
+            grounds = [word for word in caption.split() if word in GROUNDS]
+            assert grounds in ([], [scene.ground]), caption
+
+
+def test_one_things_place_is_told_rightly() -> None:
+    told = Counter[str]()
+    for scene, captions in scenes():
+        if len(scene.things) == 1:
+            for caption in captions:
+                words = [PLACE[word] for word in caption.split() if word in PLACE]
+                assert words in ([], [scene.things[0].place]), caption
+                told.update(words)
+    assert told.keys() == PLACES.keys() == PLACE_WORDS.keys()
+
+
+def test_two_things_lie_as_told() -> None:
+    """Read back from the words and held against the places."""
+    told = Counter[str]()
+    for scene, captions in scenes():
+        if len(scene.things) == 1:
+            continue
+        across = {thing.shape: PLACES[thing.place][0] for thing in scene.things}
+        for caption in captions:
+            (_, _, _, first), (_, _, _, second) = THING.findall(caption)
+            if match := re.search(r"to its (left|right)", caption):
+                first, second = second, first
+            elif not (match := re.search(r"to the (left|right) of", caption)):
+                continue
+            assert (match[1] == "left") == (across[first] < across[second]), caption
+            told[match[1]] += 1
+    assert told.keys() == {"left", "right"}
 
 
 def test_captions_vary() -> None:
     captions = [caption for _, five in scenes() for caption in five]
-    words = Counter(word for caption in captions for word in caption.split())
-    assert len(words) > 120
-    assert len(set(captions)) > 0.97 * len(captions)
+    assert len({word for caption in captions for word in caption.split()}) > 40
+    assert len(set(captions)) > 0.6 * len(captions)
     lengths = [len(caption.split()) for caption in captions]
-    assert 8 < np.mean(lengths) < 14 and max(lengths) < 30
-    assert {scene.layout for scene, _ in scenes()} == set(LAYOUTS) == set(TEMPLATES)
-    assert set(PLACE_WORDS) == set(PLACES)
-    assert set(NOUNS) == set(SHAPES)
-    assert {scene.texture for scene, _ in scenes()} == set(GROUND_WORDS)
+    assert 8 < np.mean(lengths) < 13 and max(lengths) < 22
 
 
 def test_articles() -> None:
