@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars between the lines of the table
-if importlib.util.find_spec("ganscribe") is None:
+try:
+    import ganscribe  # before torch: it settles how OpenMP's threads wait, in both ways then
+except ModuleNotFoundError:
     sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    import ganscribe  # noqa: F401
 
 import torch
 

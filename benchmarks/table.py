@@ -49,6 +49,7 @@ def describe_machine(setting: Setting) -> str:
         f"torch {torch.__version__}",
         *card,
         f"ours in {' and '.join(setting.precisions)} ({explain_bf16(device)[1]})",
+        f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY')}",
         f"medians over turns: {setting.turns}",
         datetime.datetime.now(datetime.UTC).date().isoformat(),
     ]
