@@ -30,6 +30,7 @@ Keys = tuple[str, ...]
 # Any of these may stand in for a string of params.yaml; the first that the checks accept is taken.
 WORDS = (
     "fp32",
+    "gpu",
     "greedy",
     "local",
     "image",
