@@ -25,16 +25,19 @@ from ganscribe.core.files import atomic_folder, write_json
 from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.captions import image_folder
+from ganscribe.datasets.objects import OBJECTS_FILE, read_main_objects
 from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.execution.progress import progress
-from ganscribe.features.pictures import crop_of, open_image
+from ganscribe.features.pictures import crop_of, open_image, peak, seen_box
 from ganscribe.features.shards import Shards, open_shards
 from ganscribe.metrics.caption_scores import CAPTION_SCORES
 from ganscribe.metrics.captions import caption_statistics, score_images
 from ganscribe.metrics.intervals import PerImage, score_intervals
+from ganscribe.metrics.objects import Target, score_objects
 
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")
+OBJECTS = CAPTIONS.with_name(OBJECTS_FILE)
 BATCH_SIZE = 64
 
 
@@ -149,6 +152,27 @@ def write_table(path: Path, exam: Exam, decoded: list[Decoded], per_image: PerIm
     )
 
 
+def score_naming(exam: Exam, decoded: list[Decoded]) -> tuple[dict[str, float], PerImage]:
+    """Return the scores that go by what is on the images, and what each adds; nothing where that is not known."""
+    if not OBJECTS.exists():
+        return {}, {}
+    known, crop = read_main_objects(OBJECTS), crop_of(exam.shards.metadata["preprocessing"])
+    targets, captions, peaks = [], [], []
+    for image_id, one in zip(exam.image_ids, decoded, strict=True):
+        if image_id not in known:
+            raise ValueError(
+                f"{OBJECTS} has no object on image {image_id}: run `dvc repro -f select_captions`"
+            )
+        main = known[image_id]
+        box = main.left, main.top, main.left + main.width, main.top + main.height
+        targets.append(Target(main.colour, main.shape, box))
+        captions.append([exam.saved.vocabulary.words[token] for token in one.tokens])
+        seen = seen_box(main.image_width, main.image_height, crop=crop)
+        peaks.append([peak(cells, seen) for cells in one.attention.tolist()])
+    scores, named = score_objects(targets, captions, peaks)
+    return scores, {"object_accuracy": named}
+
+
 def score_all(
     folder: Path, exam: Exam, found: dict[str, list[Decoded]], *, seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -158,8 +182,11 @@ def score_all(
     for way, decoded in found.items():
         texts = [exam.saved.vocabulary.decode(one.tokens) for one in decoded]
         corpus, per_image = score_images(exam.references, dict(zip(exam.image_ids, texts, strict=True)))
+        naming, named = score_naming(exam, decoded)
+        per_image |= named
         scores[way] = {
             **corpus,
+            **naming,
             "intervals": score_intervals(per_image, seed=seed),
             **caption_statistics([text.split() for text in texts], training),
             **facts,

@@ -6,14 +6,16 @@ from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
 from ganscribe.datasets.captions import write_captions
+from ganscribe.datasets.objects import OBJECTS_FILE, write_objects
 from ganscribe.datasets.selection import select_captions
 from ganscribe.sources.acquire import open_raw
 from ganscribe.sources.annotations import ANNOTATIONS, read_annotations
+from ganscribe.sources.objects import OBJECTS, read_objects
 
 
 @stage
 def main() -> None:
-    """Choose the captions of params.yaml and split them."""
+    """Choose the captions of params.yaml and split them; take over what is known of the images' objects."""
     source, captions = config.load("place", "coco"), config.load("captions")
     raw = open_raw("coco", "data/raw/coco", folder=source.folder)
     selected = select_captions(
@@ -25,6 +27,8 @@ def main() -> None:
     )
     with atomic_folder("data/captions") as folder:
         write_captions(folder / "captions.parquet", selected)
+        if OBJECTS.as_posix() in raw.files:
+            write_objects(folder / OBJECTS_FILE, read_objects(raw.path(OBJECTS.as_posix())))
 
 
 if __name__ == "__main__":

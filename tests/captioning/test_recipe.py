@@ -18,6 +18,7 @@ def test_the_defaults_are_those_of_the_tutorial_with_every_addition_off() -> Non
         "embedding_dim": 256,
         "units": 512,
         "encoder_dim": 256,
+        "standardise": False,
         "gate": False,
         "dropout": 0.0,
         "optimiser": "adam",

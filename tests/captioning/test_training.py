@@ -92,6 +92,7 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_unbroken_one_does(
 
 ALL_OPTIONS = {
     "gate": True,
+    "standardise": True,
     "dropout": 0.3,
     "schedule": "cosine",
     "schedule_options": {"warm_up": 3},
@@ -154,10 +155,11 @@ def test_early_stopping_keeps_the_best_epochs_weights() -> None:
 def test_every_option_changes_the_training_and_reports_plain_cross_entropy() -> None:
     plain = train(epochs=1).model.state_dict()
     for name, value in ALL_OPTIONS.items():
-        if name not in ("epochs", "early_stopping", "gate"):
+        if name not in ("epochs", "early_stopping", "gate", "standardise"):
             trained = train(epochs=1, **{name: value}).model.state_dict()
             assert not all(torch.equal(weights, plain[key]) for key, weights in trained.items()), name
-    assert set(train(epochs=1, gate=True).model.state_dict()) > set(plain)
+    for name in ("gate", "standardise"):
+        assert set(train(epochs=1, **{name: True}).model.state_dict()) > set(plain)
     smoothed = train(epochs=1, learning_rate=1e-12, label_smoothing=0.5, doubly_stochastic=9.0)
     still = train(epochs=1, learning_rate=1e-12)
     assert [row["train_loss"] for row in smoothed.history] == pytest.approx(

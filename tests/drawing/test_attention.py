@@ -9,11 +9,10 @@ from ganscribe.drawing.attention import (
     as_seen,
     attention_figure,
     draw_attention,
-    peak,
     save_figure,
     upsample,
 )
-from ganscribe.features.pictures import as_input, seen_box
+from ganscribe.features.pictures import as_input, peak, seen_box
 
 
 @pytest.mark.parametrize("size", [(299, 299), (160, 80), (70, 600)])
@@ -27,7 +26,7 @@ def test_a_cell_lies_where_the_network_has_it(size: tuple[int, int]) -> None:
     rows, columns = (smooth > 0.99).nonzero()
     assert rows.mean() + 0.5 == pytest.approx(101.5 / 299 * height, abs=0.6)
     assert columns.mean() + 0.5 == pytest.approx(229.5 / 299 * width, abs=0.6)
-    x, y = peak(attention, (0, 0, width, height))
+    x, y = peak(attention.tolist(), (0, 0, width, height))
     assert (x, y) == pytest.approx((229.5 / 299 * width, 101.5 / 299 * height))
 
 
@@ -59,7 +58,7 @@ def test_what_the_network_sees_is_what_the_map_marks() -> None:
             attention = (near @ pixels @ near.T).astype(np.float32)
             box = seen_box(500, 300, crop=crop)
             cell = 32 / 299 * np.array([box[2] - box[0], box[3] - box[1]])
-            found = np.array(peak(attention / attention.sum(), box))
+            found = np.array(peak((attention / attention.sum()).flatten().tolist(), box))
             assert (np.abs(found - [x, y]) <= cell / 2 + 1).all(), (crop, found)
             seen = as_seen(image.convert("RGB"), crop=crop)
             lit = np.asarray(seen.convert("L")).astype(float)

@@ -65,9 +65,10 @@ CONVNETS: dict[str, dict[str, Any]] = {
 
 CAPTIONERS: dict[str, dict[str, Any]] = {
     "tutorial": {},
-    "best": {"dropout": 0.5, "label_smoothing": 0.1, "schedule": "cosine"},
+    "best": {"dropout": 0.5, "label_smoothing": 0.1, "schedule": "cosine", "standardise": True},
     "every option": {
         "gate": True,
+        "standardise": True,
         "dropout": 0.3,
         "clip_norm": 0.1,
         "label_smoothing": 0.1,

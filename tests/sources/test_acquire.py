@@ -99,11 +99,19 @@ def test_sample_coco(tmp_path: Path) -> None:
     from PIL import Image
 
     from ganscribe.sources.annotations import read_annotations
+    from ganscribe.sources.objects import read_objects
 
     raw = get("coco", "sample", tmp_path / "raw")
     assert raw.counts == {"images": 20, "captions": 100, "files": 20}
     captions = read_annotations(raw.path("annotations/captions_train2014.json"))
     assert len({caption.caption_id for caption in captions}) == 100
+    objects = read_objects(raw.path("annotations/objects_train2014.json"))
+    assert {one.image_id for one in objects} == set(range(1, 21)) and 20 < len(objects) < 40
+    for one in objects:
+        scene = [caption.caption for caption in captions if caption.image_id == one.image_id]
+        assert all(f" {one.colour} {one.shape}" in caption for caption in scene)
+        with Image.open(raw.path(f"train2014/COCO_train2014_{one.image_id:012d}.jpg")) as picture:
+            assert picture.size == (one.image_width, one.image_height)
     with Image.open(raw.path("train2014/COCO_train2014_000000000007.jpg")) as picture:
         assert picture.format == "JPEG" and picture.mode == "RGB" and min(picture.size) > 200
     get("coco", "sample", tmp_path / "again")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,13 +16,15 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from ganscribe import records
-from ganscribe.captioning.inference import save_captioner
+from ganscribe.captioning.inference import load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
 from ganscribe.datasets.captions import SelectedCaption, write_captions
+from ganscribe.datasets.objects import write_objects
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
 from ganscribe.features.pictures import PREPROCESSING
 from ganscribe.features.shards import ShardWriter, open_shards
 from ganscribe.metrics import captions as scorer
+from ganscribe.sources.objects import SceneObject
 
 VOCABULARY = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
 METADATA = {"network": "n", "weights": "w", "weights_sha256": "0", "precision": "fp32"}
@@ -112,3 +116,55 @@ def test_a_java_that_dies_loses_no_caption(
         assert list(scored["caption"]) == list(kept[way]["caption"]) and "CIDEr" in scored
         assert "METEOR" in json.loads(path.with_suffix(".json").read_text())
     assert set(json.loads(Path("metrics/captioner/best.json").read_text())) == set(tables)
+
+
+def test_what_is_known_of_the_images_is_scored(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held against the tables of captions and attention that the stage leaves."""
+    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    path = Path("models/captioner/best/model.pt")
+    saved = load_captioner(path)
+    saved.model.output.weight.data.mul_(30)  # so that captions differ
+    saved.model.attention_score.weight.data.mul_(30)
+    state = saved.model.state_dict()
+    save_captioner(
+        path, options=saved.options, vocabulary=VOCABULARY, features=saved.features, state_dict=state
+    )
+    assert evaluate(project, monkeypatch).exit_code == 0
+    plain = json.loads(Path("metrics/captioner/best.json").read_text())
+    assert all("object_accuracy" not in scores for scores in plain.values())
+
+    captions = list(pd.read_parquet("data/captioned/best/greedy.parquet")["caption"])
+    pairs = [pair for caption in captions for pair in itertools.pairwise(caption.split())]
+    colour, shape = max(pairs, key=pairs.count)  # whatever the captioner likes to say
+    known = [
+        SceneObject(image, *words, *box, 400, 300)
+        for image in range(6)
+        for words, box in ((("no", "thing"), (0, 0, 9, 9)), ((colour, shape), (40, 30, 200, 160)))
+    ]
+    write_objects("data/captions/objects.parquet", known)
+    done = evaluate(project, monkeypatch)
+    assert done.exit_code == 0, done.output
+    found = {}
+    for way, headlines in json.loads(Path("metrics/captioner/best.json").read_text()).items():
+        table = pd.read_parquet(f"data/captioned/best/{way}.parquet")
+        named, hits = [], []
+        for words, maps in zip(table["caption"].str.split(), table["attention"], strict=True):
+            at = [i for i in range(1, len(words)) if words[i - 1 : i + 1] == [colour, shape]]
+            named.append(bool(at))
+            if at:
+                row, column = np.unravel_index(np.argmax(maps[at[0]]), (8, 8))
+                x, y = 400 / 299 * (37.5 + 32 * column), 300 / 299 * (37.5 + 32 * row)
+                hits.append(40 <= x <= 240 and 30 <= y <= 190)
+        assert headlines["object_accuracy"] == np.mean(named) and list(table["object_accuracy"]) == named
+        assert headlines.get("attention_on_object") == (np.mean(hits) if hits else None)
+        scores = json.loads(Path(f"data/captioned/best/{way}.json").read_text())
+        interval = scores["intervals"]["object_accuracy"]
+        assert interval["low"] <= scores["object_accuracy"] <= interval["high"]
+        found[way] = named
+    assert any(found["greedy"])
+
+    write_objects("data/captions/objects.parquet", known[:6])
+    done = evaluate(project, monkeypatch)
+    assert done.exit_code == 1 and "no object on image 3" in done.output

@@ -31,6 +31,7 @@ CASES: dict[str, together.Case] = {
         "captioner",
         {"gate": True, "clip_norm": 0.1, "label_smoothing": 0.1, "doubly_stochastic": 1.0},
     ),
+    "captioner with features standardised": ("captioner", {"standardise": True}),
 }
 TOLERANCE = 1e-3  # of a loss, relative; measured: 4e-4 for resnet20, 4e-5 with batch norm in a GAN, else 2e-6
 

@@ -19,6 +19,12 @@ class CaptionerRecipe:
     embedding_dim: Count = option("width of the embedded words", default=256)
     units: Count = option("width of the GRU's state, and of the attention", default=512)
     encoder_dim: Count = option("width of the encoded features", default=256)
+    standardise: bool = option(
+        "whether features are centred and scaled, channel by channel, by their mean and standard deviation"
+        " over the training images",
+        default=False,
+        paper='LeCun et al. 1998 ("Efficient BackProp"), section 4.3',
+    )
     optimiser: OptimiserName = option("`adam`, `rmsprop` or `sgd`", default="adam")
     learning_rate: Rate = option("learning rate, before the schedule", default=1e-3)
     batch_size: Count = option("captions in a batch", default=64)

@@ -133,6 +133,7 @@ def start_training(
         "encoder_dim": recipe.encoder_dim,
         "gate": recipe.gate,
         "dropout": recipe.dropout,
+        "standardise": recipe.standardise,
     }
     model = Captioner(**options).to(device)
     # Adam's epsilon of 1e-8 on the mean loss of words is Keras's 1e-7 on the tutorial's loss, which is about

@@ -11,6 +11,7 @@ from torch import Tensor
 from ganscribe.captioning.dataset import CaptionerData, CaptionSet
 from ganscribe.captioning.loss import mean_loss
 from ganscribe.captioning.recipe import CaptionerRecipe
+from ganscribe.captioning.standardisation import set_statistics
 from ganscribe.captioning.state import TrainedCaptioner, start_training
 from ganscribe.captioning.updates import choose_updates
 from ganscribe.core.seeds import random_stream, stream_seed
@@ -48,6 +49,8 @@ def train_captioner(
     state = checkpoint.load() if checkpoint else None
     if state:
         trained.load_state_dict(state)
+    elif recipe.standardise:
+        set_statistics(trained.model, data)
     replay(trained.history, log)
 
     update = choose_updates(trained, data, recipe, device)

@@ -69,14 +69,13 @@ def _as_json(
 ) -> dict[str, Any]:
     """What is said of one photograph. `peak`: where a word's map is highest, (x, y) in the pixels of the
     upright image; `weight`: the share of the word's attention that this cell has."""
-    from ganscribe.drawing.attention import peak
-    from ganscribe.features.pictures import seen_box
+    from ganscribe.features.pictures import peak, seen_box
 
     box = seen_box(*photograph.size, crop=captioner.crop)
     words = [
         {
             "word": word,
-            "peak": [round(place, 1) for place in peak(attention, box)],
+            "peak": [round(place, 1) for place in peak(attention.tolist(), box)],
             "weight": round(float(attention.max()), 4),
         }
         for word, attention in zip(found.words, found.attention, strict=True)

@@ -41,15 +41,6 @@ def upsample(attention: np.ndarray, width: int, height: int) -> np.ndarray:
     return smooth / max(float(smooth.max()), 1e-12)
 
 
-def peak(attention: np.ndarray, box: tuple[float, float, float, float]) -> tuple[float, float]:
-    """Return where a map (64,) is highest: (x, y) in the pixels of an image whose part `box` the network saw."""
-    side = math.isqrt(attention.size)
-    row, column = divmod(int(attention.argmax()), side)
-    left, top, right, bottom = box
-    x, y = ((FIRST_CELL + CELL_STEP * cell) / SIZE for cell in (column, row))
-    return left + x * (right - left), top + y * (bottom - top)
-
-
 def as_seen(image: Image, *, crop: str) -> Image:
     """Return the part of an image that the network saw, in its own proportions, at most 320 pixels long."""
     left, top, right, bottom = seen_box(*image.size, crop=crop)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,6 +148,15 @@ def seen_box(width: int, height: int, *, crop: str) -> tuple[float, float, float
     side = min(width, height) * SIZE / CROP_FROM
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
+
+
+def peak(cells: Sequence[float], box: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Return where a map of the 64 cells, row by row, is highest: (x, y) in the pixels of an image whose part `box`
+    (`seen_box`) the network saw. It is the centre of a cell, of equals the first one's."""
+    row, column = divmod(max(range(len(cells)), key=cells.__getitem__), math.isqrt(len(cells)))
+    left, top, right, bottom = box
+    x, y = ((FIRST_CELL + CELL_STEP * cell) / SIZE for cell in (column, row))
+    return left + x * (right - left), top + y * (bottom - top)
 
 
 def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:

@@ -13,6 +13,10 @@ CAPTION_SCORES: tuple[Score, ...] = (
     Score("ROUGE-L", "longest common subsequence with a reference", "higher", EVERYWHERE),
     Score("CIDEr", "agreement with all references, rare words weighing more", "higher", EVERYWHERE),
     Score("SPICE", "objects, attributes and relations that references name", "higher", REPORT),
+    Score("object_accuracy", "captions that name colour and shape of the main object", "higher", HEADLINE),
+    Score(
+        "attention_on_object", "of these, whose shape word has its attention's peak on it", "higher", HEADLINE
+    ),
     Score("loss", "mean cross-entropy of the references' words, in nats", "lower", HEADLINE),
     Score("perplexity", "its exponential", "lower", EVERYWHERE),
     Score("copied", "share of captions that are a training caption word for word", "", HEADLINE),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ganscribe.sources.annotations import ANNOTATIONS, read_annotations
 from ganscribe.sources.images import RawImages, cifar10_files, mnist_files, read_cifar10, read_mnist
+from ganscribe.sources.objects import OBJECTS
 
 COCO_IMAGES = "train2014"
 
@@ -31,7 +32,7 @@ def inspect_cifar10(root: Path, archive: bool) -> tuple[list[Path], dict[str, in
 
 
 def inspect_coco(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
-    """COCO's captions and those of their images that are there, loose or in train2014.zip.
+    """COCO's captions, those of their images that are there, loose or in train2014.zip, and drawn scenes' objects.
 
     Images that are missing are no error here: a part of the data set is normal.
     """
@@ -50,6 +51,8 @@ def inspect_coco(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]
         present = names & {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
         counts["files"] = len(present)
         files = [captions, *(folder / name for name in sorted(present))]
+    if (root / OBJECTS).is_file():
+        files.append(root / OBJECTS)
     return files, counts
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ganscribe.core.files import atomic_write, file_sha256, write_json
 from ganscribe.core.seeds import stream_seed
 from ganscribe.execution.progress import progress
-from ganscribe.sources.drawn.scenes import ICON_CLASSES, draw_icons, draw_scene
+from ganscribe.sources.annotations import ANNOTATIONS
+from ganscribe.sources.drawn.composition import SCENE_SHAPES
+from ganscribe.sources.drawn.scenes import ICON_CLASSES, DrawnObject, draw_icons, draw_scene
 from ganscribe.sources.formats import Bytes, write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
+from ganscribe.sources.objects import OBJECTS
 from ganscribe.sources.publishers import INCEPTION_FILE, INCEPTION_SHA256
 
 
@@ -54,35 +58,51 @@ def write_cifar10(root: Path, *, num_images: int, seed: int) -> None:
 
 
 def write_coco(root: Path, *, num_images: int, seed: int) -> None:
-    """Drawn scenes as JPEG files, five captions each in a COCO captions file."""
-    images, annotations = [], []
+    """Drawn scenes as JPEG files, five captions each in a COCO captions file, their objects in a file of instances."""
+    images: list[dict[str, Any]] = []
+    captions: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     with progress(num_images, "draw scenes", "image") as bar:
         for number in range(1, num_images + 1):
-            picture, captions = draw_scene(number, seed=seed)
+            scene = draw_scene(number, seed=seed)
             name = f"COCO_train2014_{number:012d}.jpg"
             with atomic_write(root / "train2014" / name) as handle:
-                picture.save(handle, "JPEG", quality=90)
+                scene.picture.save(handle, "JPEG", quality=90)
             images.append(
                 {
                     "license": 1,
                     "file_name": name,
                     "coco_url": f"sample:train2014/{name}",
-                    "height": picture.height,
-                    "width": picture.width,
+                    "height": scene.picture.height,
+                    "width": scene.picture.width,
                     "id": number,
                 }
             )
-            for index, caption in enumerate(captions):
-                caption_id = 5 * (number - 1) + index + 1
-                annotations.append({"image_id": number, "id": caption_id, "caption": caption})
+            for caption in scene.captions:
+                captions.append({"image_id": number, "id": len(captions) + 1, "caption": caption})
+            for one in scene.objects:
+                objects.append({"image_id": number, "id": len(objects) + 1} | _as_instance(one))
             bar.update()
-    document = {
+    shared = {
         "info": {"description": f"scenes drawn by ganscribe, seed {seed}", "version": "1.0", "year": 2014},
         "images": images,
         "licenses": [{"id": 1, "name": "made by the project itself", "url": ""}],
-        "annotations": annotations,
     }
-    write_json(root / "annotations" / "captions_train2014.json", document)
+    shapes = [{"id": number, "name": name} for number, name in enumerate(SCENE_SHAPES, 1)]
+    write_json(root / ANNOTATIONS, shared | {"annotations": captions})
+    write_json(root / OBJECTS, shared | {"annotations": objects, "categories": shapes})
+
+
+def _as_instance(one: DrawnObject) -> dict[str, Any]:
+    """An object as COCO's files of instances have it, with its colour."""
+    _, _, width, height = one.box
+    return {
+        "category_id": SCENE_SHAPES.index(one.shape) + 1,
+        "colour": one.colour,
+        "bbox": list(one.box),
+        "area": width * height,
+        "iscrowd": 0,
+    }
 
 
 def write_inception(root: Path, *, folder: str | Path | None) -> None:

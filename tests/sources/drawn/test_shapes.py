@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from ganscribe.sources.drawn.shapes import paint_ground, shape_mask
-from ganscribe.sources.drawn.wording import GROUND_WORDS
+from ganscribe.sources.drawn.shapes import paint, paint_ground, shape_mask
 
 
 def test_areas_and_symmetry_of_shapes() -> None:
@@ -37,12 +37,22 @@ def test_edges_are_soft() -> None:
     assert ((mask > 0) & (mask < 255)).sum() > 100
 
 
-def test_grounds_are_two_tones() -> None:
-    black, white = (0, 0, 0), (255, 255, 255)
-    for kind in GROUND_WORDS:
-        ground = paint_ground(
-            kind, [black, white], width=120, height=90, period=30.0, rng=np.random.default_rng(0)
-        )
-        assert ground.size == (120, 90)
-        mean = np.asarray(ground).mean() / 255
-        assert mean < 0.05 if kind == "plain" else 0.2 < mean < 0.6, kind
+def test_a_ground_is_one_colour_with_a_little_grain() -> None:
+    ground = paint_ground((100, 150, 200), width=120, height=90, rng=np.random.default_rng(0))
+    assert ground.size == (120, 90)
+    pixels = np.asarray(ground, np.float64)
+    np.testing.assert_allclose(pixels.mean(axis=(0, 1)), (100, 150, 200), atol=0.2)
+    assert 1 < pixels.std(axis=(0, 1)).max() < 3
+    assert np.ptp(pixels - pixels.mean(axis=(0, 1)), axis=-1).max() < 1.5  # of no colour of its own
+
+
+def test_the_box_of_a_painted_shape_is_around_it_without_its_shadow() -> None:
+    picture = Image.new("RGB", (200, 150), "white")
+    box = paint(picture, "square", centre=(80.0, 70.0), radius=40.0, rotation=0.0, colour=(250, 20, 20))
+    left, top, width, height = box
+    np.testing.assert_allclose((left, top, width, height), (48, 38, 64, 64), atol=1.5)
+    red = np.asarray(picture)[..., 0].astype(int) - np.asarray(picture)[..., 1] > 100
+    rows, columns = np.nonzero(red)
+    np.testing.assert_allclose((columns.min(), rows.min()), (left, top), atol=1)
+    np.testing.assert_allclose((columns.max() + 1, rows.max() + 1), (left + width, top + height), atol=1)
+    assert (np.asarray(picture.convert("L"))[top + height + 1 :] < 250).any()  # where the shadow falls

@@ -1,4 +1,4 @@
-"""What is on a drawn picture: shapes, colours, sizes, counts, and where they lie."""
+"""What is on a drawn picture: one or two shapes, their colours and sizes, and where they lie."""
 
 from __future__ import annotations
 
@@ -8,130 +8,81 @@ from typing import TypeVar
 
 import numpy as np
 
-from ganscribe.sources.drawn.shapes import SHAPES, Colour
+from ganscribe.sources.drawn.shapes import Colour
 
-SIZES = {"small": 0.075, "medium": 0.14, "large": 0.22}  # radius as a share of the picture's shorter side
-PICTURE_SIZES = [(320, 240), (320, 240), (300, 300), (240, 320), (320, 214), (280, 210)]
-PLACES = {  # share of width, share of height
-    "centre": (0.5, 0.5),
-    "left": (0.25, 0.5),
-    "right": (0.75, 0.5),
-    "top": (0.5, 0.25),
-    "bottom": (0.5, 0.75),
-    "top left": (0.25, 0.25),
-    "top right": (0.75, 0.25),
-    "bottom left": (0.25, 0.75),
-    "bottom right": (0.75, 0.75),
-}
+PICTURE_SIZES = [(320, 240), (320, 240), (300, 300)]
+SCENE_SHAPES = ["circle", "square", "triangle", "star", "heart", "cross"]
 COLOURS: dict[str, Colour] = {
     "red": (214, 40, 40),
-    "orange": (245, 130, 25),
     "yellow": (250, 214, 30),
     "green": (40, 150, 60),
     "blue": (35, 90, 210),
     "purple": (130, 50, 170),
-    "pink": (245, 120, 180),
-    "brown": (125, 75, 35),
     "black": (30, 30, 32),
-    "white": (248, 248, 246),
 }
-GROUNDS: dict[str, tuple[Colour, Colour]] = {  # two tones of one colour
-    "white": ((244, 243, 238), (222, 222, 218)),
-    "grey": ((176, 178, 180), (150, 152, 156)),
-    "beige": ((232, 214, 176), (214, 190, 144)),
-    "light blue": ((178, 214, 240), (146, 190, 226)),
-    "light green": ((188, 226, 168), (158, 206, 138)),
-    "dark blue": ((24, 38, 84), (38, 58, 116)),
-    "dark green": ((20, 66, 48), (32, 92, 66)),
-    "black": ((26, 26, 28), (54, 54, 58)),
+GROUNDS: dict[str, Colour] = {
+    "white": (244, 243, 238),
+    "grey": (176, 178, 180),
+    "beige": (232, 214, 176),
 }
-TEXTURES = [
-    "plain",
-    "plain",
-    "plain",
-    "striped",
-    "barred",
-    "slanted",
-    "checkered",
-    "dotted",
-    "fading",
-    "speckled",
-]
-LAYOUTS = ["single", "single", "row", "column", "scattered", "beside", "above", "inside", "sides"]
-MIN_CONTRAST = 130.0  # Euclidean distance in RGB between a shape and the ground's tones
+RADII = {"large": 0.24, "small": 0.12}  # as a share of the picture's shorter side
+PLACES = {  # of an only shape: share of width, share of height
+    "centre": (0.5, 0.5),
+    "left": (0.3, 0.5),
+    "right": (0.7, 0.5),
+    "top": (0.5, 0.3),
+    "bottom": (0.5, 0.7),
+}
+SIDES = {  # of two shapes, by where the small one is: the large one's place, the small one's
+    "left": ((0.66, 0.5), (0.19, 0.5)),
+    "right": ((0.34, 0.5), (0.81, 0.5)),
+    "above": ((0.5, 0.66), (0.5, 0.18)),
+    "below": ((0.5, 0.34), (0.5, 0.82)),
+}
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Group:
-    """`count` equal shapes."""
+class Thing:
+    """A shape on a picture; `place` is that of its centre, as shares of width and height."""
 
     shape: str
     colour: str
     size: str
-    count: int = 1
+    place: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is on a picture: groups of shapes in a layout, on a ground. `place` matters to a single shape."""
+    """What is on a picture, on a plain ground: a large shape, and perhaps a small one beside it.
+
+    `where` is the large shape's place if it is the only one (`PLACES`), else the small one's side (`SIDES`).
+    """
 
     width: int
     height: int
     ground: str
-    texture: str
-    layout: str
-    groups: tuple[Group, ...]
-    place: str
+    where: str
+    things: tuple[Thing, ...]  # the large one first
 
 
 def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
+    """Return one of `items`, each as likely as the others."""
     return items[int(rng.integers(len(items)))]
 
 
-def contrast(one: Colour, other: Colour) -> float:
-    return float(np.linalg.norm(np.subtract(one, other)))
-
-
-def colours_on(ground: str) -> list[str]:
-    """The colours that stand out from a ground."""
-    return [
-        name
-        for name, colour in COLOURS.items()
-        if min(contrast(colour, tone) for tone in GROUNDS[ground]) >= MIN_CONTRAST
-    ]
-
-
 def compose(rng: np.random.Generator) -> Scene:
-    """Choose what is on a picture."""
+    """Choose what is on a picture: as often one shape as two, which differ in shape and colour."""
     width, height = pick(rng, PICTURE_SIZES)
-    ground, texture, layout = pick(rng, list(GROUNDS)), pick(rng, TEXTURES), pick(rng, LAYOUTS)
-    place = pick(rng, list(PLACES))
-    shapes = rng.permutation(list(SHAPES))[:2].tolist()
-    colours = rng.permutation(colours_on(ground))[:2].tolist()
-    sizes = [pick(rng, list(SIZES)) for _ in range(2)]
-
-    if layout == "single":
-        groups = [Group(shapes[0], colours[0], sizes[0])]
-    elif layout in ("row", "column", "scattered"):
-        size = pick(rng, ["small", "medium"])
-        most = 3 if size == "medium" else {"row": 5, "column": 4, "scattered": 6}[layout]
-        count = int(rng.integers(3 if layout == "scattered" else 2, most + 1))
-        groups = [Group(shapes[0], colours[0], size, count)]
-    elif layout == "inside":
-        outer = pick(rng, [name for name in ("circle", "square", "diamond", "heart") if name != shapes[1]])
-        inner = pick(
-            rng, [name for name in COLOURS if contrast(COLOURS[name], COLOURS[colours[0]]) > MIN_CONTRAST]
-        )
-        groups = [Group(outer, colours[0], "large"), Group(shapes[1], inner, "small")]
-    elif layout == "sides":
-        counts = [int(rng.integers(1, 4)), int(rng.integers(2, 4))]
-        groups = [
-            Group(shape, colour, "small", count)
-            for shape, colour, count in zip(shapes, colours, counts, strict=True)
-        ]
+    ground = pick(rng, list(GROUNDS))
+    shapes = rng.permutation(SCENE_SHAPES)[:2].tolist()
+    colours = rng.permutation(list(COLOURS))[:2].tolist()
+    if rng.random() < 0.5:
+        where = pick(rng, list(PLACES))
+        places: tuple[tuple[float, float], ...] = (PLACES[where],)
     else:
-        sizes = ["medium" if size == "large" and layout == "above" else size for size in sizes]
-        groups = [Group(*each) for each in zip(shapes, colours, sizes, strict=True)]
-    return Scene(width, height, ground, texture, layout, tuple(groups), place)
+        where = pick(rng, list(SIDES))
+        places = SIDES[where]
+    things = tuple(Thing(*each) for each in zip(shapes, colours, RADII, places, strict=False))
+    return Scene(width, height, ground, where, things)

@@ -1,16 +1,15 @@
-"""Painting: shapes with soft edges, shading and shadows, on plain and textured grounds."""
+"""Painting: shapes with soft edges, shading and shadows, on plain grounds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 Colour = tuple[int, int, int]
 Points = list[tuple[float, float]]
+Box = tuple[int, int, int, int]  # left, top, width, height in pixels, as COCO has boxes
 
 SUPERSAMPLING = 4
 
@@ -101,8 +100,8 @@ def paint(
     radius: float,
     rotation: float,
     colour: Colour,
-) -> None:
-    """Paint a shape with its shadow, lit from the upper left."""
+) -> Box:
+    """Paint a shape with its shadow, lit from the upper left; return the box around the shape itself."""
     mask = shape_mask(shape, radius, rotation)
     size = mask.width
     corner = (round(centre[0] - size / 2), round(centre[1] - size / 2))
@@ -114,44 +113,12 @@ def paint(
     light = 1.12 - 0.28 * (ramp[:, None] + ramp[None, :])
     shaded = np.clip(np.asarray(colour, np.float32) * light[..., None], 0, 255).astype(np.uint8)
     picture.paste(Image.fromarray(shaded), corner, mask)
+    left, top, right, bottom = mask.getbbox() or (0, 0, 0, 0)
+    return corner[0] + left, corner[1] + top, right - left, bottom - top
 
 
-def paint_ground(
-    kind: str,
-    colours: Sequence[Colour],
-    *,
-    width: int,
-    height: int,
-    period: float,
-    rng: np.random.Generator,
-) -> Image.Image:
-    """A ground of two colours: plain, striped, barred, slanted, checkered, dotted, fading or speckled.
-
-    `period` in pixels. A little grain lies on all of them.
-    """
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    wave_x, wave_y = np.sin(2 * np.pi * x / period), np.sin(2 * np.pi * y / period)
-    softness = period / 8  # an edge is about a pixel wide
-    mixtures = {
-        "plain": lambda: np.zeros_like(x),
-        "striped": lambda: _step(wave_y * softness),  # horizontal
-        "barred": lambda: _step(wave_x * softness),  # vertical
-        "slanted": lambda: _step(np.sin(2 * np.pi * (x + y) / (1.4 * period)) * softness),
-        "checkered": lambda: (
-            _step(wave_x * softness)
-            + _step(wave_y * softness)
-            - 2 * _step(wave_x * softness) * _step(wave_y * softness)
-        ),
-        "dotted": lambda: _step(0.3 * period - np.hypot(x % period - period / 2, y % period - period / 2)),
-        "fading": lambda: y / max(height - 1, 1),
-        "speckled": lambda: rng.random((height, width), np.float32),
-    }
-    mixture = mixtures[kind]()[..., None]
-    flat = np.asarray(colours[0], np.float32) * (1 - mixture) + np.asarray(colours[1], np.float32) * mixture
+def paint_ground(colour: Colour, *, width: int, height: int, rng: np.random.Generator) -> Image.Image:
+    """Return a ground of one colour with a little grain."""
     grain = 2 * rng.standard_normal((height, width, 1), np.float32)
-    return Image.fromarray(np.clip(flat + grain + 0.5, 0, 255).astype(np.uint8))
-
-
-def _step(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """0 to 1 as `value` goes from -1/2 to 1/2."""
-    return np.clip(value + np.float32(0.5), 0, 1)
+    flat = np.asarray(colour, np.float32) + grain
+    return Image.fromarray(np.clip(flat + 0.5, 0, 255).astype(np.uint8))
