@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_a_store_that_is_not_there_is_not_made(folder: Path, words: list[str]) -
     assert done.exit_code == 1
     assert "there is no MLflow store at" in done.output
     assert not (folder / "mlflow.db").exists()
+
+
+def test_a_store_in_postgresql_without_its_extra_is_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://user@127.0.0.1:1/mlflow")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ValueError, match=r'pip install "ganscribe\[postgresql\]"'):
+        store.open_client()
 
 
 def test_a_store_of_another_kind_of_uri_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:

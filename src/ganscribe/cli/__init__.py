@@ -15,6 +15,7 @@ from ganscribe.cli.demo import demo
 from ganscribe.cli.options import options
 from ganscribe.cli.records import doctor, lineage, promote, runs
 from ganscribe.cli.sampling import sample
+from ganscribe.cli.summary import summary
 from ganscribe.execution.messages import messages_for_errors
 
 
@@ -33,5 +34,5 @@ def main() -> None:
     """Use what the pipeline has trained. Run it in the project's top folder."""
 
 
-for command in (sample, caption, demo, options, runs, lineage, promote, doctor):
+for command in (sample, caption, demo, options, summary, runs, lineage, promote, doctor):
     main.add_command(command)

@@ -105,6 +105,12 @@ def open_client() -> MlflowClient:
             client.search_experiments(max_results=1)
         except MlflowException as error:
             raise OSError(f"the MLflow store at {uri} cannot be opened: {error.message}") from error
+        except ModuleNotFoundError as error:
+            if error.name != "psycopg":
+                raise
+            raise ValueError(
+                'a store in PostgreSQL needs psycopg: pip install "ganscribe[postgresql]"'
+            ) from error
     return client
 
 

@@ -1,0 +1,58 @@
+"""`ganscribe summary`: the three lines that `make repro` ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ganscribe.config.files import Params
+
+# By a family of params.yaml: its folder under models/ and metrics/, the file of a model, and what one is called.
+MODELS = {
+    "gan": ("gan", "generator.pt", "GAN"),
+    "classifier": ("classifiers", "model.pt", "classifier"),
+    "captioner": ("captioner", "model.pt", "captioner"),
+}
+REPORT = "reports/index.html"
+NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"
+
+
+def _made(root: Path, params: Params) -> list[str]:
+    """How many models of each family are there with their scores: `14 GANs`, or `3 of 14 GANs`."""
+    counts = []
+    for family, (folder, file_name, title) in MODELS.items():
+        runs = getattr(params, family).runs
+        made = sum(
+            (root / "models" / folder / run / file_name).is_file()
+            and (root / "metrics" / folder / f"{run}.json").is_file()
+            for run in runs
+        )
+        share = f"{made}" if made == len(runs) else f"{made} of {len(runs)}"
+        counts += [f"{share} {title}{'' if len(runs) == 1 else 's'}"] if made else []
+    return counts
+
+
+@click.command()
+def summary() -> None:
+    """Say what has been made, where to look first, and what to try next."""
+    from ganscribe import config
+    from ganscribe.core.files import project_root
+    from ganscribe.records.lineage import dvc_lock
+
+    root = project_root()
+    made = _made(root, config.read(root)[0])
+    reported = dvc_lock.read_stage(dvc_lock.read_lock(root / "dvc.lock"), "report")
+    if not made:
+        raise FileNotFoundError(
+            f"{root / 'models'} holds no model with its scores: `make repro`, or `dvc pull`"
+        )
+    if reported is None or not (root / REPORT).is_file():
+        raise FileNotFoundError(f"{root / REPORT} is missing: `make repro`, or `dvc pull`")
+    counts = " and ".join(filter(None, (", ".join(made[:-1]), made[-1])))
+    scale = reported.params["params.yaml:scale"]
+    click.echo(f"Made:        {counts}, trained and scored at the scale {scale} (models/, metrics/)")
+    click.echo(f"Look first:  {REPORT} (all results on one page)")
+    click.echo(f"Try next:    . .venv/bin/activate && {NEXT}")
