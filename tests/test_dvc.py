@@ -42,7 +42,19 @@ WORDS = (
     "mnist",
     "uniform",
 )
-WORDS += ("step", "beam", "adam", "cosine", "lsgan", "nonsaturating", "mlp", "dcgan", "resnet18", "lenet5")
+WORDS += (
+    "step",
+    "beam",
+    "adam",
+    "cosine",
+    "lsgan",
+    "nonsaturating",
+    "mlp",
+    "dcgan",
+    "resnet18",
+    "lenet5",
+    "gpu",
+)
 
 ZOO = ("alexnet", "cliquenet_cifar10")  # stand for the others: their stages are made from one template
 
