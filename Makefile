@@ -29,6 +29,7 @@ faults: .venv/.installed-dev
 reproducibility: .venv/.installed-dev
 	pytest -m faults tests/faults/test_reproducibility.py
 
+# Whole loops beside the tutorials' way; `python benchmarks --help` names the rows.
 benchmark: .venv/.installed
 	python benchmarks
 

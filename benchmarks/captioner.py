@@ -1,34 +1,47 @@
-"""A captioner step: the tutorial's way beside this project's, taking turns in one run."""
+"""The captioner's training from cached features: TensorFlow's tutorial beside `train_captioner`."""
 
 from __future__ import annotations
 
-import statistics
-import time
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganscribe.captioning.loss import staged, token_loss
+from ganscribe.captioning.dataset import CaptionerData, CaptionSet
 from ganscribe.captioning.model import Captioner
-from ganscribe.core.devices import choose_device, resolve_precision
+from ganscribe.captioning.recipe import CaptionerRecipe
+from ganscribe.captioning.training import train_captioner
+from ganscribe.features.inception import FEATURE_SHAPE
+from ganscribe.features.shards import open_shards
+from ganscribe.training.budget import Budget
+from samples import LONGEST, VOCABULARY, draw_captions, write_npy, write_shards
+from timing import Row, Setting, Spans, Work
+from tutorial import start_as_tutorial
 
-BATCH_SIZE, VOCABULARY, PADDED = 64, 5002, 49
-TURNS, OUR_STEPS_A_TURN = 3, 4
+NUM_IMAGES, NUM_CAPTIONS = 512, 6400
+RECIPE = CaptionerRecipe(epochs=20)
+# By row: what is trained on, the tokens of its shortest caption, and the steps.
+CAPTIONS = {
+    "captioner": ("captions of 8 to 49 tokens, the tutorial's padded", 8),
+    "captioner_49": ("every caption 49 long", LONGEST),
+}
+CPU_SPANS = {
+    "captioner": Spans(tutorial=(1, 4), ours=(2, 14)),
+    "captioner_49": Spans(tutorial=(1, 3), ours=(1, 6)),
+}
+CARD_SPANS = Spans(tutorial=(2, 22), ours=(30, 530))
 
 
-def coco_like_captions() -> Tensor:
-    """Tokens (64, 18), longest first: COCO's captions have 10.5 words and two markers on average."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(BATCH_SIZE, generator=generator).mul(0.2).exp().mul(12.2).round().long()
-    lengths = drawn.clamp(8, PADDED).sort(descending=True).values
-    words = torch.randint(4, VOCABULARY, (BATCH_SIZE, int(lengths[0])), generator=generator)
-    return words * (torch.arange(words.shape[1]) < lengths[:, None])
-
-
-def tutorial_step(model: Captioner, features: Tensor, tokens: Tensor, optimiser: torch.optim.Adam) -> None:
+def tutorial_step(
+    model: Captioner, features: Tensor, tokens: Tensor, optimiser: torch.optim.Optimizer
+) -> None:
     """Step as TensorFlow's tutorial does: all of it in every time step, scores for pads too, in float32."""
     values = F.relu(model.encoder(features))
     hidden = torch.zeros(len(tokens), model.units, device=features.device)
@@ -47,59 +60,52 @@ def tutorial_step(model: Captioner, features: Tensor, tokens: Tensor, optimiser:
     loss.item()
 
 
-def measure(work: str, tokens: Tensor) -> dict[str, Any]:
-    """Time both ways on the same captions, ours as `train_captioner` does it, from float16 features on."""
-    device = choose_device()
-    precision = resolve_precision("auto", device)
-    torch.manual_seed(0)
-    models = [Captioner(VOCABULARY).to(device) for _ in range(2)]
-    optimisers = [
-        torch.optim.Adam(model.parameters(), lr=1e-3, fused=bool(i)) for i, model in enumerate(models)
-    ]
-    stored = torch.relu(torch.randn(BATCH_SIZE, 64, 2048)).half()
-    wide = stored.float().to(device)
-    padded = F.pad(tokens, (0, PADDED - tokens.shape[1])).to(device)
-    read = staged(lambda _: stored, precision=precision, device=device)
-
-    def tutorial() -> None:
-        tutorial_step(models[0], wide, padded, optimisers[0])
-
-    def ours() -> None:
-        for _ in range(OUR_STEPS_A_TURN):
-            loss = token_loss(models[1], read([]), tokens, precision=precision)
-            optimisers[1].zero_grad()
-            (loss.objective / loss.words).backward()
-            optimisers[1].step()
-        loss.cross_entropy.item()
-
-    times = take_turns(tutorial, ours)
-    medians = [statistics.median(times[0]), statistics.median(times[1]) / OUR_STEPS_A_TURN]
-    ratio = statistics.median(a / b * OUR_STEPS_A_TURN for a, b in zip(*times, strict=True))
-    return {
-        "work": work,
-        "tutorial": 1000 * medians[0],
-        "ours": 1000 * medians[1],
-        "ratio": ratio,
-        "unit": "ms a step",
-    }
+def train_as_tutorial(steps: int, *, captions: CaptionSet, folder: Path, device: torch.device) -> int:
+    """Take so many steps, each of captions padded to the longest of all, and of as many .npy files."""
+    start_as_tutorial()
+    model = Captioner(VOCABULARY).to(device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=RECIPE.learning_rate)
+    tokens = F.pad(captions.tokens, (0, LONGEST - captions.longest))
+    for rows in islice(torch.randperm(len(captions)).split(RECIPE.batch_size), steps):
+        images = [np.load(folder / f"{captions.image_ids[row]}.npy") for row in rows.tolist()]
+        features = torch.from_numpy(np.stack(images))
+        tutorial_step(model, features.to(device), tokens[rows].to(device), optimiser)
+    return steps
 
 
-def take_turns(*ways: Callable[[], None]) -> list[list[float]]:
-    """Return the seconds of each way per turn, after one to warm up: neighbours share the machine's load."""
-    times: list[list[float]] = [[] for _ in ways]
-    for turn in range(TURNS + 1):
-        for way, seconds in zip(ways, times, strict=True):
-            start = time.perf_counter()
-            way()
-            if turn:
-                seconds.append(time.perf_counter() - start)
-    return times
+def train_as_here(
+    steps: int, precision: str, *, captions: CaptionSet, folder: Path, device: torch.device
+) -> int:
+    """Train by the recipe, as far as so many steps, from the shards."""
+    data = CaptionerData(
+        train=captions,
+        val=CaptionSet([], captions.tokens[:0]),
+        features=open_shards(folder).gather_images,
+        vocabulary_size=VOCABULARY,
+        feature_dim=FEATURE_SHAPE[-1],
+        longest=LONGEST,
+    )
+    budget = Budget(seed=0, precision=precision, max_updates=steps)
+    return train_captioner(data, RECIPE, budget=budget, device=device).step
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return the captioner step of the recipe, and one without a pad for either way to compute or save."""
-    full = torch.randint(4, VOCABULARY, (BATCH_SIZE, PADDED), generator=torch.Generator().manual_seed(0))
-    return [
-        measure("captioner step, captions padded to 49 against trimmed", coco_like_captions()),
-        measure("captioner step, every caption 49 long", full),
-    ]
+def measure(name: str, setting: Setting) -> Row:
+    """The row of such captions."""
+    kind, shortest = CAPTIONS[name]
+    captions = draw_captions(NUM_CAPTIONS, range(NUM_IMAGES), shortest=shortest)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_shards(folder, NUM_IMAGES)
+        write_npy(folder, NUM_IMAGES)
+        given: dict[str, Any] = {"captions": captions, "folder": folder, "device": setting.device}
+        work = Work(
+            name=f"captioner step (batch {RECIPE.batch_size}), {kind}",
+            tutorial=partial(train_as_tutorial, **given),
+            ours=partial(train_as_here, **given),
+            cpu=CPU_SPANS[name],
+            card=CARD_SPANS,
+        )
+        return setting.measure(work)
+
+
+ROWS: dict[str, Callable[[Setting], Row]] = {name: partial(measure, name) for name in CAPTIONS}

@@ -1,101 +1,129 @@
-"""Inception-v3 features: the tutorial's float32 network, image after image, beside ours."""
+"""Inception-v3 features, from JPEG files on: TensorFlow's tutorial beside `extract_features`."""
 
 from __future__ import annotations
 
-import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.models import inception_v3
 
-from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.files import file_sha256
+from ganscribe.core.seeds import seed_everything
 from ganscribe.datasets.image_files import ImageFile
-from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
-from ganscribe.features.loading import calibration_images, load_images
-from ganscribe.sources.samples import write_coco
+from ganscribe.features.extraction import extract_features, plan_extraction
+from ganscribe.features.inception import Inception, load_inception, prepare
+from ganscribe.features.loading import calibration_images
+from ganscribe.sources.drawn.scenes import draw_scene
+from timing import Row, Setting, Spans, Work, alike
+from tutorial import start_as_tutorial
 
-NUM_IMAGES = 64
-BATCH_SIZE = 32
-ROUNDS = 5
+NUM_FILES, BATCH_SIZE, IMAGES_A_SHARD = 64, 32, 512
+CPU_SPANS = alike(32, 64)  # images
+CARD_SPANS = Spans(tutorial=(32, 288), ours=(512, 4608))
 
 
-def tutorial_way(files: list[ImageFile], folder: Path) -> Callable[[], None]:
-    """Pillow's resize and a float32 network that keeps its batch norms, decoding and computing in turn."""
-    network = inception_v3(weights=None, aux_logits=False, transform_input=True, init_weights=False).eval()
-    maps: list[torch.Tensor] = []
-    network.Mixed_7c.register_forward_hook(lambda layer, inputs, output: maps.append(output))
+def write_jpegs(folder: Path, *, count: int) -> list[ImageFile]:
+    """Draw some scenes of the sample scale, and return `count` images, which share these files."""
+    kinds = []
+    for number in range(NUM_FILES):
+        path = folder / f"{number}.jpg"
+        draw_scene(number, seed=0)[0].save(path, quality=90)
+        kinds.append((path.name, path.stat().st_size, file_sha256(path)))
+    return [ImageFile(number, *kinds[number % NUM_FILES]) for number in range(count)]
+
+
+def build_tutorial(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return torchvision's whole network, which keeps its batch norms, with a hook that catches the maps."""
+    network = inception_v3(weights=None, aux_logits=False, transform_input=True, init_weights=False)
+    caught: list[Tensor] = []
+    network.Mixed_7c.register_forward_hook(lambda layer, inputs, output: caught.append(output))
+    network.eval().to(device)
+
+    def compute(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            network(images.to(device))
+        return caught.pop().flatten(2).transpose(1, 2).contiguous().cpu()
+
+    return compute
+
+
+def extract_as_tutorial(
+    count: int, *, files: Sequence[ImageFile], folder: Path, compute: Callable[[Tensor], Tensor]
+) -> int:
+    """Decode and resize with Pillow, compute in float32, and write a .npy file an image, one after the other."""
+    start_as_tutorial()
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-
-    def run() -> None:
-        for start in range(0, len(files), BATCH_SIZE):
+    with tempfile.TemporaryDirectory() as out:
+        for first in range(0, count, BATCH_SIZE):
             batch = []
-            for file in files[start : start + BATCH_SIZE]:
+            for file in files[first : min(first + BATCH_SIZE, count)]:
                 image = Image.open(folder / file.file_name).convert("RGB").resize((299, 299))
                 batch.append(((np.asarray(image) / 255 - mean) / std).astype(np.float32).transpose(2, 0, 1))
-            with torch.no_grad():
-                network(torch.from_numpy(np.stack(batch)))
-            maps.pop().flatten(2).transpose(1, 2).contiguous().numpy()
-
-    return run
+            for number, maps in enumerate(compute(torch.from_numpy(np.stack(batch))), first):
+                np.save(Path(out) / f"{number}.npy", maps.numpy())
+    return count
 
 
-def our_way(
-    files: list[ImageFile], folder: Path, inception: Inception, device: torch.device
-) -> Callable[[], None]:
-    """What extract_features does, without the writing."""
-    workers = max(1, (os.cpu_count() or 2) - 1)
+def extract_as_here(
+    count: int,
+    precision: str,
+    *,
+    files: Sequence[ImageFile],
+    folder: Path,
+    networks: Mapping[str, Inception],
+    device: torch.device,
+) -> int:
+    """Extract to Parquet shards, as the stage extract_features does with the settings of params.yaml."""
+    seed_everything(0)
+    inception = networks[precision]
+    with tempfile.TemporaryDirectory() as temporary:
+        working = Path(temporary) / "working"
+        working.mkdir()
+        extraction = plan_extraction(
+            files[:count],
+            folder=folder,
+            inception=inception,
+            precision=precision,
+            crop="none",
+            batch_size=BATCH_SIZE,
+            images_per_shard=IMAGES_A_SHARD,
+            working=working,
+        )
+        out = Path(temporary) / "features"
+        extract_features(extraction, inception=inception, device=device, max_bad_images=0.0, out=out)
+    return count
 
-    def run() -> None:
-        images = []
-        for _, image in load_images(files, folder, crop="none", num_workers=workers):
-            assert isinstance(image, torch.Tensor)
-            images.append(image)
-            if len(images) == BATCH_SIZE:
-                compute_features(inception, torch.stack(images).to(device))
-                images.clear()
 
-    return run
-
-
-def timed(ways: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Milliseconds an image, the median of alternating rounds after one to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(1 + ROUNDS):
-        for name, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(values[1:]) / NUM_IMAGES for name, values in seconds.items()}
-
-
-def rows() -> list[dict[str, Any]]:
-    """The benchmark's row."""
-    device = choose_device()
-    with tempfile.TemporaryDirectory() as name:
-        write_coco(Path(name), num_images=NUM_IMAGES, seed=0)
-        folder = Path(name) / "train2014"
-        names = sorted(path.name for path in folder.iterdir())
-        files = [ImageFile(index, name, 0, file_sha256(folder / name)) for index, name in enumerate(names)]
+def measure(setting: Setting) -> Row:
+    """The row: milliseconds an image."""
+    device = setting.device
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files = write_jpegs(folder, count=max(CPU_SPANS.ours + CARD_SPANS.ours))
         calibration = calibration_images(files, folder, crop="none", count=4)
-        inception = load_inception(None, calibration_images=calibration)
-        prepare(inception, precision=resolve_precision("auto", device), device=device)
-        tutorial = tutorial_way(files, folder)
-        found = timed({"tutorial": tutorial, "ours": our_way(files, folder, inception, device)})
-    return [
-        {"work": "Inception-v3 features"}
-        | found
-        | {"ratio": found["tutorial"] / found["ours"], "unit": "ms an image"}
-    ]
+        networks = {
+            precision: prepare(
+                load_inception(None, calibration_images=calibration), precision=precision, device=device
+            )
+            for precision in setting.precisions
+        }
+        given: dict[str, Any] = {"files": files, "folder": folder}
+        work = Work(
+            name="Inception-v3 features, JPEG files to shards",
+            tutorial=partial(extract_as_tutorial, **given, compute=build_tutorial(device)),
+            ours=partial(extract_as_here, **given, networks=networks, device=device),
+            cpu=CPU_SPANS,
+            card=CARD_SPANS,
+            unit="ms an image",
+        )
+        return setting.measure(work)
 
 
-if __name__ == "__main__":
-    for row in rows():
-        print(row)
+ROWS: dict[str, Callable[[Setting], Row]] = {"features": measure}

@@ -1,114 +1,138 @@
-"""A GAN step: the course's way (CS231n, assignment 3) beside this project's, taking turns in one run."""
+"""GAN trainings: as CS231n's assignment 3 and the papers' authors write them, beside `train_gan`."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.gan.common.recipe import GanRecipe
-from ganscribe.gan.common.state import start_training
-from ganscribe.gan.common.training import Updates, batches, plan_training
+from ganscribe.gan.common.training import train_gan
 from ganscribe.gan.networks import build_discriminator, build_generator
 from ganscribe.training.budget import Budget
+from samples import PICTURE_SHAPE, draw_pictures
+from timing import Row, Setting, Spans, Work, alike
+from tutorial import read_batches, start_as_tutorial
 
-BATCH_SIZE, NOISE_DIM, IMAGE_SHAPE = 128, 96, (1, 28, 28)
-TURNS = 5
-STEPS_A_TURN = {"mlp": 20, "dcgan": 4}
-
-
-class Pictures(Dataset[Tensor]):
-    """torchvision's MNIST as a tutorial reads it: a PIL image and ToTensor for every picture."""
-
-    def __init__(self, images: Tensor) -> None:
-        from torchvision.transforms import ToTensor
-
-        self.images, self.transform = images[:, 0], ToTensor()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.transform(Image.fromarray(self.images[index].numpy(), mode="L"))
-
-
-def tutorial_steps(images: Tensor, networks: str, device: torch.device) -> Iterator[None]:
-    """Endless steps as the course writes them: a per-image loader, float32, `.item()` in every step."""
-    generator = build_generator(networks, noise_dim=NOISE_DIM, image_shape=IMAGE_SHAPE).to(device)
-    critic = build_discriminator(networks, image_shape=IMAGE_SHAPE).to(device)
-    players = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.999)) for net in (generator, critic)]
-    bce = torch.nn.BCEWithLogitsLoss()
-    ones = torch.ones(BATCH_SIZE, device=device)
-    while True:
-        for real in DataLoader(Pictures(images), batch_size=BATCH_SIZE, shuffle=True, drop_last=True):
-            players[1].zero_grad()
-            fake = generator(torch.rand(BATCH_SIZE, NOISE_DIM, device=device) * 2 - 1).detach()
-            loss = bce(critic(2 * (real.to(device) - 0.5)), ones) + bce(critic(fake), 0 * ones)
-            loss.backward()
-            players[1].step()
-            loss.item()
-
-            players[0].zero_grad()
-            fake = generator(torch.rand(BATCH_SIZE, NOISE_DIM, device=device) * 2 - 1)
-            loss = bce(critic(fake), ones)
-            loss.backward()
-            players[0].step()
-            loss.item()
-            yield
+RECIPES = {
+    "gan": GanRecipe(objective="nonsaturating", networks="mlp", dataset="mnist", steps=3900),
+    "dcgan": GanRecipe(objective="nonsaturating", networks="dcgan", dataset="mnist", steps=1950),
+    "dcgan_deep": GanRecipe(
+        objective="nonsaturating", networks="dcgan_deep", dataset="mnist", betas=(0.4, 0.999),
+        batch_size=64, noise_dim=100, steps=3905,
+    ),
+    "wgan": GanRecipe(
+        objective="wgan", networks="dcgan", dataset="mnist", optimiser="rmsprop", learning_rate=5e-5,
+        batch_size=64, noise_dim=100, noise="normal", steps=3000, critic_steps=5,
+    ),
+    "wgan_gp": GanRecipe(
+        objective="wgan_gp", networks="dcgan", dataset="mnist", learning_rate=1e-4, betas=(0.5, 0.9),
+        batch_size=64, noise_dim=100, noise="normal", steps=3000, critic_steps=5,
+    ),
+}  # fmt: skip
+# Updates of the critic; few where each takes long, so that all rows together take minutes.
+CPU_SPANS: dict[str, Spans] = {
+    "gan": alike(5, 105),
+    "dcgan": alike(3, 18),
+    "dcgan_deep": alike(2, 8),
+    "wgan": alike(5, 35),
+    "wgan_gp": alike(5, 25),
+}
+CLIP, GRADIENT_PENALTY = 0.01, 10.0
 
 
-def our_steps(images: Tensor, networks: str, device: torch.device) -> Iterator[None]:
-    """Endless steps of `train_gan`'s loop, with the precision that it chooses on this device."""
-    recipe = GanRecipe(
-        objective="nonsaturating",
-        networks=networks,
-        dataset="mnist",
-        batch_size=BATCH_SIZE,
-        noise_dim=NOISE_DIM,
-        steps=10**6,
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Gulrajani et al. 2017 (1704.00028), equation 3."""
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = (share * real + (1 - share) * fake).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return GRADIENT_PENALTY * ((gradient.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+
+
+def critic_loss(objective: str, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """What the critic minimises."""
+    on_real, on_fake = critic(real), critic(fake)
+    if objective == "nonsaturating":
+        return bce(on_real, torch.ones_like(on_real)) + bce(on_fake, torch.zeros_like(on_fake))
+    loss = on_fake.mean() - on_real.mean()
+    return loss + gradient_penalty(critic, real, fake) if objective == "wgan_gp" else loss
+
+
+def generator_loss(objective: str, on_fake: Tensor) -> Tensor:
+    """What the generator minimises."""
+    return bce(on_fake, torch.ones_like(on_fake)) if objective == "nonsaturating" else -on_fake.mean()
+
+
+def build_optimiser(recipe: GanRecipe, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser as torch makes it unless told otherwise."""
+    if recipe.optimiser == "rmsprop":
+        return torch.optim.RMSprop(network.parameters(), lr=recipe.learning_rate)
+    return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+
+
+def train_as_tutorial(
+    updates: int, *, recipe: GanRecipe, pictures: tuple[Tensor, Tensor], device: torch.device
+) -> int:
+    """Update the critic so often, in float32, with `.item()` of every loss."""
+    start_as_tutorial()
+    generator = build_generator(recipe.networks, noise_dim=recipe.noise_dim, image_shape=PICTURE_SHAPE).to(
+        device
     )
-    precision = resolve_precision("auto", device)
-    gan = start_training(recipe, image_shape=IMAGE_SHAPE, seed=0, precision=precision, device=device)
-    plan = plan_training(images, recipe, Budget(seed=0), device)
-    updates = Updates(gan, plan, images.to(device))
-    rows = batches(len(images), batch_size=BATCH_SIZE, shuffle=True, seed=0, first=0, device=device)
-    while True:
-        updates.take_step(rows)
-        yield
+    critic = build_discriminator(recipe.networks, image_shape=PICTURE_SHAPE).to(device)
+    of_generator, of_critic = build_optimiser(recipe, generator), build_optimiser(recipe, critic)
+
+    def draw() -> Tensor:
+        shape = (recipe.batch_size, recipe.noise_dim)
+        if recipe.noise == "normal":
+            return generator(torch.randn(shape, device=device))
+        return generator(torch.rand(shape, device=device) * 2 - 1)
+
+    batches = islice(read_batches(*pictures, batch_size=recipe.batch_size), updates)
+    for update, (real, _) in enumerate(batches, 1):
+        of_critic.zero_grad()
+        loss = critic_loss(recipe.objective, critic, 2 * (real.to(device) - 0.5), draw().detach())
+        loss.backward()
+        of_critic.step()
+        if recipe.objective == "wgan":
+            for weight in critic.parameters():
+                weight.data.clamp_(-CLIP, CLIP)
+        loss.item()
+        if update % recipe.critic_steps == 0:
+            of_generator.zero_grad()
+            loss = generator_loss(recipe.objective, critic(draw()))
+            loss.backward()
+            of_generator.step()
+            loss.item()
+    return updates
 
 
-def milliseconds(steps: Iterator[None], count: int, device: torch.device) -> float:
-    """The mean time of a step over `count` steps."""
-    wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
-    start = time.perf_counter()
-    for _ in range(count):
-        next(steps)
-    wait()
-    return 1000 * (time.perf_counter() - start) / count
+def train_as_here(
+    updates: int, precision: str, *, recipe: GanRecipe, pictures: tuple[Tensor, Tensor], device: torch.device
+) -> int:
+    """Train by the recipe, as far as so many updates of the critic; a snapshot only at the end."""
+    recipe = replace(recipe, snapshots=1)
+    budget = Budget(seed=0, precision=precision, max_updates=updates)
+    return train_gan(pictures[0], recipe, budget=budget, device=device).critic_updates
 
 
-def rows() -> list[dict[str, Any]]:
-    """One row a network: the median over turns of the time of a step, in milliseconds, and their ratio."""
-    device = choose_device()
-    rng = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (20000, *IMAGE_SHAPE), generator=rng, dtype=torch.uint8)
-    table = []
-    for networks, count in STEPS_A_TURN.items():
-        ways = [tutorial_steps(images, networks, device), our_steps(images, networks, device)]
-        for steps in ways:
-            milliseconds(steps, 2, device)  # warm up
-        turns = [[milliseconds(steps, count, device) for steps in ways] for _ in range(TURNS)]
-        tutorial, ours = (statistics.median(times) for times in zip(*turns, strict=True))
-        work = f"GAN step ({networks}, batch {BATCH_SIZE})"
-        table.append(
-            {"work": work, "tutorial": tutorial, "ours": ours, "ratio": tutorial / ours, "unit": "ms"}
-        )
-    return table
+def measure(name: str, setting: Setting) -> Row:
+    """The row of a recipe: a step, or an update of the critic with its share of the generator's."""
+    recipe = RECIPES[name]
+    given: dict[str, Any] = {"recipe": recipe, "pictures": draw_pictures(), "device": setting.device}
+    what = "step" if recipe.critic_steps == 1 else "critic update"
+    work = Work(
+        name=f"`{name}` {what} (batch {recipe.batch_size})",
+        tutorial=partial(train_as_tutorial, **given),
+        ours=partial(train_as_here, **given),
+        cpu=CPU_SPANS[name],
+    )
+    return setting.measure(work)
+
+
+ROWS: dict[str, Callable[[Setting], Row]] = {name: partial(measure, name) for name in RECIPES}

@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ganscribe.features.inception import FEATURE_SHAPE
-from ganscribe.features.shards import ShardWriter, open_shards
+from ganscribe.features.shards import open_shards
+from samples import write_npy, write_shards
+from timing import Row, Setting, Spans, Work, per_second
 
-NUM_IMAGES = 512
-BATCH_SIZE = 64
-ROUNDS = 7
-
-
-def write_both(folder: Path) -> None:
-    """The same features as one shard and as .npy files."""
-    features = torch.rand(NUM_IMAGES, *FEATURE_SHAPE, generator=torch.Generator().manual_seed(0)).half()
-    writer = ShardWriter(folder=folder, shape=FEATURE_SHAPE, metadata={})
-    names = [f"{row}.jpg" for row in range(NUM_IMAGES)]
-    writer.write(0, image_ids=range(NUM_IMAGES), file_names=names, features=features)
-    writer.write_index(1)
-    for row in range(NUM_IMAGES):
-        np.save(folder / f"{row}.npy", features[row].float().numpy())
+NUM_IMAGES, BATCH_SIZE = 512, 64
+SPANS = Spans(tutorial=(512, 4096), ours=(512, 20_992))
 
 
-def rows() -> list[dict[str, Any]]:
-    """The benchmark's row: images a second in random order, all pages in memory."""
-    speeds: dict[str, list[float]] = {"tutorial": [], "ours": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_both(folder)
-        shards = open_shards(folder)
-        batch = torch.empty(BATCH_SIZE, *FEATURE_SHAPE, dtype=torch.float16)
-        for seed in range(1 + ROUNDS):
-            order = torch.randperm(NUM_IMAGES, generator=torch.Generator().manual_seed(seed)).tolist()
-            start = time.perf_counter()
-            for row in order:
-                np.load(folder / f"{row}.npy")
-            speeds["tutorial"].append(NUM_IMAGES / (time.perf_counter() - start))
-            start = time.perf_counter()
-            for first in range(0, NUM_IMAGES, BATCH_SIZE):
-                shards.gather(order[first : first + BATCH_SIZE], out=batch)
-            speeds["ours"].append(NUM_IMAGES / (time.perf_counter() - start))
-        del shards
-    found = {name: statistics.median(values[1:]) for name, values in speeds.items()}
-    return [
-        {"work": "reading cached features"}
-        | found
-        | {"ratio": found["ours"] / found["tutorial"], "unit": "images a second"}
-    ]
+def draw_order(count: int) -> list[int]:
+    """Return `count` images: all of them in random order, again and again."""
+    generator = torch.Generator().manual_seed(0)
+    epochs = -(-count // NUM_IMAGES)
+    return torch.cat([torch.randperm(NUM_IMAGES, generator=generator) for _ in range(epochs)])[
+        :count
+    ].tolist()
 
 
-if __name__ == "__main__":
-    for row in rows():
-        print(row)
+def read_files(count: int, *, folder: Path) -> int:
+    """Read so many images' features, file by file."""
+    for image_id in draw_order(count):
+        np.load(folder / f"{image_id}.npy")
+    return count
+
+
+def read_shards(count: int, precision: str, *, folder: Path) -> int:
+    """Read so many images' features, batch by batch; they are float16 in either precision."""
+    shards, order = open_shards(folder), draw_order(count)
+    batch = torch.empty(BATCH_SIZE, *FEATURE_SHAPE, dtype=torch.float16)
+    for first in range(0, count, BATCH_SIZE):
+        rows = order[first : first + BATCH_SIZE]
+        shards.gather(rows, out=batch[: len(rows)])
+    return count
+
+
+def measure(setting: Setting) -> Row:
+    """The row: images a second, all pages in memory."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_shards(folder, NUM_IMAGES)
+        write_npy(folder, NUM_IMAGES)
+        work = Work(
+            name="reading cached features",
+            tutorial=lambda count: read_files(count, folder=folder),
+            ours=lambda count, precision: read_shards(count, precision, folder=folder),
+            cpu=SPANS,
+            card=SPANS,
+            unit="images/s",
+            shown=per_second,
+        )
+        return replace(setting, precisions=setting.precisions[:1]).measure(work)
+
+
+ROWS: dict[str, Callable[[Setting], Row]] = {"reading": measure}

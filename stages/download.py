@@ -1,4 +1,4 @@
-"""Get one data set (mnist, cifar10, coco, inception), check it, list it with its checksums."""
+"""Get one data set, or the weights of a network, check it, list it with its checksums."""
 
 from __future__ import annotations
 

@@ -33,12 +33,11 @@ from ganscribe.metrics.gan.images import (
 )
 from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
 from ganscribe.metrics.gan.snapshots import score_snapshots
+from ganscribe.sources.acquire import open_raw
 
 JUDGES = Path("data/judges")
 SHOWN, COLUMNS = 100, 10
 WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
-# torch-fidelity's own weights, where an earlier download (or a person) has put them.
-FID_INCEPTION = "checkpoints/weights-inception-2015-12-05-6726825d.pth"
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,11 @@ def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if read_training(JUDGES / name)["recipe"]["dataset"] == dataset]
 
 
-def find_inception(run: GanEvaluation) -> Path | None:
-    """Return the FID Inception network's weights: the file of the parameters, else torch's hub cache."""
-    if run.fid_inception:
-        if not Path(run.fid_inception).exists():
-            raise FileNotFoundError(
-                f"gan.fid_inception: {run.fid_inception} is missing: put torch-fidelity's file there, or null"
-            )
-        return Path(run.fid_inception)
-    cached = Path(torch.hub.get_dir(), FID_INCEPTION)
-    return cached if cached.exists() else None
+def find_weights() -> Path | None:
+    """Return the file of the FID Inception network's weights, where the source has one."""
+    source = config.load("place", "fid_inception")
+    raw = open_raw("fid_inception", "data/raw/fid_inception", folder=source.folder)
+    return raw.path(next(iter(raw.files))) if raw.files else None
 
 
 def by_inception(images: ImageSets, weights: Path | None, seed: int) -> Scored | None:
@@ -155,9 +149,7 @@ def facts_of(images: ImageSets, weights: Path | None) -> dict[str, Any]:
     facts |= {"resize": "none", "dataset": reference.dataset, "source": reference.source}
     facts |= images.length.facts
     if weights is None:
-        return facts | {
-            "inception": "not available (no weights: gan.fid_inception in params.yaml names none)"
-        }
+        return facts | {"inception": "not available (no weights: sources.fid_inception is none)"}
     resize = "bilinear as in TensorFlow 1, to 299"
     return facts | {"inception": file_sha256(weights), "inception_resize": resize}
 
@@ -186,7 +178,7 @@ def draw(folder: Path, name: str, images: ImageSets) -> None:
 def main(name: str) -> None:
     """Score the GAN run NAME of params.yaml."""
     run, model = config.load("gan_evaluation"), Path("models/gan", name)
-    images, weights = collect_images(model, run), find_inception(run)
+    images, weights = collect_images(model, run), find_weights()
     verdicts = [
         ask(judge, images, seed=run.seed, is_first=number == 0, weights=weights)
         for number, judge in enumerate(judges_of(images.reference.dataset, run.judges))

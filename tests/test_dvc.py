@@ -30,6 +30,7 @@ Keys = tuple[str, ...]
 # Any of these may stand in for a string of params.yaml; the first that the checks accept is taken.
 WORDS = (
     "fp32",
+    "gpu",
     "greedy",
     "local",
     "image",
@@ -42,19 +43,7 @@ WORDS = (
     "mnist",
     "uniform",
 )
-WORDS += (
-    "step",
-    "beam",
-    "adam",
-    "cosine",
-    "lsgan",
-    "nonsaturating",
-    "mlp",
-    "dcgan",
-    "resnet18",
-    "lenet5",
-    "gpu",
-)
+WORDS += ("step", "beam", "adam", "cosine", "lsgan", "nonsaturating", "mlp", "dcgan", "resnet18", "lenet5")
 
 ZOO = ("alexnet", "cliquenet_cifar10")  # stand for the others: their stages are made from one template
 

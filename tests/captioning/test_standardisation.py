@@ -14,25 +14,26 @@ from captioners import CPU, OPTIONS, SIZES, VOCABULARY, images, tiny_captions, t
 from ganscribe.captioning.dataset import CaptionSet
 from ganscribe.captioning.inference import decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
-from ganscribe.captioning.standardisation import AT_ONCE, channel_statistics
+from ganscribe.captioning.standardisation import AT_ONCE, feature_statistics
 from ganscribe.core.devices import autocast
 
 PICTURES = 2 * AT_ONCE + 5
 
 
 def offset_features(image_ids: Sequence[int]) -> Tensor:
-    """(B, 64, 12) float16: a channel's mean is large beside its deviation, as a random network's; one is dead."""
+    """(B, 64, 12) float16: means are large beside deviations, as a random network's; some channels are dead."""
     rows = [torch.rand(64, 12, generator=torch.Generator().manual_seed(image)) for image in image_ids]
     scales = torch.tensor([0.05, 0.5, 2.0, 0.0] * 3)
-    return (torch.stack(rows) * scales + 1.1).half()
+    offsets = torch.linspace(1, 1.5, 64)[:, None]  # by position
+    return (torch.stack(rows) * scales + offsets).half()
 
 
 def test_statistics_are_those_of_all_features_at_once() -> None:
     ids = list(range(PICTURES))
-    mean, std = channel_statistics(offset_features, ids)
-    every = offset_features(ids).numpy().astype(np.float64).reshape(-1, 12)
+    mean, std = feature_statistics(offset_features, ids)
+    every = offset_features(ids).numpy().astype(np.float64)
     np.testing.assert_allclose(mean, every.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(std, np.sqrt(every.var(0) + 1e-5), rtol=1e-6)
+    np.testing.assert_allclose(std, np.sqrt(every.var(0).mean(0) + 1e-5), rtol=1e-6)
     assert mean.dtype == std.dtype == torch.float32 and float(std[3]) == pytest.approx(1e-5**0.5)
 
 
@@ -44,7 +45,7 @@ def test_never_more_than_a_few_images_are_in_memory_and_each_is_read_once() -> N
         seen.extend(image_ids)
         return offset_features(image_ids)
 
-    channel_statistics(read, range(PICTURES))
+    feature_statistics(read, range(PICTURES))
     assert seen == list(range(PICTURES))
 
 
@@ -53,18 +54,18 @@ def test_a_large_mean_costs_no_digits() -> None:
     values = 1000 + 1e-3 * torch.randn(
         40, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
-    _, std = channel_statistics(lambda ids: values[list(ids)], range(40))
-    expected = np.sqrt(values.numpy().reshape(-1, 3).var(0) + 1e-5)
+    _, std = feature_statistics(lambda ids: values[list(ids)], range(40))
+    expected = np.sqrt(values.numpy().var(0).mean(0) + 1e-5)
     np.testing.assert_allclose(std, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_model_is_the_plain_one_on_standardised_features(precision: str) -> None:
     torch.manual_seed(0)
-    plain, ours = Captioner(**SIZES), Captioner(**SIZES, standardise=True)
+    plain, ours = Captioner(**SIZES), Captioner(**SIZES, standardise=True, positions=9)
     ours.load_state_dict(plain.state_dict(), strict=False)
     features = torch.rand(4, 9, 10) * 0.1 + 1.1
-    ours.feature_mean.copy_(features.mean((0, 1)))
+    ours.feature_mean.copy_(features.mean(0))
     ours.feature_std.copy_(features.std((0, 1)))
     tokens = torch.tensor([[2, 5, 6, 7, 3]] * 4)
     with autocast(precision, CPU):
@@ -72,7 +73,7 @@ def test_the_model_is_the_plain_one_on_standardised_features(precision: str) -> 
             model(given, tokens)[0].float()
             for model, given in (
                 (ours, features),
-                (plain, (features - features.mean((0, 1))) / features.std((0, 1))),
+                (plain, (features - features.mean(0)) / features.std((0, 1))),
             )
         )
         assert not torch.allclose(plain(features, tokens)[0].float(), expected, atol=0.01)
@@ -92,8 +93,9 @@ def test_training_takes_the_statistics_of_the_training_images_and_leaves_them() 
         train=doubled, val=CaptionSet([i + 500 for i in val.image_ids], val.tokens), features=features
     )
     model = train(data, standardise=True, epochs=2).model
-    mean, std = channel_statistics(offset_features, sorted(captions.image_ids))
+    mean, std = feature_statistics(offset_features, sorted(captions.image_ids))
     assert torch.equal(model.feature_mean, mean) and torch.equal(model.feature_std, std)
+    read.remove(captions.image_ids[0])  # by which the number of positions is told
     assert all(read.count(image_id) == 1 + 2 * 2 for image_id in captions.image_ids)  # twice in each epoch
     assert not any(name.startswith("feature_") for name, _ in model.named_parameters())
 

@@ -48,6 +48,7 @@ def test_a_good_set_up_has_no_fault(folder: Path) -> None:
     assert {"python", "torch", "dvc", "mlflow", "device", "parameters", "mnist", "coco", "weights"} <= set(
         topics
     )
+    assert "FID's weights" in topics
     assert {"disk", "mlflow store", "git", "dvc pipeline", "dvc remote"} <= set(topics)
 
 

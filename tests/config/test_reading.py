@@ -91,7 +91,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         (
             "objective: wgan_gp",
             "objective: wasserstein",
-            "objective 'wasserstein' is unknown: choose one of lsgan",
+            "objective 'wasserstein' is unknown: choose one of hinge, lsgan",
         ),
         (
             "objective: wgan_gp,",
@@ -125,6 +125,12 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("length_penalty: 0.7", "length_penalty: .nan", "length_penalty: nan is wrong"),
         ("betas: [0.4", "betas: [.inf", "betas.0: inf is wrong"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),
+        ("mnist: {source: scale", "mnist: {source: none", "sources.mnist.source: 'none' is wrong"),
+        (
+            "fid_inception: {source: scale",
+            "fid_inception: {source: sample",
+            "sources.fid_inception.source: 'sample' is wrong",
+        ),
     ],
 )
 def test_one_mistake_is_named(folder: Path, old: str, new: str, expected: str) -> None:

@@ -127,9 +127,13 @@ def test_the_recipe_decides_how_the_critic_is_trained() -> None:
     assert measure(generators(1), recipe=others) == rows
 
 
-def test_measuring_does_not_change_the_critic_s_training() -> None:
-    often = measure(generators(1))
-    seldom = measure(generators(1), measure_every=100)
+@pytest.mark.parametrize(
+    "networks", ["mlp", "dcgan_sn", "dcgan_deep"]
+)  # singular vectors; dropout, batch norm
+def test_measuring_does_not_change_the_critic_s_training(networks: str) -> None:
+    often, seldom = (
+        measure(generators(1), recipe={"networks": networks}, measure_every=every) for every in (4, 100)
+    )
     assert often[-1] == seldom[-1] and len(seldom) < len(often)
 
 

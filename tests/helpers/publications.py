@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from ganscribe.sources.formats import write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def fid_weights(seed: int = 0) -> dict[str, Tensor]:
+    """The initial weights of FID's own network, for the published ones, which no test can download."""
+    import torch
+    from torch_fidelity import feature_extractor_inceptionv3 as source
+
+    module = sys.modules[source.__name__]
+    torch.manual_seed(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda url, progress: {})
+        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        return dict(module.FeatureExtractorInceptionV3("any", ["2048"]).state_dict())
+
+
+def small_fid_weights(path: Path) -> dict[str, Tensor]:
+    """Write weights of the network's shapes, all of them 0 but for one layer, in a file of half a megabyte."""
+    import torch
+
+    state, kept = fid_weights(), "Conv2d_4a_3x3.conv.weight"
+    small = {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(small | {kept: state[kept]}, path)
+    return small
 
 
 def small_mnist(root: Path, num_train: int = 24, num_test: int = 6) -> Path:

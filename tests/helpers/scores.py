@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganscribe.gan.objectives import build_objective
+from ganscribe.gan.objectives import Objective, build_objective
 
 REAL = np.array([2.0, -1.0, 0.5, 30.0])
 FAKE = np.array([-3.0, 0.25, 1.0, -40.0])
@@ -28,8 +28,14 @@ def critic_loss(name: str, **options: float) -> float:
 
 
 def generator_loss(name: str, **options: float) -> float:
-    """What the generator of an objective loses on FAKE."""
-    return float(build_objective(name, **options).generator_loss(torch.from_numpy(FAKE)))
+    """What the generator of an objective loses on FAKE, beside REAL where it sees real images."""
+    objective = build_objective(name, **options)
+    return float(loss_of_generator(objective, torch.from_numpy(FAKE), real=torch.from_numpy(REAL)))
+
+
+def loss_of_generator(objective: Objective, fake: Tensor, *, real: Tensor) -> Tensor:
+    """What the generator loses by these scores, those of `real` images being shown to it only where it sees them."""
+    return objective.generator_loss(fake, *([real] if objective.generator_sees_real else []))
 
 
 def linear_critic(images: Tensor) -> Tensor:

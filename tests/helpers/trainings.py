@@ -49,6 +49,25 @@ GANS: dict[str, dict[str, Any]] = {
         "ema_decay": 0.9,
         "schedule": "linear",
     },
+    "hinge, spectral norm": {
+        "objective": "hinge",
+        "networks": "dcgan_sn",
+        "noise": "normal",
+        "critic_steps": 2,
+    },
+    "relativistic, R1 and R2": {
+        "objective": "relativistic",
+        "objective_options": {"r1_penalty": 1.0, "r2_penalty": 1.0},
+        "betas": (0.0, 0.99),
+        "schedule": "linear",
+    },
+    "relativistic, spectral norm, generator first": {
+        "objective": "relativistic",
+        "objective_options": {"r1_penalty": 0.5},
+        "networks": "dcgan_sn",
+        "generator_first": True,
+    },
+    "batch norm in both, linear": {"networks": "dcgan_bn", "schedule": "linear"},
     "SGD, warm-up": {"optimiser": "sgd", "schedule": "cosine", "schedule_options": {"warm_up": 3}},
 }
 CONVNETS: dict[str, dict[str, Any]] = {

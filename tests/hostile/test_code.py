@@ -24,7 +24,7 @@ from ganscribe.metrics.gan.images import inception_extractor
 from ganscribe.serving import models as serving_models
 from ganscribe.serving.photographs import open_captioner
 from ganscribe.sources.formats import read_cifar_batch, read_cifar_classes
-from ganscribe.sources.inspection import inspect_weights
+from ganscribe.sources.inspection import inspect_fid_weights, inspect_weights
 
 # What runs or may run code that a file holds, and the argument that makes it safe (None: nothing does).
 # formats.py's own unpickler, which admits arrays alone, is a class: no call of these.
@@ -126,6 +126,7 @@ DOORS: dict[str, Callable[[Path], object]] = {
     "Inception for features": load_inception,
     "kept Inception": lambda path: read_inception(path, device=torch.device("cpu")),
     "Inception as source": inspect_weights,
+    "FID Inception as source": inspect_fid_weights,
     "Inception for FID": inception_extractor,
     "training state": load_torch,
     "CIFAR-10's batch": read_cifar_batch,

@@ -21,7 +21,7 @@ from ganscribe.datasets.prepare import prepare_images
 from ganscribe.sources.acquire import Raw, acquire, check_files, open_raw
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
 from ganscribe.sources.publishers import PUBLICATIONS, Publication, publications
-from publications import small_cifar10, small_coco, small_mnist
+from publications import small_cifar10, small_coco, small_fid_weights, small_mnist
 
 
 def get(name: str, source: str, destination: Path, **options: Any) -> Raw:
@@ -137,6 +137,20 @@ def test_sample_inception_prefers_a_file_and_refuses_a_damaged_cache(tmp_path: P
         get("inception", "sample", tmp_path / "raw")
 
 
+# none
+
+
+def test_none_is_a_manifest_without_files_and_only_where_the_project_can_do_without(tmp_path: Path) -> None:
+    raw = get("fid_inception", "none", tmp_path / "raw")
+    assert raw.files == {} and list(content(tmp_path / "raw")) == ["manifest.json"]
+    assert open_raw("fid_inception", tmp_path / "raw", folder=None).source == "none"
+    with pytest.raises(ValueError, match="source is 'none': choose one of sample, download, local"):
+        get("mnist", "none", tmp_path / "mnist")
+    with pytest.raises(ValueError, match="source is 'sample': choose one of none, download, local"):
+        get("fid_inception", "sample", tmp_path / "fid")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
 # local
 
 
@@ -250,6 +264,35 @@ def test_weights_are_checked(tmp_path: Path) -> None:
         get("inception", "local", tmp_path / "raw", folder=path)
 
 
+def test_weights_of_fid_s_own_network_are_checked(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "mine" / "weights.pth"
+    state = small_fid_weights(path)
+    for folder in (path, path.parent):
+        raw = get("fid_inception", "local", tmp_path / "raw", folder=folder)
+        assert raw.path("weights.pth") == path and raw.counts == {"tensors": len(state)}
+        assert list(content(tmp_path / "raw")) == ["manifest.json"]
+    name = "Mixed_7c.branch1x1.conv.weight"
+    for wrong in (
+        {key: value for key, value in state.items() if key != name},
+        state | {name: torch.zeros(320, 2048, 3, 3)},
+        {f"module.{key}": value for key, value in state.items()},
+        [1],
+    ):
+        torch.save(wrong, path)
+        with pytest.raises(
+            ValueError, match=r"weights\.pth is not a state dict of the FID Inception network"
+        ):
+            get("fid_inception", "local", tmp_path / "raw", folder=path)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+        get("fid_inception", "local", tmp_path / "raw", folder=path)
+    (path.parent / "another.pth").touch()
+    with pytest.raises(ValueError, match=r"holds 2 \.pth files"):
+        get("fid_inception", "local", tmp_path / "raw", folder=path.parent)
+
+
 def test_real_local_data(test_data: Path, tmp_path: Path) -> None:
     counts = {
         name: get(name, "local", tmp_path / name, folder=test_data / name).counts
@@ -344,6 +387,41 @@ def test_download_coco_with_and_without_its_archive(server: Any, tmp_path: Path)
     assert raw.counts["files"] == 1 and "train2014.zip" in raw.files
 
 
+def test_download_fid_weights_from_the_second_address_piece_by_piece(server: Any, tmp_path: Path) -> None:
+    """The first has another file by that name, the second hangs up after each so many bytes."""
+    small_fid_weights(tmp_path / "made.pth")
+    body = (tmp_path / "made.pth").read_bytes()
+    digest = hashlib.sha256(body).hexdigest()
+    wrong = server.add("/first.pth", body=body[:-1] + b"?")
+    right = server.add("/second.pth", body=body, cut_after=200_000)
+    (published,) = PUBLICATIONS["fid_inception"]
+    urls = (server.url("/first.pth"), server.url("/second.pth"))
+    wanted = replace(published, urls=urls, sha256=digest[:8])
+    raw = get("fid_inception", "download", tmp_path / "raw", wanted=(wanted,))
+    assert len(wrong.requests) == 1 and len(right.requests) > 1
+    assert raw.files[published.path].sha256 == digest
+    assert raw.path(published.path).read_bytes() == body
+    again = get(
+        "fid_inception", "download", tmp_path / "again", wanted=(wanted,)
+    )  # as after a change of code
+    assert again.files == raw.files and len(wrong.requests) == 1
+
+    with pytest.raises(
+        ValueError, match=r"could not be downloaded: .*wrong checksum.*publisher's is 6726825d"
+    ):
+        get(
+            "fid_inception",
+            "download",
+            tmp_path / "wrong",
+            wanted=(replace(wanted, sha256=published.sha256),),
+        )
+    text = server.add("/text.pth", body=b"moved").body
+    moved = replace(wanted, urls=(server.url("/text.pth"),), sha256=hashlib.sha256(text).hexdigest())
+    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+        get("fid_inception", "download", tmp_path / "wrong", wanted=(moved,))
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_publishers_checksums_are_enforced(
     server: Any, tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +442,7 @@ def test_publishers_checksums_are_enforced(
 
 
 def test_every_publication_can_be_verified_and_has_a_bound() -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
     from torchvision.datasets import CIFAR10, MNIST
     from torchvision.models import Inception_V3_Weights
 
@@ -379,4 +458,7 @@ def test_every_publication_can_be_verified_and_has_a_bound() -> None:
         CIFAR10.tgz_md5,
     )
     assert PUBLICATIONS["inception"][0].urls == (Inception_V3_Weights.IMAGENET1K_V1.url,)
+    (fid,) = PUBLICATIONS["fid_inception"]
+    assert fid.urls[0] == URL_INCEPTION_V3 and URL_INCEPTION_V3.endswith(f"/{fid.path}")
+    assert all(url.endswith(f"-{fid.sha256}.pth") for url in fid.urls)  # torch names its weights so
     assert len(publications("coco", archive=True)) == 2 and len(publications("coco", archive=False)) == 1

@@ -16,10 +16,11 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import gans
+import publications
 from ganscribe import convnets
 from ganscribe.config.stages import GanEvaluation
 from ganscribe.core.files import file_sha256, save_torch, write_json
-from ganscribe.core.seeds import random_stream
+from ganscribe.core.seeds import random_stream, stream_seed
 from ganscribe.datasets.images import read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.gan.common.sampling import load_generator
@@ -32,13 +33,12 @@ from ganscribe.metrics.gan.images import (
 )
 from ganscribe.metrics.gan.scores import score_gan
 from ganscribe.records import outbox
+from ganscribe.sources.acquire import acquire
 
 CLASSES = list("abcdefghij")
 SAMPLES, SNAPSHOT_SAMPLES, SEED = 30, 12, 0
 JUDGES = ("of_cifar10", "first", "second")
-RUN = GanEvaluation(
-    judges=JUDGES, fid_inception=None, num_samples=SAMPLES, snapshot_samples=SNAPSHOT_SAMPLES, seed=SEED
-)
+RUN = GanEvaluation(judges=JUDGES, num_samples=SAMPLES, snapshot_samples=SNAPSHOT_SAMPLES, seed=SEED)
 INCEPTION_SCORES = {f"{kind}_inception" for kind in ("fid", "kid", "isc", "precision", "recall")}
 
 
@@ -60,6 +60,12 @@ def write_gan(name: str, *, classes: list[int] | None = None, splits: tuple[str,
     recipe = {"dataset": "mnist", "splits": splits, "classes": classes}
     write_json(folder / "training.json", {"recipe": recipe, "trained_steps": 20, "recipe_steps": 800})
     write_json(folder / "run_key.json", {"family": "gan", "name": name, "run_key": f"the key of {name}"})
+
+
+def get_fid_weights(source: str, path: Path | None = None) -> None:
+    """What download@fid_inception leaves."""
+    destination = "data/raw/fid_inception"
+    acquire("fid_inception", source=source, folder=path, destination=destination, scenes=1, seed=0)
 
 
 @pytest.fixture
@@ -84,6 +90,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     write_judge("of_cifar10", "cifar10", 0)
     write_judge("first", "mnist", 1)
     write_judge("second", "mnist", 2)
+    get_fid_weights("none")
     write_gan("mine")
     write_gan("chosen", classes=[7, 3], splits=("train", "val"))
     return tmp_path
@@ -210,23 +217,6 @@ def test_the_inception_network_scores_where_its_weights_are(
     assert opened == [weights]
 
 
-def test_weights_of_the_inception_network_are_the_parameters_or_else_in_the_cache(
-    stage: dict[str, Any], folder: Path
-) -> None:
-    def find(weights: str | None) -> Path | None:
-        settings = {"num_samples": 8, "snapshot_samples": 8, "seed": 0}
-        return stage["find_inception"](GanEvaluation(judges=JUDGES, fid_inception=weights, **settings))
-
-    assert find(None) is None
-    with pytest.raises(FileNotFoundError, match=r"gan\.fid_inception: .*none\.pth is missing"):
-        find(str(folder / "none.pth"))
-    weights, cached = folder / "weights.pth", folder / "home/hub" / stage["FID_INCEPTION"]
-    weights.write_bytes(b"weights")
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"cached")
-    assert find(None) == cached and find(str(weights)) == weights
-
-
 def write_parameters(project: Path) -> None:
     """The project's own, with the judges and the numbers of images of these tests, at the tiny scale."""
     shutil.copytree(project / "params", "params")
@@ -239,6 +229,80 @@ def write_parameters(project: Path) -> None:
     for name, count in {"gan_samples": SAMPLES, "snapshot_samples": SNAPSHOT_SAMPLES}.items():
         scale = re.sub(rf"{name}: \d+", f"{name}: {count}", scale)
     Path("params/tiny.yaml").write_text(scale)
+
+
+def use_local_weights(path: Path) -> None:
+    entry, text = "fid_inception: {source: scale, folder: null}", Path("params.yaml").read_text()
+    assert entry in text
+    changed = f"fid_inception: {{source: local, folder: {path}}}"
+    Path("params.yaml").write_text(text.replace(entry, changed))
+    get_fid_weights("local", path)
+
+
+def test_weights_of_the_inception_network_are_those_that_the_source_has(
+    project: Path, stage: dict[str, Any], folder: Path
+) -> None:
+    write_parameters(project)
+    assert stage["find_weights"]() is None
+    weights = folder / "somewhere" / "weights.pth"
+    publications.small_fid_weights(weights)
+    use_local_weights(weights)
+    assert stage["find_weights"]() == weights
+    weights.write_bytes(weights.read_bytes() + b"?")
+    with pytest.raises(ValueError, match=r"has changed since download: .*download@fid_inception"):
+        stage["find_weights"]()
+    shutil.rmtree("data/raw/fid_inception")
+    with pytest.raises(FileNotFoundError, match="run `dvc repro download@fid_inception`"):
+        stage["find_weights"]()
+
+
+@pytest.mark.slow
+def test_scores_by_fid_s_own_network_are_those_of_torch_fidelity_alone(
+    project: Path, stage: dict[str, Any], folder: Path
+) -> None:
+    """Its front door, with its extractor, on the same images and weights (the network's initial ones)."""
+    import torch_fidelity
+
+    class Coloured(torch.utils.data.Dataset[Tensor]):
+        def __init__(self, images: Tensor) -> None:
+            self.images = images.expand(-1, 3, -1, -1)
+
+        def __getitem__(self, index: int) -> Tensor:
+            return self.images[index]
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+    write_parameters(project)
+    weights = folder / "weights.pth"
+    torch.save(publications.fid_weights(), weights)
+    use_local_weights(weights)
+    done = CliRunner().invoke(stage["main"], ["mine"])
+    assert done.exit_code == 0, done.output
+    scores = json.loads(Path("data/gan_scores/mine/scores.json").read_text())
+    headline = json.loads(Path("metrics/gan/mine.json").read_text())
+    generated = load_generator("models/gan/mine/generator.pt").sample(SAMPLES, seed=SEED, device=gans.CPU)
+    theirs = torch_fidelity.calculate_metrics(
+        input1=Coloured(generated),
+        input2=Coloured(read_images("data/mnist/test.parquet").images),
+        feature_extractor_weights_path=str(weights),
+        fid=True,
+        kid=True,
+        isc=True,
+        kid_subset_size=SAMPLES,
+        rng_seed=stream_seed(SEED, "kid") % 2**32,
+        save_cpu_ram=True,
+        batch_size=SAMPLES,
+        cuda=False,
+        cache=False,
+        verbose=False,
+    )
+    assert scores["inception"] == file_sha256(weights)
+    assert {"fid_inception", "kid_inception", "isc_inception"} <= headline.keys()
+    assert headline["fid_inception"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert headline["kid_inception"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert headline["isc_inception"] == pytest.approx(theirs["inception_score_mean"], rel=1e-3)  # other parts
+    assert "fid_inception" not in pd.read_csv("data/gan_scores/mine/judges.csv")
 
 
 def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: dict[str, Any]) -> None:

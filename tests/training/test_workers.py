@@ -22,6 +22,16 @@ CASES: dict[str, together.Case] = {
     "batch norm in both networks": ("gan", {"networks": "dcgan_deep", "steps": 3, "generator_first": True}),
     "gradient penalty, two critic steps": ("gan", {"objective": "wgan_gp", "critic_steps": 2}),
     "penalty on real images": ("gan", {"objective_options": {"r1_penalty": 1.0}, "optimiser": "adam"}),
+    "spectral norm": ("gan", {"objective": "hinge", "networks": "dcgan_sn", "steps": 4}),
+    "relativistic pairs, both penalties": (
+        "gan",
+        {"objective": "relativistic", "objective_options": {"r1_penalty": 1.0, "r2_penalty": 0.5}},
+    ),
+    # In small steps: with batch norm, rounding grows tenfold with each of 0.02.
+    "batch norm in a critic of few layers": (
+        "gan",
+        {"networks": "dcgan_bn", "steps": 3, "log_every": 1, "learning_rate": 0.002},
+    ),
     "clamped critic": ("gan", {"objective": "wgan", "max_updates": 12}),
     "lenet5": ("classifier", {}),
     "resnet20": ("classifier", {"network": "resnet20"}),

@@ -29,8 +29,9 @@ class Captioner(nn.Module):
     gates and the same two bias vectors. (The published tutorial calls its GRU without the state of the step
     before, so that h reaches a word through attention alone; here it is handed on, as in the paper.)
 
-    `standardise`: features are centred and scaled, channel by channel, by the buffers `feature_mean` and
-    `feature_std` (LeCun et al. 1998, "Efficient BackProp", section 4.3), which are saved with the weights.
+    `standardise`: features of `positions` are centred, each channel at each position, by `feature_mean`
+    (positions, feature_dim), and scaled by `feature_std` (feature_dim,) (LeCun et al. 1998, "Efficient BackProp",
+    section 4.3). These are buffers, which are saved with the weights.
     `gate`: the context is multiplied by beta = sigmoid(w h + b), h the state before (section 4.2.1).
     `dropout`: of the connections that are not recurrent (Zaremba et al. 1409.2329), while training: the
     encoded features, the embedded words, what the two last layers take in.
@@ -49,6 +50,7 @@ class Captioner(nn.Module):
         gate: bool = False,
         dropout: float = 0.0,
         standardise: bool = False,
+        positions: int = 64,
     ) -> None:
         super().__init__()
         self.units = units
@@ -56,7 +58,7 @@ class Captioner(nn.Module):
         self.dropout = dropout
         self.standardise = standardise
         if standardise:
-            self.register_buffer("feature_mean", torch.zeros(feature_dim))
+            self.register_buffer("feature_mean", torch.zeros(positions, feature_dim))
             self.register_buffer("feature_std", torch.ones(feature_dim))
         self.encoder = nn.Linear(feature_dim, encoder_dim)
         self.attention_key = nn.Linear(encoder_dim, units)  # W1

@@ -20,8 +20,8 @@ class CaptionerRecipe:
     units: Count = option("width of the GRU's state, and of the attention", default=512)
     encoder_dim: Count = option("width of the encoded features", default=256)
     standardise: bool = option(
-        "whether features are centred and scaled, channel by channel, by their mean and standard deviation"
-        " over the training images",
+        "whether features are centred by their mean over the training images, each channel at each position, and"
+        " scaled by each channel's standard deviation",
         default=False,
         paper='LeCun et al. 1998 ("Efficient BackProp"), section 4.3',
     )

@@ -133,8 +133,10 @@ def start_training(
         "encoder_dim": recipe.encoder_dim,
         "gate": recipe.gate,
         "dropout": recipe.dropout,
-        "standardise": recipe.standardise,
     }
+    if recipe.standardise:
+        positions = data.features(data.train.image_ids[:1]).shape[1]
+        options |= {"standardise": True, "positions": positions}
     model = Captioner(**options).to(device)
     # Adam's epsilon of 1e-8 on the mean loss of words is Keras's 1e-7 on the tutorial's loss, which is about
     # 11 times as large.

@@ -62,4 +62,4 @@ def summary() -> None:
     scale = reported.params["params.yaml:scale"]
     click.echo(f"Made:        {counts}, at the scale {scale} (models/, metrics/)")
     click.echo(f"Look first:  {REPORT} (all results on one page)")
-    click.echo(f"Try next:    . .venv/bin/activate && {NEXT}")
+    click.echo(f"Try next:    . .venv/bin/activate && {NEXT}  # dcgan with another loss")

@@ -16,6 +16,7 @@ from ganscribe.config.stages import (
     FeaturesRecipe,
     GradientsRecipe,
     Kind,
+    OptionalKind,
     ParallelLinesRecipe,
     Precision,
 )
@@ -37,6 +38,14 @@ class SourceEntry:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptionalEntry:
+    """One entry of `sources` that the project can do without."""
+
+    source: Literal["scale", "none", "download", "local"]
+    folder: str | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Sources:
     """`sources` of params.yaml."""
 
@@ -44,6 +53,7 @@ class Sources:
     cifar10: SourceEntry
     coco: SourceEntry
     inception: SourceEntry
+    fid_inception: OptionalEntry
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -93,7 +103,6 @@ class GanFamily:
     seed: int
     precision: Precision
     log_every: Count
-    fid_inception: str | None
     cap: Caps
     runs: dict[str, GanBlock]
 
@@ -143,6 +152,7 @@ class ScaleSources:
     cifar10: Kind
     coco: Kind
     inception: Kind
+    fid_inception: OptionalKind
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

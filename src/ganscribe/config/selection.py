@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.config import stages
-from ganscribe.config.files import Params, Scale, SourceEntry
+from ganscribe.config.files import OptionalEntry, Params, Scale, SourceEntry
 from ganscribe.config.reading import read
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.core.files import project_root
@@ -25,13 +25,13 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _place(params: Params, scale: Scale, name: str) -> stages.Place:
-    entry: SourceEntry = getattr(params.sources, name)
+    entry: SourceEntry | OptionalEntry = getattr(params.sources, name)
     kind = getattr(scale.sources, name) if entry.source == "scale" else entry.source
     if kind == "local" and entry.folder is None:
         raise ValueError(
             f"params.yaml: sources.{name}.source is local, but sources.{name}.folder is null: name it"
         )
-    return stages.Place(source=kind, folder=_absolute(entry.folder), archive=entry.archive)
+    return stages.Place(source=kind, folder=_absolute(entry.folder), archive=getattr(entry, "archive", False))
 
 
 def _source(params: Params, scale: Scale, name: str) -> stages.Source:
@@ -95,7 +95,6 @@ def _gan(params: Params, scale: Scale, name: str) -> stages.GanRun:
 def _gan_evaluation(params: Params, scale: Scale, name: str) -> stages.GanEvaluation:
     return stages.GanEvaluation(
         judges=params.judges,
-        fid_inception=_absolute(params.gan.fid_inception),
         num_samples=scale.amounts.gan_samples,
         snapshot_samples=scale.amounts.snapshot_samples,
         seed=params.gan.seed,

@@ -21,6 +21,7 @@ from ganscribe.training.budget import Budget
 STRICT = ConfigDict(**_STRICT)  # type: ignore[typeddict-item]
 
 Kind = Literal["sample", "download", "local"]
+OptionalKind = Literal["none", "download", "local"]  # of what the project can do without
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -28,7 +29,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 class Place:
     """Where one data set lies. `folder` (of a `local` source) is absolute."""
 
-    source: Kind
+    source: Kind | OptionalKind
     folder: str | None
     archive: bool
 
@@ -107,7 +108,6 @@ class GanEvaluation:
     """How a GAN is scored: by which classifiers, the first on its data set being the judge of the headlines."""
 
     judges: tuple[str, ...]
-    fid_inception: str | None  # the weights' absolute path
     num_samples: Annotated[int, Bounds(ge=4)]
     snapshot_samples: Annotated[int, Bounds(ge=4)]  # of each generator that was kept along the way
     seed: int

@@ -82,6 +82,17 @@ def measured_steps(critic_steps: int, measure_every: int) -> list[int]:
     return sorted(step for step in steps if step <= critic_steps)
 
 
+@contextlib.contextmanager
+def _left_alone(network: nn.Module) -> Iterator[None]:
+    """Put back the buffers of `network` afterwards, and torch's random state, which dropout draws from."""
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    device = next(network.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+    for buffer, before in buffers:
+        buffer.copy_(before)
+
+
 def _measure(generator: nn.Module, critic: nn.Module, real: Tensor, noises: list[Tensor]) -> dict[str, float]:
     """The critic's loss on `real` and the images of the first noise, and the gradients on all noises."""
     critic.requires_grad_(False)
@@ -130,7 +141,8 @@ def _measure_against(
         if step in due:
             rng = random_stream(own_seed, "diagnostics", "measurement", step, device=images.device)
             noises = [draw(shape, rng) for _ in range(settings.num_batches)]
-            row = {"critic_step": step} | _measure(gan.generator, gan.discriminator, fixed, noises)
+            with _left_alone(gan.discriminator):
+                row = {"critic_step": step} | _measure(gan.generator, gan.discriminator, fixed, noises)
         if step < settings.critic_steps:
             real = take(images, next(rows))
             update_critic(gan, CRITIC, real, draw(shape, gan.noise_rng), contextlib.nullcontext)

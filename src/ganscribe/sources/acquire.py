@@ -1,7 +1,8 @@
 """The raw data: had in one of three ways, checked, and listed with their checksums in a manifest.
 
 `sample` needs no network, `download` takes the publishers' files, `local` reads a folder that the user has in
-the publishers' own layout: its files are never copied and never written to.
+the publishers' own layout: its files are never copied and never written to. Of what the project can do without,
+`none` takes the place of a sample: a manifest that lists no file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ INSPECT: dict[str, Callable[[Path, bool], tuple[list[Path], dict[str, int]]]] = 
     "cifar10": inspection.inspect_cifar10,
     "coco": inspection.inspect_coco,
     "inception": inspection.inspect_inception,
+    "fid_inception": inspection.inspect_fid_inception,
+}
+KINDS = dict.fromkeys(INSPECT, ("sample", "download", "local")) | {
+    "fid_inception": ("none", "download", "local")
 }
 
 
@@ -64,13 +69,15 @@ def acquire(
     archive: bool = False,
     wanted: Sequence[Publication] | None = None,
 ) -> Raw:
-    """Get the data set `name` (mnist, cifar10, coco, inception), check it, list it in `destination`.
+    """Get the data set `name`, a key of `INSPECT`, check it, list it in `destination`.
 
     `wanted` replaces the publishers' files. Raises ValueError or FileNotFoundError, and leaves no destination
     behind, if anything is missing or not what it should be.
     """
     if name not in INSPECT:
         raise ValueError(f"no source is called {name!r}: choose one of {', '.join(INSPECT)}")
+    if source not in KINDS[name]:
+        raise ValueError(f"sources.{name}.source is {source!r}: choose one of {', '.join(KINDS[name])}")
     destination = Path(destination)
     with atomic_folder(destination) as fresh:
         root = fresh
@@ -80,8 +87,6 @@ def acquire(
             download(name, wanted or publications(name, archive=archive), fresh)
         elif source == "local":
             root = local_root(name, folder)
-        else:
-            raise ValueError(f"sources.{name}.source is {source!r}: use sample, download or local")
         paths, counts = _inspect(name, source, root, folder, archive)
         files = list_files(root, paths)
         manifest = {"source": source, "files": [asdict(each) for each in files], "counts": counts}
@@ -105,10 +110,12 @@ def _write_sample(name: str, fresh: Path, *, folder: str | Path | None, scenes: 
 def _inspect(
     name: str, source: str, root: Path, folder: str | Path | None, archive: bool
 ) -> tuple[list[Path], dict[str, int]]:
+    if source == "none":
+        return [], {}
     if name == "inception" and source == "sample" and not list(root.iterdir()):
         return [], {}  # no weights to be had: the network will be random
-    if name == "inception" and source == "local" and folder is not None and Path(folder).is_file():
-        return inspection.inspect_weights(Path(folder))
+    if name in inspection.WEIGHTS and source == "local" and folder is not None and Path(folder).is_file():
+        return inspection.WEIGHTS[name](Path(folder))
     return INSPECT[name](root, archive and source != "sample")
 
 
@@ -117,7 +124,7 @@ def local_root(name: str, folder: str | Path | None) -> Path:
     if folder is None:
         raise ValueError(f"sources.{name}.source is local, but sources.{name}.folder is not set")
     folder = Path(folder)
-    if name == "inception" and folder.is_file():
+    if name in inspection.WEIGHTS and folder.is_file():
         return folder.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"sources.{name}.folder: there is no folder {folder}")

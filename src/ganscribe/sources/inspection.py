@@ -66,12 +66,21 @@ def _zip_names(path: Path) -> set[str]:
         raise ValueError(f"{path} is truncated or damaged ({error}): get it again") from error
 
 
-def inspect_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
-    """The one .pth file under `root`."""
+def _only_weights(root: Path) -> Path:
     paths = sorted(root.glob("*.pth"))
     if len(paths) != 1:
         raise ValueError(f"{root} holds {len(paths)} .pth files, not one: set `folder` to the file itself")
-    return inspect_weights(paths[0])
+    return paths[0]
+
+
+def inspect_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
+    """The one .pth file under `root`, ImageNet's weights."""
+    return inspect_weights(_only_weights(root))
+
+
+def inspect_fid_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
+    """The one .pth file under `root`, the weights of FID's own network."""
+    return inspect_fid_weights(_only_weights(root))
 
 
 def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
@@ -97,3 +106,25 @@ def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
         if found.dtype not in (torch.float32, torch.float16):
             raise ValueError(f"{path}: {key} is {found.dtype}, not float32 or float16")
     return [path], {"tensors": len(state)}
+
+
+def inspect_fid_weights(path: Path) -> tuple[list[Path], dict[str, int]]:
+    """A state dict of the FID Inception network, in torch-fidelity's layout."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    from ganscribe.core.files import load_torch
+
+    state = load_torch(path)  # tensors alone: torch-fidelity unpickles whatever it is given
+    try:
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}")
+        FeatureExtractorInceptionV3("fid-inception", ["2048"], feature_extractor_weights_path=str(path))
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a state dict of the FID Inception network: take torch-fidelity's file"
+        ) from error
+    return [path], {"tensors": len(state)}
+
+
+# Those sources that are one file, which a user may name itself.
+WEIGHTS = {"inception": inspect_weights, "fid_inception": inspect_fid_weights}

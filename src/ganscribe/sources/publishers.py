@@ -22,6 +22,10 @@ MNIST_MIRRORS = (
 COCO_MIRRORS = ("http://images.cocodataset.org/", "https://s3.amazonaws.com/images.cocodataset.org/")
 INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"  # Inception_V3_Weights.IMAGENET1K_V1
 INCEPTION_SHA256 = "0cc3c7bd"
+FID_INCEPTION_SHA256 = "6726825d"
+FID_INCEPTION_FILE = (
+    f"weights-inception-2015-12-05-{FID_INCEPTION_SHA256}.pth"  # torch-fidelity's name for it
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,19 @@ PUBLICATIONS: dict[str, tuple[Publication, ...]] = {
             path=INCEPTION_FILE,
             max_bytes=1 << 27,
             sha256=INCEPTION_SHA256,
+        ),
+    ),
+    "fid_inception": (
+        Publication(
+            urls=(
+                f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FID_INCEPTION_FILE}",
+                # The same file by another name, of pytorch-fid, which torch-fidelity has it from.
+                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                f"pt_inception-2015-12-05-{FID_INCEPTION_SHA256}.pth",
+            ),
+            path=FID_INCEPTION_FILE,
+            max_bytes=1 << 27,
+            sha256=FID_INCEPTION_SHA256,
         ),
     ),
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganscribe.gan.common.losses import (
     annealed_noise,
     bce_critic_loss,
+    gradient_penalties,
     jensen_shannon_estimate,
-    real_gradient_penalty,
     wasserstein_critic_loss,
     wasserstein_estimate,
     wasserstein_generator_loss,
@@ -21,7 +23,7 @@ from ganscribe.gan.objectives import build_objective
 from scores import FAKE, REAL, half_square, log_sigmoid
 
 REALS, FAKES = torch.from_numpy(REAL), torch.from_numpy(FAKE)
-WITH_R1 = ("nonsaturating", "minimax", "lsgan")
+PENALISED = ("nonsaturating", "minimax", "lsgan", "hinge", "relativistic")
 
 
 def test_cross_entropy_is_equation_1_of_goodfellow() -> None:
@@ -55,26 +57,46 @@ def test_a_blind_critic_stands_for_no_divergence() -> None:
     assert jensen_shannon_estimate(float(bce_critic_loss(blind, blind))) == pytest.approx(0, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", WITH_R1)
-def test_the_r1_penalty_is_taken_on_real_images_alone(name: str) -> None:
-    real, fake = torch.full((5, 1, 2, 2), 3.0), torch.randn(5, 1, 2, 2)
-    penalty = build_objective(name, r1_penalty=0.5).penalty
-    value = penalty(half_square, real, fake, torch.Generator()).item()
-    assert value == pytest.approx(0.5 / 2 * 4 * 3**2, rel=1e-6)  # the gradient is x: |x|^2 = 4 * 9
-    assert penalty(half_square, real, 7 * fake, torch.Generator()).item() == value
+@pytest.mark.parametrize("name", PENALISED)
+def test_the_r1_penalty_is_taken_on_real_images_alone_and_r2_on_generated_ones(name: str) -> None:
+    real, fake = torch.full((5, 1, 2, 2), 3.0), torch.full((5, 1, 2, 2), -2.0)
+    r1, r2 = 0.5 / 2 * 4 * 3**2, 0.8 / 2 * 4 * 2**2  # the gradient is x: |x|^2 = 4 * 9 and 4 * 4
+    for options, expected in (
+        ({"r1_penalty": 0.5}, r1),
+        ({"r2_penalty": 0.8}, r2),
+        ({"r1_penalty": 0.5, "r2_penalty": 0.8}, r1 + r2),
+    ):
+        value = build_objective(name, **options).penalty(half_square, real, fake, torch.Generator())
+        assert value.shape == () and value.item() == pytest.approx(expected, rel=1e-6)
     assert build_objective(name).penalty is no_penalty
 
 
-def test_the_r1_penalty_s_gradient_reaches_the_critic() -> None:
+def test_the_penalties_are_those_of_brute_force_in_float64() -> None:
+    """Each pixel of each image nudged by itself, against the double backward pass."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1), nn.Flatten(0)).double()
+    real, fake = (torch.randn(3, 1, 2, 2, dtype=torch.float64) for _ in range(2))
+    expected, step = 0.0, 1e-6
+    for images, weight in ((real, 0.7), (fake, 1.9)):
+        for number, pixel in product(range(3), range(4)):
+            nudge = torch.zeros_like(images)
+            nudge[number].view(-1)[pixel] = step
+            slope = (network(images + nudge) - network(images - nudge))[number].item() / (2 * step)
+            expected += weight / 2 * slope**2 / 3
+    found = gradient_penalties(network, real, fake, torch.Generator(), r1=0.7, r2=1.9)
+    assert found.item() == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_penalties_gradients_reach_the_critic() -> None:
     weight = torch.tensor(3.0, requires_grad=True)
-    real = torch.randn(4, 1, 1, 1)
+    images = torch.randn(4, 1, 1, 1)
 
     def critic(images: Tensor) -> Tensor:
         return weight * images.flatten(1).sum(1)
 
-    real_gradient_penalty(critic, real, real, torch.Generator(), weight=0.5).backward()
+    gradient_penalties(critic, images, images, torch.Generator(), r1=0.5, r2=0.25).backward()
     assert weight.grad is not None
-    assert weight.grad.item() == pytest.approx(0.5 * 3)  # d/dw 0.5 / 2 w^2
+    assert weight.grad.item() == pytest.approx((0.5 + 0.25) * 3)  # d/dw (0.5 + 0.25) / 2 w^2
 
 
 def test_the_instance_noise_falls_linearly_to_nothing() -> None:

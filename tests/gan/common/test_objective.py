@@ -11,7 +11,7 @@ import gans
 from ganscribe.core.registry import Registry
 from ganscribe.gan.common.objective import OBJECTIVES, check_combination, plan_updates
 from ganscribe.gan.objectives import Objective, build_objective
-from scores import FAKE, REAL
+from scores import FAKE, REAL, loss_of_generator
 
 MADE_UP = """
 from ganscribe.gan.common.objective import Objective
@@ -22,8 +22,9 @@ def build(*, margin: float = 1.0) -> Objective:
 """
 
 
-def test_the_five_of_the_papers_are_there() -> None:
-    assert set(OBJECTIVES.names()) >= {"lsgan", "minimax", "nonsaturating", "wgan", "wgan_gp"}
+def test_the_seven_of_the_papers_are_there() -> None:
+    papers = {"hinge", "lsgan", "minimax", "nonsaturating", "relativistic", "wgan", "wgan_gp"}
+    assert set(OBJECTIVES.names()) >= papers
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
@@ -32,7 +33,9 @@ def test_critic_loss_falls_when_the_critic_is_right(name: str) -> None:
     objective = build_objective(name)
     assert isinstance(objective, Objective)
     assert objective.critic_loss(good, bad) < objective.critic_loss(bad, good)
-    assert objective.generator_loss(good) < objective.generator_loss(bad)
+    middle = torch.full((4,), 0.5)
+    losses = [loss_of_generator(objective, fake, real=middle) for fake in (good, bad)]
+    assert losses[0] < losses[1]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
@@ -40,7 +43,8 @@ def test_shapes_n_and_n_by_1_give_the_same_loss(name: str) -> None:
     objective, real, fake = build_objective(name), torch.from_numpy(REAL), torch.from_numpy(FAKE)
     flat, tall = objective.critic_loss(real, fake), objective.critic_loss(real[:, None], fake[:, None])
     assert flat.shape == () and torch.equal(flat, tall)
-    flat, tall = objective.generator_loss(fake), objective.generator_loss(fake[:, None])
+    flat = loss_of_generator(objective, fake, real=real)
+    tall = loss_of_generator(objective, fake[:, None], real=real[:, None])
     assert flat.shape == () and torch.equal(flat, tall)
 
 
@@ -66,17 +70,20 @@ def test_unknown_names_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "option", "known"),
     [
-        ("lsgan", "label_smoothing", "r1_penalty"),
+        ("lsgan", "label_smoothing", "r1_penalty, r2_penalty"),
+        ("hinge", "margin", "r1_penalty, r2_penalty"),
+        ("relativistic", "label_smoothing", "r1_penalty, r2_penalty"),
         ("wgan", "label_smoothing", "clip"),
         ("wgan", "instance_noise", "clip"),
         ("wgan", "gradient_penalty", "clip"),
-        ("minimax", "generator_smoothing", "instance_noise, label_smoothing, r1_penalty"),
+        ("minimax", "generator_smoothing", "instance_noise, label_smoothing, r1_penalty, r2_penalty"),
         ("wgan_gp", "clip", "gradient_penalty"),
         ("wgan_gp", "r1_penalty", "gradient_penalty"),
+        ("wgan", "r2_penalty", "clip"),
         (
             "nonsaturating",
             "made_up",
-            "generator_smoothing, instance_noise, label_smoothing, r1_penalty",
+            "generator_smoothing, instance_noise, label_smoothing, r1_penalty, r2_penalty",
         ),
     ],
 )
@@ -94,6 +101,7 @@ def test_an_option_of_another_objective_is_refused(name: str, option: str, known
         ("nonsaturating", {"label_smoothing": float("nan")}, "label_smoothing nan must lie between"),
         ("minimax", {"instance_noise": -0.5}, "instance_noise -0.5 must not be negative"),
         ("lsgan", {"r1_penalty": -1.0}, "r1_penalty -1.0 must not be negative"),
+        ("hinge", {"r2_penalty": -0.5}, "r2_penalty -0.5 must not be negative"),
         ("wgan", {"clip": 0.0}, "clip 0.0 must be above 0"),
         ("wgan_gp", {"gradient_penalty": 0.0}, "gradient_penalty 0.0 must be above 0"),
         ("wgan", {"clip": "little"}, "^objective 'wgan' does not take the options .*'little'"),
@@ -118,14 +126,17 @@ def test_a_file_more_is_an_objective_more(add_file: Callable[[Registry, str, str
 
 
 def test_a_gradient_penalty_with_a_batch_normed_critic_is_refused() -> None:
-    for networks in ("mlp", "dcgan", "dcgan_nobn"):
+    for networks in ("mlp", "dcgan", "dcgan_nobn", "dcgan_sn"):
         check_combination(build_objective("wgan_gp"), gans.build(networks, "discriminator"))
-    deep = gans.build("dcgan_deep", "discriminator")
-    check_combination(build_objective("wgan"), deep)
-    check_combination(build_objective("nonsaturating", r1_penalty=0.0), deep)
-    for objective in (build_objective("wgan_gp"), build_objective("nonsaturating", r1_penalty=0.5)):
-        with pytest.raises(ValueError, match="a gradient penalty needs a critic without batch norm"):
-            check_combination(objective, deep)
+    penalised = [build_objective("wgan_gp")]
+    penalised += [build_objective("nonsaturating", **{f"{name}_penalty": 0.5}) for name in ("r1", "r2")]
+    for networks in ("dcgan_deep", "dcgan_bn"):
+        critic = gans.build(networks, "discriminator")
+        check_combination(build_objective("wgan"), critic)
+        check_combination(build_objective("nonsaturating", r1_penalty=0.0, r2_penalty=0.0), critic)
+        for objective in penalised:
+            with pytest.raises(ValueError, match="a gradient penalty needs a critic without batch norm"):
+                check_combination(objective, critic)
 
 
 def test_plan_caps_the_updates_of_either_network() -> None:

@@ -95,6 +95,14 @@ def test_one_step_is_the_textbook_s() -> None:
             "generator_first": True,
             "objective_options": {"label_smoothing": 0.1},
         },
+        {"networks": "dcgan_sn", "objective": "hinge", "critic_steps": 2},
+        {
+            "networks": "dcgan_bn",
+            "objective": "relativistic",
+            "schedule": "linear",
+            "precision": "bf16",
+        },
+        {"objective": "relativistic", "objective_options": {"r1_penalty": 1.0, "r2_penalty": 1.0}},
     ],
     ids=lambda changes: changes.get("objective", "nonsaturating"),
 )
@@ -167,8 +175,13 @@ def test_both_precisions_learn_alike() -> None:
         ({"networks": "made_up"}, "GAN network 'made_up' is unknown"),
         ({"generator_first": True, "critic_steps": 2}, "generator_first needs one critic update a step"),
         ({"objective": "wgan_gp", "networks": "dcgan_deep"}, "needs a critic without batch norm"),
+        ({"objective": "wgan_gp", "networks": "dcgan_bn"}, "needs a critic without batch norm"),
         (
             {"objective_options": {"r1_penalty": 1.0}, "networks": "dcgan_deep"},
+            "needs a critic without batch norm",
+        ),
+        (
+            {"objective_options": {"r2_penalty": 1.0}, "networks": "dcgan_bn"},
             "needs a critic without batch norm",
         ),
         (

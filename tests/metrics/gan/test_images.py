@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from scipy.stats import entropy, wasserstein_distance
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+import publications
 from ganscribe.metrics.gan.images import (
     EXTRACTION_BATCH,
     Statistics,
@@ -287,15 +287,8 @@ def test_nearest_neighbours_against_brute_force() -> None:
 
 @pytest.fixture(scope="module")
 def fid_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network's own initial weights stand in for the published ones, which no test can download."""
-    from torch_fidelity import feature_extractor_inceptionv3 as source
-
-    path, module = tmp_path_factory.mktemp("weights") / "weights.pth", sys.modules[source.__name__]
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", lambda url, progress: {})
-        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        torch.save(module.FeatureExtractorInceptionV3("any", ["2048"]).state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(publications.fid_weights(), path)
     return path
 
 

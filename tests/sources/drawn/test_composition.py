@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 
 from ganscribe.core.seeds import stream_seed
-from ganscribe.sources.drawn.composition import COLOURS, GROUNDS, PLACES, SCENE_SHAPES, SIDES, compose
+from ganscribe.sources.drawn.composition import COLOURS, GROUNDS, PLACES, SCENE_SHAPES, compose
 
 
 def test_colours_stand_out_from_grounds_and_from_each_other() -> None:
@@ -27,8 +27,9 @@ def test_scenes_have_one_thing_or_two_that_differ_and_all_of_them_come() -> None
     for scene in scenes:
         for attribute in ("shape", "colour", "place"):
             assert len({getattr(thing, attribute) for thing in scene.things}) == len(scene.things)
-    assert {scene.where for scene in scenes if len(scene.things) == 1} == PLACES.keys()
-    assert {scene.where for scene in scenes if len(scene.things) == 2} == SIDES.keys()
+    assert {scene.things[0].place for scene in scenes if len(scene.things) == 1} == PLACES.keys()
+    pairs = {tuple(thing.place for thing in scene.things) for scene in scenes if len(scene.things) == 2}
+    assert pairs == {("left", "right"), ("right", "left")}
     assert {scene.ground for scene in scenes} == GROUNDS.keys()
     mains = Counter((scene.things[0].colour, scene.things[0].shape) for scene in scenes)
     assert mains.keys() == set(itertools.product(COLOURS, SCENE_SHAPES))

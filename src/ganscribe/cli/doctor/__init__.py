@@ -11,7 +11,7 @@ from ganscribe.cli.doctor.records import check_cache, check_dvc, check_git, chec
 from ganscribe.cli.doctor.sources import check_disk, check_source
 from ganscribe.core.files import project_root
 
-SOURCES = ("mnist", "cifar10", "coco", "inception")
+SOURCES = ("mnist", "cifar10", "coco", "inception", "fid_inception")
 
 
 def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[Finding]:

@@ -15,18 +15,19 @@ GIGABYTE = 10**9
 # Free disk for a whole run and DVC's cache of it, by where COCO comes from: drawn, a folder, a download.
 FREE_GIGABYTES = {"sample": 3, "local": 15, "download": 30}
 ARCHIVE_GIGABYTES = 14  # train2014.zip
+TOPICS = {"inception": "weights", "fid_inception": "FID's weights"}
 
 
 def check_source(params: Params, scale: Scale, name: str, *, is_online: bool) -> Iterator[Finding]:
     """Where a data set or the weights come from, and whether they can be had from there."""
-    topic = "weights" if name == "inception" else name
+    topic = TOPICS.get(name, name)
     try:
         place = config.select(params, scale, "place", name)
         if place.source == "local":
             from ganscribe.sources.acquire import INSPECT, local_root
 
             root = local_root(name, place.folder)
-            if name == "inception" and Path(place.folder).is_file():
+            if name in TOPICS and Path(place.folder).is_file():
                 root = Path(place.folder)
                 counts = {"bytes": root.stat().st_size}
             else:
@@ -36,6 +37,9 @@ def check_source(params: Params, scale: Scale, name: str, *, is_online: bool) ->
             return
     except (ValueError, OSError) as error:
         yield fault(topic, str(error), f"set sources.{name} in params.yaml, or put the files there")
+        return
+    if place.source == "none":
+        yield ok(topic, "none: GANs are scored by the judges alone")
         return
     if place.source == "sample":
         yield ok(topic, _sample_text(name, place.folder))

@@ -49,20 +49,26 @@ def dcgan_generator(noise_dim: int, image_shape: ImageShape, *, norms: bool) -> 
     )
 
 
-def dcgan_discriminator(image_shape: ImageShape) -> nn.Module:
-    """Build the course's critic: two 5x5 convolutions, each with maxpool, then 1024 units. No batch norm."""
+def dcgan_discriminator(image_shape: ImageShape, *, norms: bool = False) -> nn.Module:
+    """Build the course's critic: two 5x5 convolutions, each with maxpool, then 1024 units.
+
+    It has no batch norm; with `norms` there is one after the second convolution and one after the 1024 units.
+    """
     channels, height, width = image_shape
     rows, columns = ((height - 4) // 2 - 4) // 2, ((width - 4) // 2 - 4) // 2  # 4 x 4 for 28 x 28
+    norm_1d, norm_2d = ([nn.BatchNorm1d], [nn.BatchNorm2d]) if norms else ([], [])
     return xavier(
         nn.Sequential(
             nn.Conv2d(channels, 32, 5),
             nn.LeakyReLU(0.01),
             nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 5),
+            *(norm(64) for norm in norm_2d),
             nn.LeakyReLU(0.01),
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(rows * columns * 64, 1024),
+            *(norm(1024) for norm in norm_1d),
             nn.LeakyReLU(0.01),
             nn.Linear(1024, 1),
             nn.Flatten(0),  # (N, 1) -> (N,)

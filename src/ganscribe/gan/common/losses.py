@@ -33,23 +33,40 @@ def wasserstein_generator_loss(fake_scores: Tensor) -> Tensor:
     return -fake_scores.mean()
 
 
-def real_gradient_penalty(
-    critic: Critic, real: Tensor, fake: Tensor, rng: torch.Generator, weight: float
-) -> Tensor:
-    """R1: weight / 2 E ||grad f(x)||_2^2 on real (N, ...) images, Mescheder et al. 2018 (1801.04406), eq. 9.
-
-    Where the generator has reached the data it is least for a flat critic: training comes to rest there.
-    """
-    images = real.detach().requires_grad_(True)
+def squared_gradient(critic: Critic, images: Tensor, weight: float) -> Tensor:
+    """weight / 2 E ||grad f(x)||_2^2 on `images` (N, ...)."""
+    images = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(images).float().sum(), images, create_graph=True)
     return weight / 2 * gradient.float().flatten(1).square().sum(dim=1).mean()
 
 
-def r1_penalty_of(weight: float) -> Callable[[Critic, Tensor, Tensor, torch.Generator], Tensor]:
-    """Return the penalty R1 with `weight` gamma; 0 is no penalty."""
-    if weight < 0:
-        raise ValueError(f"r1_penalty {weight} must not be negative")
-    return partial(real_gradient_penalty, weight=weight) if weight else no_penalty
+def gradient_penalties(
+    critic: Critic, real: Tensor, fake: Tensor, rng: torch.Generator, r1: float = 0.0, r2: float = 0.0
+) -> Tensor:
+    """R1 + R2: r1 / 2 E ||grad f(x)||_2^2 + r2 / 2 E ||grad f(G(z))||_2^2 on `real` and `fake` (N, ...) images.
+
+    Mescheder et al. 2018 (1801.04406), eq. 9 and 10. Where the generator has reached the data, both are least for
+    a flat critic: training comes to rest there.
+    """
+    parts = [
+        squared_gradient(critic, images, weight) for images, weight in ((real, r1), (fake, r2)) if weight
+    ]
+    return torch.stack(parts).sum()
+
+
+def penalty_of(
+    r1_penalty: float, r2_penalty: float
+) -> Callable[[Critic, Tensor, Tensor, torch.Generator], Tensor]:
+    """Return the penalty of the options `r1_penalty` and `r2_penalty`: the weights gamma of R1 and R2, 0 for none.
+
+    See `gradient_penalties`. Raises ValueError for a negative weight.
+    """
+    for name, weight in (("r1_penalty", r1_penalty), ("r2_penalty", r2_penalty)):
+        if weight < 0:
+            raise ValueError(f"{name} {weight} must not be negative")
+    if not (r1_penalty or r2_penalty):
+        return no_penalty
+    return partial(gradient_penalties, r1=r1_penalty, r2=r2_penalty)
 
 
 def annealed_noise(images: Tensor, progress: Tensor | float, rng: torch.Generator, std: float) -> Tensor:

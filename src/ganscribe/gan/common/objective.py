@@ -45,7 +45,9 @@ def constant_steps(step: int, critic_steps: int, share: float) -> int:
 class Objective:
     """A two-player objective. The training loop calls all of it and asks for none of it by name.
 
-    `critic_loss(real_scores, fake_scores)` and `generator_loss(fake_scores)` return scalars;
+    `critic_loss(real_scores, fake_scores)` and `generator_loss(fake_scores)` return scalars. With
+    `generator_sees_real` the latter is called with the scores of real images too, as
+    `generator_loss(fake_scores, real_scores)`; they are the images of the step's last critic update.
     `penalty(critic, real, fake, rng)` is added to the critic's loss; `constrain(critic)` runs after each of
     its updates; `perturb(images, progress, rng)` changes real and generated images alike before the critic
     sees them, `progress` from 0 to 1 over the run; `critic_steps(step, critic_steps, share)` is the number of
@@ -54,7 +56,8 @@ class Objective:
     """
 
     critic_loss: Callable[[Tensor, Tensor], Tensor]
-    generator_loss: Callable[[Tensor], Tensor]
+    generator_loss: Callable[..., Tensor]
+    generator_sees_real: bool = False
     penalty: Callable[[Critic, Tensor, Tensor, torch.Generator], Tensor] = no_penalty
     constrain: Callable[[nn.Module], None] = no_constraint
     perturb: Callable[[Tensor, Tensor | float, torch.Generator], Tensor] = no_perturbation

@@ -104,14 +104,14 @@ class Updates:
         noise = self.plan.noise(self.gan)
         self._update_critic(rows, noise, done, watch=watch)
 
-    def _generator(self, done: Tensor, *, is_first: bool) -> None:
+    def _generator(self, rows: Tensor, done: Tensor, *, is_first: bool) -> None:
         noise = self.plan.noise(self.gan)
-        self._update_generator(noise, done, is_first=is_first)
+        self._update_generator(rows, noise, done, is_first=is_first)
 
     def _both(self, rows: Tensor, done: Tensor, *, watch: bool, is_first: bool) -> None:
         """The generator first, and the critic on the same noise."""
         noise = self.plan.noise(self.gan)
-        self._update_generator(noise, done, is_first=is_first)
+        self._update_generator(rows, noise, done, is_first=is_first)
         self._update_critic(rows, noise, done, watch=watch)
 
     def _update_critic(self, rows: Tensor, noise: Tensor, done: Tensor, *, watch: bool) -> None:
@@ -120,10 +120,11 @@ class Updates:
             self.gan, plan.objective, real, noise, plan.cast, done=done, watch=watch
         )
 
-    def _update_generator(self, noise: Tensor, done: Tensor, *, is_first: bool) -> None:
+    def _update_generator(self, rows: Tensor, noise: Tensor, done: Tensor, *, is_first: bool) -> None:
         plan = self.plan
+        real = take(self.images, rows) if plan.objective.generator_sees_real else None
         self.gan.sums[1] += update_generator(
-            self.gan, plan.objective, noise, plan.cast, done=done, is_first=is_first
+            self.gan, plan.objective, noise, plan.cast, real=real, done=done, is_first=is_first
         )
 
     def take_step(self, rows: Iterator[Tensor]) -> None:
@@ -138,8 +139,9 @@ class Updates:
             self.both(next(rows), done, watch=has_row, is_first=is_first)
         else:
             for update in range(updates):
-                self.critic(next(rows), done, watch=has_row and update == updates - 1)
-            self.generator(done, is_first=is_first)
+                batch = next(rows)
+                self.critic(batch, done, watch=has_row and update == updates - 1)
+            self.generator(batch, done, is_first=is_first)
         gan.step, gan.critic_updates = step, gan.critic_updates + updates
 
 

@@ -70,18 +70,24 @@ def update_generator(
     noise: Tensor,
     cast: Cast,
     *,
+    real: Tensor | None = None,
     done: Tensor | float = 0.0,
     is_first: bool = False,
 ) -> Tensor:
     """Update the generator, and its average, once from `noise` (N, noise_dim); its loss, detached.
 
-    `is_first`: of the training, where its average begins.
+    `real` (N, C, H, W) are images for an objective whose generator sees real ones, None for any other. `is_first`:
+    of the training, where its average begins.
     """
     gan.discriminator.requires_grad_(False)  # its own gradients would be thrown away
     with cast():
         images = objective.perturb(gan.generator(noise), done, gan.noise_rng)
-        scores = gan.discriminator(images).float()
-    loss = objective.generator_loss(scores)
+        scores = [gan.discriminator(images).float()]
+        if real is not None:
+            with torch.no_grad():
+                real = objective.perturb(real, done, gan.noise_rng)
+                scores.append(gan.discriminator(real).float())
+    loss = objective.generator_loss(*scores)
     gan.generator_optimiser.zero_grad()
     loss.backward()
     workers.mean_gradients(list(gan.generator.parameters()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganscribe.gan.common.losses import r1_penalty_of
+from ganscribe.gan.common.losses import penalty_of
 from ganscribe.gan.common.objective import Objective
 
 
@@ -18,6 +18,6 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
     return 0.5 * (fake_scores - 1).square().mean()
 
 
-def build(*, r1_penalty: float = 0.0) -> Objective:
-    """Build the objective. `r1_penalty`: see `real_gradient_penalty`."""
-    return Objective(critic_loss, generator_loss, penalty=r1_penalty_of(r1_penalty))
+def build(*, r1_penalty: float = 0.0, r2_penalty: float = 0.0) -> Objective:
+    """Build the objective. `r1_penalty`, `r2_penalty`: see `penalty_of`."""
+    return Objective(critic_loss, generator_loss, penalty=penalty_of(r1_penalty, r2_penalty))

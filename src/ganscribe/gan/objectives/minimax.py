@@ -12,7 +12,7 @@ from ganscribe.gan.common.losses import (
     bce_critic_loss,
     check_share,
     instance_noise_of,
-    r1_penalty_of,
+    penalty_of,
 )
 from ganscribe.gan.common.objective import Objective
 
@@ -22,17 +22,23 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
     return -softplus(fake_scores).mean()
 
 
-def build(*, label_smoothing: float = 0.0, instance_noise: float = 0.0, r1_penalty: float = 0.0) -> Objective:
+def build(
+    *,
+    label_smoothing: float = 0.0,
+    instance_noise: float = 0.0,
+    r1_penalty: float = 0.0,
+    r2_penalty: float = 0.0,
+) -> Objective:
     """Build the objective.
 
     `label_smoothing` s: the critic's target for real images is 1 - s (Salimans et al. 2016, 1606.03498);
-    `instance_noise`: see `annealed_noise`; `r1_penalty`: see `real_gradient_penalty`.
+    `instance_noise`: see `annealed_noise`; `r1_penalty`, `r2_penalty`: see `penalty_of`.
     """
     check_share("label_smoothing", label_smoothing)
     return Objective(
         partial(bce_critic_loss, label_smoothing=label_smoothing),
         generator_loss,
-        penalty=r1_penalty_of(r1_penalty),
+        penalty=penalty_of(r1_penalty, r2_penalty),
         perturb=instance_noise_of(instance_noise),
         estimates=BCE_ESTIMATES,
     )

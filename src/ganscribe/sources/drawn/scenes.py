@@ -12,7 +12,17 @@ import numpy as np
 from PIL import Image
 
 from ganscribe.core.seeds import stream_seed
-from ganscribe.sources.drawn.composition import COLOURS, GROUNDS, RADII, Scene, compose, pick
+from ganscribe.sources.drawn.composition import (
+    COLOURS,
+    GROUNDS,
+    HEIGHT,
+    PLACES,
+    RADII,
+    WIDTH,
+    Scene,
+    compose,
+    pick,
+)
 from ganscribe.sources.drawn.shapes import SHAPES, Box, Colour, paint, paint_ground
 from ganscribe.sources.drawn.wording import describe
 from ganscribe.sources.formats import Bytes
@@ -44,19 +54,18 @@ def _shift(colour: Colour, amount: Sequence[int]) -> Colour:
 
 def render(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, list[DrawnObject]]:
     """Draw a scene, with a little chance in place, size, turn and colour; return what is where, too."""
-    shorter = min(scene.width, scene.height)
-    brightness = int(rng.integers(-8, 9))  # the same for all channels: no tint
+    brightness = int(rng.integers(-4, 5))  # the same for all channels: no tint
     ground = _shift(GROUNDS[scene.ground], (brightness,) * 3)
-    picture = paint_ground(ground, width=scene.width, height=scene.height, rng=rng)
+    picture = paint_ground(ground, width=WIDTH, height=HEIGHT, rng=rng)
     objects = []
     for thing in scene.things:
-        x, y = np.add(thing.place, rng.uniform(-0.015, 0.015, 2))
+        x, y = PLACES[thing.place]
         box = paint(
             picture,
             thing.shape,
-            centre=(x * scene.width, y * scene.height),
-            radius=RADII[thing.size] * shorter * rng.uniform(0.92, 1.08),
-            rotation=rng.uniform(-0.15, 0.15),
+            centre=(x * WIDTH + rng.uniform(-3, 3), y * HEIGHT + rng.uniform(-3, 3)),
+            radius=RADII[thing.size] * HEIGHT * rng.uniform(0.95, 1.05),
+            rotation=rng.uniform(-0.1, 0.1),
             colour=_shift(COLOURS[thing.colour], rng.integers(-8, 9, 3).tolist()),
         )
         objects.append(DrawnObject(thing.colour, thing.shape, box))

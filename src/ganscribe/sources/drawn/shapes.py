@@ -78,7 +78,7 @@ SHAPES: dict[str, list[tuple[Points, bool]]] = {
 
 def shape_mask(shape: str, radius: float, rotation: float = 0.0) -> Image.Image:
     """Coverage (0 to 255) of a shape in the middle of a square; `radius` in pixels, `rotation` in radians."""
-    size = 2 * math.ceil(radius) + 4
+    size = 2 * math.ceil(1.25 * radius) + 4  # corners and a shadow need some room
     mask = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING), 0)
     canvas = ImageDraw.Draw(mask)
     cosine, sine = math.cos(rotation), math.sin(rotation)
@@ -113,7 +113,8 @@ def paint(
     light = 1.12 - 0.28 * (ramp[:, None] + ramp[None, :])
     shaded = np.clip(np.asarray(colour, np.float32) * light[..., None], 0, 255).astype(np.uint8)
     picture.paste(Image.fromarray(shaded), corner, mask)
-    left, top, right, bottom = mask.getbbox() or (0, 0, 0, 0)
+    covered = mask.point([0] * 128 + [255] * 128)  # half of a pixel or more
+    left, top, right, bottom = covered.getbbox() or (0, 0, 0, 0)
     return corner[0] + left, corner[1] + top, right - left, bottom - top
 
 

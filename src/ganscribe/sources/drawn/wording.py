@@ -12,17 +12,9 @@ from ganscribe.sources.drawn.composition import Scene, Thing, pick
 
 SIZE_WORDS = {"large": ["large", "big"], "small": ["small", "little"]}
 PLACE_WORDS = {
-    "centre": ["in the middle", "in the center"],
     "left": ["on the left", "on the left side"],
+    "centre": ["in the middle", "in the center"],
     "right": ["on the right", "on the right side"],
-    "top": ["at the top", "near the top"],
-    "bottom": ["at the bottom", "near the bottom"],
-}
-SIDE_WORDS = {  # where the small shape is, seen from the large one; the large one, seen from it; its side
-    "left": ("to the left of", "to the right of", "to its left"),
-    "right": ("to the right of", "to the left of", "to its right"),
-    "above": ("above", "below", "above it"),
-    "below": ("below", "above", "below it"),
 }
 GROUND_WORDS = ["on a {} background", "in front of a {} wall"]
 OF_ONE = [
@@ -34,9 +26,9 @@ OF_ONE = [
     "we see {a} {ground}",
 ]
 OF_TWO = [
-    "{a} with {b} {side}",
-    "{b} {b_from_a} {a}",
-    "{a} {a_from_b} {b} {ground}",
+    "{a} with {b} to its {b_side}",
+    "{b} to the {b_side} of {a}",
+    "{a} to the {a_side} of {b} {ground}",
     "there is {a} and {b}",
     "a picture of {a} and {b} {ground}",
     "we see {a} and {b} {ground}",
@@ -55,13 +47,13 @@ def describe(scene: Scene, rng: np.random.Generator) -> list[str]:
     templates = OF_ONE if is_alone else OF_TWO
     captions = []
     for number in rng.permutation(len(templates))[:5].tolist():
-        ground = pick(rng, GROUND_WORDS).format(scene.ground)
-        a = _phrase(large, rng, says_size=not is_alone and rng.random() < 0.5)
-        if is_alone:
-            words = {"a": a, "place": pick(rng, PLACE_WORDS[scene.where])}
-        else:
-            b_from_a, a_from_b, side = SIDE_WORDS[scene.where]
-            b = _phrase(small, rng, says_size=rng.random() < 0.5)
-            words = {"a": a, "b": b, "b_from_a": b_from_a, "a_from_b": a_from_b, "side": side}
-        captions.append(templates[number].format(ground=ground, **words))
+        caption = templates[number].format(
+            a=_phrase(large, rng, says_size=not is_alone and rng.random() < 0.5),
+            b=_phrase(small, rng, says_size=rng.random() < 0.5),
+            a_side=large.place,
+            b_side=small.place,
+            place=pick(rng, PLACE_WORDS[large.place]),
+            ground=pick(rng, GROUND_WORDS).format(scene.ground),
+        )
+        captions.append(caption)
     return captions
