@@ -69,6 +69,28 @@ def test_random_init_is_seeded_calibrated_and_labelled(
         load_inception(None)
 
 
+def test_a_random_network_sees_a_spot_most_in_the_cells_around_it(
+    images: torch.Tensor, random_state: dict[str, torch.Tensor]
+) -> None:
+    """What attention needs; kernels with taps of one size would show a spot nearly everywhere."""
+    network = load_inception(None, calibration_images=images, seed=0).network
+    plain = torch.full((1, 3, 299, 299), 120, dtype=torch.uint8)
+    for row, column in ((2, 5), (5, 1)):
+        spotted = plain.clone()
+        y, x = 37 + 32 * row, 37 + 32 * column
+        spotted[:, 0, y - 20 : y + 21, x - 20 : x + 21] = 250
+        with torch.no_grad():
+            change = (network(spotted) - network(plain)).square().mean(2).view(8, 8)
+        assert divmod(int(change.argmax()), 8) == (row, column)
+        near = change[row - 1 : row + 2, max(column - 1, 0) : column + 2]
+        assert near.mean() > 3 * change.mean()
+    kernel = random_state["Mixed_6b.branch7x7_2.conv.weight"]  # 1 x 7
+    taps = kernel.square().mean((0, 1, 2)).sqrt()
+    steps = torch.arange(7) - 3
+    torch.testing.assert_close(taps / taps[3], torch.exp(-(steps**2) / 2), rtol=0.05, atol=0)
+    assert float(kernel.square().mean()) == pytest.approx(2 / kernel[0].numel(), rel=0.05)
+
+
 def test_positions_are_row_by_row_and_folding_changes_nothing(
     images: torch.Tensor, random_state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

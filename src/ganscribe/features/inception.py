@@ -19,6 +19,7 @@ from ganscribe.core.seeds import random_stream
 
 FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
 NETWORK = "inception_v3 Mixed_7c"
+SPREAD = 1.0  # taps: how far the kernels of a random network look, from Mixed_5b on (see `_initialise`)
 RANDOM_INIT = "random-init"
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -121,9 +122,11 @@ def _initialise(network: FeatureMaps, images: torch.Tensor, seed: int) -> None:
     # 1.06 a layer and 6%, and neighbours share more caption words.
     stream = random_stream(seed, "inception", RANDOM_INIT)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for module in network.modules():
+    for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=stream)
+            if "Mixed" in name:
+                _focus(module.weight)
     for norm in norms:
         nn.init.ones_(norm.bias)
         norm.momentum = None  # running statistics become the plain mean over the batches
@@ -131,6 +134,16 @@ def _initialise(network: FeatureMaps, images: torch.Tensor, seed: int) -> None:
     for batch in images.split(32):
         network(batch)
     network.eval()
+
+
+def _focus(weight: torch.Tensor) -> None:
+    """Weigh the taps of kernels (O, I, H, W), in place, by a Gaussian about their middle; their mean square stays."""
+    rows, columns = (
+        torch.exp(-((torch.arange(size) - (size - 1) / 2) ** 2) / (2 * SPREAD**2))
+        for size in weight.shape[2:]
+    )
+    window = rows[:, None] * columns
+    weight.mul_(window / window.square().mean().sqrt())
 
 
 def fold_batch_norm(network: FeatureMaps) -> FeatureMaps:

@@ -80,8 +80,7 @@ def write_coco(root: Path, *, num_images: int, seed: int) -> None:
             )
             for caption in scene.captions:
                 captions.append({"image_id": number, "id": len(captions) + 1, "caption": caption})
-            for one in scene.objects:
-                objects.append({"image_id": number, "id": len(objects) + 1} | _as_instance(one))
+            objects.append({"image_id": number, "id": number} | _as_instance(scene.drawn))
             bar.update()
     shared = {
         "info": {"description": f"scenes drawn by ganscribe, seed {seed}", "version": "1.0", "year": 2014},

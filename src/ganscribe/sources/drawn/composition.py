@@ -1,4 +1,4 @@
-"""What is on a drawn picture: one or two shapes, their colours and sizes, and where they lie."""
+"""What is on a drawn picture: one shape of one colour, where it lies, and on which ground."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from ganscribe.sources.drawn.shapes import Colour
 
 WIDTH, HEIGHT = 320, 240
+RADIUS = 0.21  # of a shape, as a share of the picture's height
 SCENE_SHAPES = ["circle", "triangle", "star", "heart", "moon", "diamond"]
 COLOURS: dict[str, Colour] = {
     "red": (214, 40, 40),
@@ -25,28 +26,19 @@ GROUNDS: dict[str, Colour] = {
     "grey": (176, 178, 180),
     "beige": (232, 214, 176),
 }
-RADII = {"large": 0.27, "small": 0.13}  # as a share of the picture's height
 PLACES = {"left": (0.27, 0.5), "centre": (0.5, 0.5), "right": (0.73, 0.5)}  # shares of width and height
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Thing:
-    """A shape on a picture; `size` is one of `RADII`, `place` one of `PLACES`."""
+class Scene:
+    """What is on a picture: a shape of `SCENE_SHAPES` in one of `COLOURS`, at one of `PLACES` of a ground."""
 
     shape: str
     colour: str
-    size: str
     place: str
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is on a picture, on a plain ground: a large shape, and perhaps a small one on the other side."""
-
     ground: str
-    things: tuple[Thing, ...]  # the large one first
 
 
 def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
@@ -55,11 +47,10 @@ def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
 
 
 def compose(rng: np.random.Generator) -> Scene:
-    """Choose what is on a picture: as often one shape as two, which differ in shape and colour."""
-    ground = pick(rng, list(GROUNDS))
-    shapes = rng.permutation(SCENE_SHAPES)[:2].tolist()
-    colours = rng.permutation(list(COLOURS))[:2].tolist()
-    is_alone = rng.random() < 0.5
-    places = [pick(rng, list(PLACES))] if is_alone else rng.permutation(["left", "right"]).tolist()
-    things = tuple(Thing(*each) for each in zip(shapes, colours, RADII, places, strict=False))
-    return Scene(ground, things)
+    """Choose what is on a picture."""
+    return Scene(
+        shape=pick(rng, SCENE_SHAPES),
+        colour=pick(rng, list(COLOURS)),
+        place=pick(rng, list(PLACES)),
+        ground=pick(rng, list(GROUNDS)),
+    )

@@ -17,7 +17,7 @@ from ganscribe.sources.drawn.composition import (
     GROUNDS,
     HEIGHT,
     PLACES,
-    RADII,
+    RADIUS,
     WIDTH,
     Scene,
     compose,
@@ -32,7 +32,7 @@ ICON_SIZE = 32
 
 
 class DrawnObject(NamedTuple):
-    """An object on a scene: the words for it that captions use, and where it is (without its shadow)."""
+    """The object on a scene: the words for it that captions use, and where it is (without its shadow)."""
 
     colour: str
     shape: str
@@ -40,11 +40,11 @@ class DrawnObject(NamedTuple):
 
 
 class DrawnScene(NamedTuple):
-    """A picture, five captions that differ, and its objects, the main one first: it is the larger."""
+    """A picture, five captions that differ, and its object."""
 
     picture: Image.Image
     captions: list[str]
-    objects: list[DrawnObject]
+    drawn: DrawnObject
 
 
 def _shift(colour: Colour, amount: Sequence[int]) -> Colour:
@@ -52,32 +52,29 @@ def _shift(colour: Colour, amount: Sequence[int]) -> Colour:
     return red, green, blue
 
 
-def render(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, list[DrawnObject]]:
+def render(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, DrawnObject]:
     """Draw a scene, with a little chance in place, size, turn and colour; return what is where, too."""
     brightness = int(rng.integers(-4, 5))  # the same for all channels: no tint
     ground = _shift(GROUNDS[scene.ground], (brightness,) * 3)
     picture = paint_ground(ground, width=WIDTH, height=HEIGHT, rng=rng)
-    objects = []
-    for thing in scene.things:
-        x, y = PLACES[thing.place]
-        box = paint(
-            picture,
-            thing.shape,
-            centre=(x * WIDTH + rng.uniform(-3, 3), y * HEIGHT + rng.uniform(-3, 3)),
-            radius=RADII[thing.size] * HEIGHT * rng.uniform(0.95, 1.05),
-            rotation=rng.uniform(-0.1, 0.1),
-            colour=_shift(COLOURS[thing.colour], rng.integers(-8, 9, 3).tolist()),
-        )
-        objects.append(DrawnObject(thing.colour, thing.shape, box))
-    return picture, objects
+    x, y = PLACES[scene.place]
+    box = paint(
+        picture,
+        scene.shape,
+        centre=(x * WIDTH + rng.uniform(-3, 3), y * HEIGHT + rng.uniform(-3, 3)),
+        radius=RADIUS * HEIGHT * rng.uniform(0.95, 1.05),
+        rotation=rng.uniform(-0.1, 0.1),
+        colour=_shift(COLOURS[scene.colour], rng.integers(-8, 9, 3).tolist()),
+    )
+    return picture, DrawnObject(scene.colour, scene.shape, box)
 
 
 def draw_scene(index: int, *, seed: int) -> DrawnScene:
     """Return scene `index` of `seed`."""
     rng = np.random.default_rng(stream_seed(seed, "scenes", index))
     scene = compose(rng)
-    picture, objects = render(scene, rng)
-    return DrawnScene(picture, describe(scene, rng), objects)
+    picture, drawn = render(scene, rng)
+    return DrawnScene(picture, describe(scene, rng), drawn)
 
 
 def draw_icon(index: int, *, seed: int) -> Image.Image:
