@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 from _common import stage
 from ganscribe import records
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
+from ganscribe.core.length import exercised_sentence, labels
 from ganscribe.experiments import comparisons, figures, findings
 from ganscribe.experiments.findings import Finding
 from ganscribe.experiments.tracking import quality_along
@@ -33,6 +35,11 @@ def read_scores(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
             f"it compares {', '.join(missing)}, which gan.runs of params.yaml does not have"
         )
     return {run: json.loads((SCORES / run / "scores.json").read_text()) for run in runs}
+
+
+def with_lengths(finding: Finding, scores: dict[str, dict[str, Any]]) -> Finding:
+    """Say in the caption which of the runs were only exercised."""
+    return replace(finding, caption=finding.caption + exercised_sentence(scores))
 
 
 def gradient_vanishing(figure: Path) -> Finding:
@@ -60,28 +67,30 @@ def parallel_lines(figure: Path) -> Finding:
 
 def critic_tracks_quality(figure: Path) -> Finding:
     runs = (*findings.WASSERSTEIN_RUNS, findings.COMPARED_RUN)
-    read_scores(runs)
+    scores = read_scores(runs)
     finding = findings.critic_tracks_quality(quality_along(runs, scores=SCORES, curves=CURVES))
-    figures.draw_tracking(finding.table, figure)
-    return finding
+    figures.draw_tracking(finding.table, figure, labels=labels(scores))
+    return with_lengths(finding, scores)
 
 
 def without_batch_norm(figure: Path) -> Finding:
     runs = [run for pair in comparisons.BATCH_NORM_PAIRS.values() for run in pair]
-    finding = comparisons.without_batch_norm(read_scores(runs))
+    scores = read_scores(runs)
+    finding, named = comparisons.without_batch_norm(scores), labels(scores)
     rows = finding.table.to_dict("records")
-    titles = [f"{row['run']}: FID {row['fid']:.1f}, {row['modes']} modes" for row in rows]
+    titles = [f"{named[row['run']]}\nFID {row['fid']:.1f}, {row['modes']} modes" for row in rows]
     pictures = {title: SAMPLES / row["run"] / "samples.png" for title, row in zip(titles, rows, strict=True)}
     figures.draw_pictures(pictures, figure)
-    return finding
+    return with_lengths(finding, scores)
 
 
 def adam_on_wgan(figure: Path) -> Finding:
     runs = list(comparisons.OPTIMISER_RUNS.values())
     scores, curves = read_scores(runs), {run: pd.read_csv(CURVES / f"{run}.csv") for run in runs}
     finding = comparisons.adam_on_wgan(curves, scores)
-    figures.draw_optimisers(finding.table, figure)
-    return finding
+    named = {name: labels(scores)[run] for name, run in comparisons.OPTIMISER_RUNS.items()}
+    figures.draw_optimisers(finding.table, figure, labels=named)
+    return with_lengths(finding, scores)
 
 
 # An experiment draws its figure.
@@ -92,17 +101,6 @@ EXPERIMENTS: dict[str, Callable[[Path], Finding]] = {
     "critic_tracks_quality": critic_tracks_quality,
     "without_batch_norm": without_batch_norm,
     "adam_on_wgan": adam_on_wgan,
-}
-
-
-# What `dvc metrics show` has of each: few and short names; all numbers lie beside the figure.
-HEADLINES: dict[str, dict[str, str]] = {
-    "gradient_vanishing": {"orders": "orders_of_magnitude"},
-    "gradient_instability": {"growth": "norm_growth"},
-    "parallel_lines": {"js_error": "js_estimate_max_distance_from_log2", "gp_slope": "gp_slope"},
-    "critic_tracks_quality": {"rho": "rho_wasserstein", "rho_gan": "rho_gan"},
-    "without_batch_norm": {"wgan_lead": "wgan_fid_lead_without_batch_norm"},
-    "adam_on_wgan": {"uphill": "negative_cosine_share_adam"},
 }
 
 
@@ -130,11 +128,6 @@ def main() -> None:
             write_csv(written / name / "table.csv", finding.table.to_dict("records"))
             with atomic_write(written / name / "caption.txt") as handle:
                 handle.write((finding.caption + "\n").encode())
-    headlines = {
-        name: {short: finding.metric[key] for short, key in HEADLINES[name].items() if key in finding.metric}
-        for name, finding in found.items()
-    }
-    write_json("metrics/experiments.json", headlines)
     for name, finding in found.items():
         record(name, tables / name, figures / f"{name}.png", finding)
 

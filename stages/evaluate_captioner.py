@@ -22,6 +22,7 @@ from ganscribe.captioning.loss import mean_loss
 from ganscribe.config.stages import Decoding
 from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.files import atomic_folder, write_json
+from ganscribe.core.length import Length
 from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.captions import image_folder
@@ -48,6 +49,7 @@ class Exam:
     saved: SavedCaptioner
     shards: Shards
     references: dict[int, list[str]]  # all captions of each test image
+    length: Length  # of its training
     precision: str
     device: torch.device
 
@@ -76,7 +78,8 @@ def open_exam(model: Path, *, precision: str) -> Exam:
     references = read_references(CAPTIONS, split="test", image_ids=shards.row_of)
     if not references:
         raise ValueError("there are no test images with features: raise the last share of captions.split")
-    return Exam(saved, shards, references, resolve_precision(precision, device), device)
+    length = Length.read(json.loads(model.with_name("training.json").read_text()))
+    return Exam(saved, shards, references, length, resolve_precision(precision, device), device)
 
 
 def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
@@ -100,6 +103,7 @@ def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
         "num_images": len(set(test.image_ids)),
         "num_references": len(test),
         "precision": exam.precision,
+        **exam.length.scores,
     }
     names = ("network", "weights", "weights_sha256", "preprocessing")
     return facts | {name: shards.metadata[name] for name in names}, training
@@ -119,7 +123,7 @@ def draw(folder: Path, exam: Exam, found: list[Decoded], *, count: int) -> None:
                 as_seen(open_image(images / shards.file_names[shards.row_of[image_id]]), crop=crop),
                 [exam.saved.vocabulary.words[token] for token in caption.tokens],
                 caption.attention.float().cpu().numpy(),
-                note=f"features: {shards.metadata['weights']}",
+                note="; ".join(filter(None, [f"features: {shards.metadata['weights']}", exam.length.note])),
             )
             bar.update()
 
@@ -213,8 +217,8 @@ def main(name: str) -> None:
         draw(folder, exam, next(iter(found.values())), count=run.figures)
     scores = score_all(captioned, exam, found, seed=run.seed)
 
-    headlines = {way: headline(CAPTION_SCORES, each) for way, each in scores.items()}
-    write_json(Path("metrics/captioner", f"{name}.json"), headlines)
+    first = next(iter(scores.values()))
+    write_json(Path("metrics/captioner", f"{name}.json"), headline(CAPTION_SCORES, first))
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="captioner", name=name) as tracked:
         tracked.score(scores)

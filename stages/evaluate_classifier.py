@@ -14,6 +14,7 @@ from ganscribe.convnets import load_classifier
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.core.length import Length
 from ganscribe.core.scores import headline
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_confusion, save_grid
@@ -22,9 +23,9 @@ from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
 COLUMNS = 5  # of the square of worst mistakes
 
 
-def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any]) -> None:
-    """Write the confusion matrix (table, picture) and the images that got the least probability for their own
-    class."""
+def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any], *, label: str) -> None:
+    """Write the scores, the confusion matrix (table, picture) and the images that got the least probability for
+    their own class."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
     own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]
@@ -42,7 +43,7 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
         write_csv(temporary / "confusion.csv", pairs)
         write_csv(temporary / "mistakes.csv", mistakes)
         save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
-        save_confusion(evaluation.confusion, temporary / "confusion.png", names)
+        save_confusion(evaluation.confusion, temporary / "confusion.png", names, title=label)
 
 
 @stage
@@ -57,18 +58,20 @@ def main(name: str, home: Path) -> None:
     model = load_classifier(folder / "model.pt")
     evaluation = evaluate_classifier(model, test.images, test.labels, device=choose_device())
     training = json.loads((folder / "training.json").read_text())
+    length = Length.read(training)
     scores = {
         "accuracy": evaluation.accuracy,
         "error": evaluation.error,
         "nll": evaluation.nll,
         "calibration_error": evaluation.calibration_error,
+        **length.scores,
         "parameters": training["num_parameters"],
         "flops": training["flops"],
         "num_images": len(test.images),
         "source": test.source,
     }
     write_json(home / f"metrics/classifiers/{name}.json", headline(CLASSIFIER_SCORES, scores))
-    draw(plots, test, evaluation, scores)
+    draw(plots, test, evaluation, scores, label=length.label(name))
     key = json.loads((folder / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="classifier", name=name) as tracked:
         tracked.score(scores)

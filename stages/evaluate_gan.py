@@ -18,6 +18,7 @@ from ganscribe.config.stages import GanEvaluation
 from ganscribe.convnets import load_classifier
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, file_sha256, write_csv, write_json
+from ganscribe.core.length import Length
 from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.images import Images, read_images
@@ -41,18 +42,22 @@ WITH_NEIGHBOURS, NEIGHBOURS = 8, 5
 
 @dataclass(frozen=True)
 class ImageSets:
-    """What is compared: the generated images, the real ones, and other real ones for the floor."""
+    """What is compared: the generated images, the real ones, and other real ones for the floor.
+
+    `length`: how far the GAN that generated was trained.
+    """
 
     generated: Tensor
     reference: Images
     other_real: Tensor
     training: Tensor
     has_every_class: bool
+    length: Length
 
 
-def read_recipe(model: Path) -> dict[str, Any]:
-    """Return the recipe that the model in a folder was trained by."""
-    return dict(json.loads((model / "training.json").read_text())["recipe"])
+def read_training(model: Path) -> dict[str, Any]:
+    """Return how the model in a folder was trained."""
+    return dict(json.loads((model / "training.json").read_text()))
 
 
 def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
@@ -60,7 +65,7 @@ def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
 
     A run on chosen classes is scored against the images that it was trained on: the test file has too few.
     """
-    recipe = read_recipe(model)
+    recipe = read_training(model)["recipe"]
     classes, folder = recipe["classes"], Path("data", recipe["dataset"])
     parts = [read_images(folder / f"{split}.parquet", classes) for split in recipe["splits"]]
     training, test = torch.cat([part.images for part in parts]), read_images(folder / "test.parquet", classes)
@@ -73,7 +78,9 @@ def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
     samples = load_generator(model / "generator.pt").sample(
         run.num_samples, seed=run.seed, device=choose_device()
     )
-    return ImageSets(samples, reference, other_real[chosen[: run.num_samples]], training, classes is None)
+    compared = other_real[chosen[: run.num_samples]]
+    length = Length.read(read_training(model))
+    return ImageSets(samples, reference, compared, training, classes is None, length)
 
 
 def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
@@ -84,7 +91,7 @@ def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
     for folder in JUDGES.iterdir():
         if folder.name not in names:
             shutil.rmtree(folder)
-    return [name for name in names if read_recipe(JUDGES / name)["dataset"] == dataset]
+    return [name for name in names if read_training(JUDGES / name)["recipe"]["dataset"] == dataset]
 
 
 def find_weights() -> Path | None:
@@ -130,6 +137,7 @@ def ask(judge: str, images: ImageSets, *, seed: int, is_first: bool, weights: Pa
         real_labels=images.reference.labels if images.has_every_class else None,
         floor=judge_images(images.other_real, extractor, f"other real images, {judge}"),
         inception=by_inception(images, weights, seed) if is_first else None,
+        length=images.length,
     )
     return Verdict(judge, model, extractor, scored)
 
@@ -137,8 +145,9 @@ def ask(judge: str, images: ImageSets, *, seed: int, is_first: bool, weights: Pa
 def facts_of(images: ImageSets, weights: Path | None) -> dict[str, Any]:
     """Return what the scores were made of, whoever judges."""
     reference = images.reference
-    facts = {"num_real": len(reference.images), "num_floor": len(images.other_real), "resize": "none"}
-    facts |= {"dataset": reference.dataset, "source": reference.source}
+    facts: dict[str, Any] = {"num_real": len(reference.images), "num_floor": len(images.other_real)}
+    facts |= {"resize": "none", "dataset": reference.dataset, "source": reference.source}
+    facts |= images.length.facts
     if weights is None:
         return facts | {"inception": "not available (no weights: sources.fid_inception is none)"}
     resize = "bilinear as in TensorFlow 1, to 299"
@@ -154,13 +163,14 @@ def class_shares(scored: Scored, class_names: list[str]) -> list[dict[str, Any]]
     return [{"class": name, "generated": one, "real": other} for name, one, other in shares]
 
 
-def draw(folder: Path, images: ImageSets) -> None:
+def draw(folder: Path, name: str, images: ImageSets) -> None:
     """Draw samples, and some of them beside the nearest training images."""
+    title = images.length.title(name)
     shown = images.generated[:WITH_NEIGHBOURS]
     rows, _ = nearest_neighbours(shown, images.training, count=NEIGHBOURS)
     with atomic_folder(folder) as temporary:
-        save_grid(images.generated[:SHOWN], temporary / "samples.png", columns=COLUMNS)
-        save_image_rows(shown, images.training[rows], temporary / "neighbours.png")
+        save_grid(images.generated[:SHOWN], temporary / "samples.png", columns=COLUMNS, title=title)
+        save_image_rows(shown, images.training[rows], temporary / "neighbours.png", title=title)
 
 
 @stage
@@ -191,7 +201,7 @@ def main(name: str) -> None:
         write_csv(folder / "judges.csv", [{column: each[column] for column in shared} for each in scores])
         write_csv(folder / "snapshots.csv", snapshots)
         write_csv(folder / "classes.csv", class_shares(first.scored, images.reference.class_names))
-    draw(Path("plots/gan_scores", name), images)
+    draw(Path("plots/gan_scores", name), name, images)
     write_json(f"metrics/gan/{name}.json", headline(GAN_SCORES, scores[0]))
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="gan", name=name) as tracked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.state import TrainedCaptioner
 from ganscribe.captioning.training import train_captioner
 from ganscribe.captioning.validation import greedy_cider
+from ganscribe.config.stages import CaptionerRun
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.core.length import Length
 from ganscribe.datasets.tokens import Vocabulary, read_vocabulary
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
@@ -57,6 +60,13 @@ def read_data(recipe: CaptionerRecipe, vocabulary: Vocabulary, shards: Shards) -
     )
 
 
+def measure(trained: TrainedCaptioner, data: CaptionerData, run: CaptionerRun) -> Length:
+    """Return how far the training went. One that the recipe itself has stopped early is whole."""
+    whole = run.recipe.epochs * ceil(len(data.train) / run.recipe.batch_size)
+    is_capped = trained.step == run.budget.max_updates
+    return Length(trained.step, whole if is_capped else trained.step)
+
+
 def save(
     folder: Path,
     trained: TrainedCaptioner,
@@ -65,11 +75,13 @@ def save(
     vocabulary: Vocabulary,
     features: dict[str, str],
     recipe: dict[str, Any],
+    length: Length,
     run: dict[str, str],
 ) -> None:
     """Write the captioner, what its training was, and the `run` that it belongs to."""
     facts = {
         "precision": trained.precision,
+        **length.facts,
         "updates": trained.step,
         "kept_step": trained.kept_step,
         "train_captions": len(data.train),
@@ -129,6 +141,7 @@ def main(name: str) -> None:
             vocabulary=vocabulary,
             features=shards.metadata,
             recipe=params,
+            length=measure(trained, data, run),
             run={"family": "captioner", "name": name, "run_key": key},
         )
         write_csv(curve, trained.epochs())

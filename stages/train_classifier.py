@@ -14,6 +14,7 @@ from ganscribe.convnets.common.building import CONVNETS
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, save_torch, write_csv, write_json
+from ganscribe.core.length import Length
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
@@ -40,6 +41,7 @@ def save(
         "source": images.source,
         "num_images": len(images.images),
         "precision": trained.precision,
+        **Length(trained.updates, trained.recipe_updates).facts,
         "updates": trained.updates,
         "num_parameters": count_parameters(trained.model),
         "flops": count_flops(trained.model, shape),

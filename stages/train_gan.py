@@ -13,6 +13,7 @@ from ganscribe import config, records
 from ganscribe.config.stages import GanRun
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, write_csv, write_json
+from ganscribe.core.length import Length
 from ganscribe.datasets.images import read_images
 from ganscribe.drawing.plots import save_animation, save_curves, save_grid
 from ganscribe.execution.checkpoint import open_checkpoint
@@ -36,6 +37,7 @@ def save_models(
     facts = {
         "num_images": len(images),
         "precision": gan.precision,
+        **Length(gan.step, run.recipe.steps).facts,
         "generator_updates": gan.step,
         "critic_updates": gan.critic_updates,
         "generator_parameters": count_parameters(gan.kept_generator),
@@ -73,13 +75,19 @@ def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
         seed=run.budget.seed,
     )
     columns = 4 if run.recipe.grid_images % 5 else 5
+    length = Length(gan.step, run.recipe.steps)
     with atomic_folder(folder) as temporary:
         for step, grid in gan.grids:
             save_grid(grid, temporary / f"grid-{step:06d}.png", columns=columns)
         save_animation([grid for _, grid in gan.grids], temporary / "animation.webp", columns=columns)
-        save_grid(strips, temporary / "interpolation.png", columns=INTERPOLATION_COLUMNS)
+        save_grid(
+            strips,
+            temporary / "interpolation.png",
+            columns=INTERPOLATION_COLUMNS,
+            title=length.title(name),
+        )
         losses = ["critic_loss", "generator_loss"]
-        save_curves(gan.history, temporary / "losses.png", x="step", columns=losses, title=name)
+        save_curves(gan.history, temporary / "losses.png", x="step", columns=losses, title=length.label(name))
 
 
 @stage

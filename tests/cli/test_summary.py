@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_only_a_model_with_its_scores_counts(folder: Path) -> None:
     gans, captioners = len(params.gan.runs), len(params.captioner.runs)
     wanted = [f"{gans - 1} of {gans} GANs", f"{captioners - 1} of {captioners} captioners"]
     assert re.findall(r"\d+ of \d+ \w+", summary().stdout.splitlines()[0]) == wanted
+
+
+def test_runs_that_were_only_exercised_are_counted_apart(folder: Path) -> None:
+    for run, steps in (("dcgan", 195), ("gan", 194), ("wgan", 8)):
+        facts = {"trained_steps": steps, "recipe_steps": 1950}
+        (folder / f"models/gan/{run}/training.json").write_text(json.dumps(facts))
+    made = summary().stdout.splitlines()[0]
+    assert "GANs (2 only exercised)," in made and len(made) <= 120
 
 
 @pytest.mark.parametrize("missing", ["models", "reports", "dvc.lock"])

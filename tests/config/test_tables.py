@@ -1,4 +1,4 @@
-"""The options of the recipes as Markdown, and the README that repeats them."""
+"""The options of the recipes as Markdown, and docs/options.md, which repeats them."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ def test_no_torch_is_imported_for_it() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_readme_has_the_recipes_own_table(project: Path, family: str) -> None:
-    """Not the objectives and networks: a new file of them is not to need a change of the README."""
-    text = (project / "README.md").read_text()
+def test_the_document_has_the_recipes_own_table(project: Path, family: str) -> None:
+    """Not the objectives and networks: a new file of them is not to need a change of the document."""
+    text = (project / "docs/options.md").read_text()
     found = re.findall(rf"<!-- options: {family} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     assert [each.strip("\n") for each in found] == [describe_recipe(family)], (
-        f"put `describe_recipe({family!r})` of ganscribe.config.tables between the markers of README.md"
+        f"put `describe_recipe({family!r})` of ganscribe.config.tables between the markers of docs/options.md"
     )
 
 

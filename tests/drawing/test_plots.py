@@ -44,6 +44,20 @@ def test_every_pixel_of_a_grid_is_where_it_belongs(tmp_path: Path, channels: int
     assert (grid[step:, 2 * step :] == 255).all()  # the sixth place is empty
 
 
+def test_a_title_stands_above_the_pictures_and_changes_no_pixel_of_them(tmp_path: Path) -> None:
+    first, others = pictures(2), pictures(6).unflatten(0, (2, 3))
+    for title in ("", "wgan_gp: only exercised, 8 of 3,000 steps"):
+        save_grid(pictures(4), tmp_path / f"grid{len(title)}.png", columns=2, title=title)
+        save_image_rows(first, others, tmp_path / f"rows{len(title)}.png", title=title)
+    for name in ("grid", "rows"):
+        plain, titled = read(tmp_path / f"{name}0.png"), read(tmp_path / f"{name}41.png")
+        height, width, _ = plain.shape
+        assert np.array_equal(titled[-height:, :width], plain)
+        above = titled[:-height]
+        assert (above < 128).any() and (above[:, -GAP_PIXELS:] == 255).all(), "the whole text is there"
+        assert titled.shape[1] >= width
+
+
 def test_large_images_are_not_enlarged(tmp_path: Path) -> None:
     save_grid(pictures(1, 3, 100), tmp_path / "grid.png", columns=1)
     assert np.array_equal(read(tmp_path / "grid.png"), pictures(1, 3, 100)[0].permute(1, 2, 0).numpy())

@@ -17,6 +17,7 @@ def gradients(path: Path) -> None:
     table = pd.DataFrame(
         {"epochs": [1, 1, 25, 25], "critic_step": [0, 10, 0, 10], "saturating_norm": [1.0, 1e-30, 2.0, 1e-3]}
     )
+    table = table.assign(generator_updates=table["epochs"] * 390)
     figures.draw_gradients(table, path, columns={"saturating_norm": "norm"})
 
 
@@ -28,12 +29,20 @@ def parallel_lines(path: Path) -> None:
 
 def tracking(path: Path) -> None:
     table = pd.DataFrame({"run": ["wgan", "wgan", "gan"], "step": [1, 2, 1]})
-    figures.draw_tracking(table.assign(estimate=[2.0, 1.0, 3.0], fid=[9.0, 5.0, 7.0]), path)
+    figures.draw_tracking(
+        table.assign(estimate=[2.0, 1.0, 3.0], fid=[9.0, 5.0, 7.0]),
+        path,
+        labels={"wgan": "wgan: 2 of 9 steps", "gan": "gan"},
+    )
 
 
 def optimisers(path: Path) -> None:
     table = pd.DataFrame({"optimiser": ["adam", "adam", "rmsprop"], "step": [1, 2, 1]})
-    figures.draw_optimisers(table.assign(critic_cosine=[0.5, -0.5, 0.7], critic_loss=[-1.0, -2.0, 0.0]), path)
+    figures.draw_optimisers(
+        table.assign(critic_cosine=[0.5, -0.5, 0.7], critic_loss=[-1.0, -2.0, 0.0]),
+        path,
+        labels={"adam": "wgan_adam", "rmsprop": "wgan"},
+    )
 
 
 def pictures(path: Path) -> None:

@@ -57,6 +57,29 @@ def test_the_best_comes_first_with_its_change_to_the_oldest_of_its_name() -> Non
     ]
 
 
+def test_runs_that_were_only_exercised_stand_below_the_others() -> None:
+    def trained(run_id: str, fid: float, steps: int, of: int) -> RunRecord:
+        return gan(run_id, fid, facts=FACTS | {"trained_steps": steps, "recipe_steps": of}, name=run_id)
+
+    records = [
+        trained("lucky", 1.0, 15, 3905),
+        trained("good", 20.0, 350, 1950),
+        gan("old", 30.0, name="old"),
+    ]
+    (table,) = build_tables([*records, trained("whole", 40.0, 9, 9)], "gan")
+    assert [(row.name, row.trained, row.is_exercised) for row in table.rows] == [
+        ("good", "350 of 1,950 steps", False),
+        ("old", "", False),
+        ("whole", "9 steps", False),
+        ("lucky", "15 of 3,905 steps", True),
+    ]
+    *others, line, last = as_text(table, "gan").splitlines()
+    assert line == "only exercised, with less than 10% of their steps:"
+    assert last.split()[0] == "lucky" and "15 of 3,905 steps" in last
+    assert "only exercised" not in "".join(others)
+    assert leaderboard.as_json(table, "gan")["rows"][3]["is_exercised"] is True
+
+
 @pytest.mark.parametrize(
     "other", [{"judge_sha256": "b" * 64}, {"num_samples": 500}, {"num_real": 7}, {"judge": None}]
 )

@@ -282,6 +282,20 @@ def test_evaluation_of_a_model_whose_run_the_store_lacks(folder: Path) -> None:
     assert runs[0].data.metrics == {"fid": 2.0}
 
 
+@pytest.mark.parametrize("way", ["", "greedy"])
+def test_tags_say_how_far_a_run_was_trained(folder: Path, way: str) -> None:
+    train(range(2))
+    scores = {"fid": 23.5, "trained_steps": 15, "recipe_steps": 3905}
+    with records.reopened_run(KEY, family="gan", name="dcgan") as tracked:
+        tracked.score({way: scores} if way else scores)
+    tags = the_run().data.tags
+    assert (tags["budget"], tags["exercised"]) == ("15 of 3,905 steps", "true")
+    with records.reopened_run(KEY, family="gan", name="dcgan") as tracked:
+        tracked.score({"fid": 3.5, "trained_steps": 1950, "recipe_steps": 1950})
+    tags = the_run().data.tags
+    assert (tags["budget"], tags["exercised"]) == ("1,950 steps", "false")
+
+
 def test_processes_that_race_for_a_fresh_store(folder: Path) -> None:
     (Path(os.environ["DVC_ROOT"]) / "mlflow.db").unlink()
     script = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
@@ -13,10 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ganscribe.core.length import Length
 from ganscribe.core.scores import Score
 from ganscribe.datasets.prepare import write_images
 from ganscribe.metrics.tables import FAMILIES
-from ganscribe.report import page
+from ganscribe.report import page, tables
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 
 SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
@@ -102,6 +104,61 @@ def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     assert text.count("<svg") == 5
 
 
+def shorten(path: Path, steps: int, of: int) -> None:
+    """Have a file of scores say that the run has done so many of its recipe's steps."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | Length(steps, of).scores))
+
+
+def test_runs_that_were_only_exercised_stand_apart_and_are_never_the_best(root: Path) -> None:
+    scores = root / "data/gan_scores"
+    shorten(scores / "good/scores.json", 15, 3905)
+    shorten(scores / "poor/scores.json", 350, 1950)
+    third = json.loads((scores / "poor/scores.json").read_text()) | {"fid": 120.0, "modes": 6}
+    files = {
+        "good": scores / "good/scores.json",
+        "third": root / "third.json",
+        "poor": scores / "poor/scores.json",
+    }
+    files["third"].write_text(json.dumps(third))
+    table = tables.score_table("gan", files)
+    assert table["columns"][0] == "trained" and not {"trained_steps", "recipe_steps"} & set(table["columns"])
+    rows = {row["name"]: row for row in table["rows"]}
+    assert {name: row["is_exercised"] for name, row in rows.items()} == {
+        "good": True,
+        "poor": False,
+        "third": False,
+    }
+    assert rows["good"]["cells"][:2] == [("15 of 3,905 steps", False), ("3.25", False)]
+    assert rows["poor"]["cells"][:2] == [("350 of 1,950 steps", False), ("114", True)]
+
+    text = page.render(root, params={"scale": "sample"})
+    folded = re.search(r'<details class="apart">.*?</details>', text, re.DOTALL)
+    assert folded is not None and "before 10% of their recipe" in folded[0]
+    assert (
+        "<td>good</td>" in folded[0] and "15 of 3,905 steps" in folded[0] and "<td>poor</td>" not in folded[0]
+    )
+    card = text.index("<h3>good</h3>")
+    assert text.rindex('<details class="apart"', 0, card) > text.index("<h3>poor</h3>"), (
+        "its card, too, is apart"
+    )
+
+
+def test_a_page_of_nothing_but_exercised_runs_shows_them_unfolded(root: Path) -> None:
+    for path in [*root.glob("data/gan_scores/*/scores.json"), *root.glob("data/captioned/*/*.json")]:
+        shorten(path, 20, 3900)
+    text = page.render(root, params={"scale": "tiny"})
+    assert 'class="best"' not in text
+    assert text.count('<details class="apart" open>') == text.count('<details class="apart"') > 3
+    assert [word for word in ("greedy", "beam") if f"<td>best, {word}</td>" not in text] == []
+
+
+def test_the_best_run_comes_first_whichever_way_is_better(root: Path) -> None:
+    captioned = {path.stem: path for path in sorted(root.glob("data/captioned/*/*.json"))}
+    rows = tables.score_table("captioner", captioned)["rows"]
+    assert [row["name"] for row in rows] == ["beam", "greedy"]
+    assert [row["name"] for row in tables.interval_table(captioned)["rows"]] == ["beam", "greedy"]
+
+
 def test_cards_say_what_the_files_say(root: Path) -> None:
     rng = np.random.default_rng(0)
     (root / "data/mnist").mkdir(parents=True)
@@ -134,7 +191,7 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
 
 def test_scores_by_different_judges_share_no_table(root: Path) -> None:
     files = {path.parent.name: path for path in sorted(root.glob("data/gan_scores/*/scores.json"))}
-    digits, horses = page.gan_tables(files)
+    digits, horses = tables.gan_tables(files)
     assert [row["name"] for row in digits["table"]["rows"]] == ["good", "poor"]
     assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
     assert (digits["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
@@ -148,7 +205,7 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
         path = root / "data" / "captioned" / run / "greedy.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.assign(CIDEr=ciders, BLEU=counts).to_parquet(path)
-    found = page.difference_table(root, ["best", "tutorial"])
+    found = tables.difference_table(root, ["best", "tutorial"])
     (row,) = found["rows"]
     cells = dict(zip(found["columns"], row["cells"], strict=True))
     assert row["name"] == "best less tutorial, greedy"
@@ -156,7 +213,7 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
     assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
     table.assign(image_id=[1, 2, 9], CIDEr=ciders, BLEU=counts).to_parquet(path)
     with pytest.raises(ValueError, match="not of the same images"):
-        page.difference_table(root, ["best", "tutorial"])
+        tables.difference_table(root, ["best", "tutorial"])
 
 
 def test_experiments_and_judges_stand_with_their_captions(root: Path) -> None:
@@ -175,7 +232,7 @@ def test_the_best_goes_by_the_table_of_scores(tmp_path: Path) -> None:
             "num_images": 5,
         }
         path.write_text(json.dumps(scores | more))
-    table = page.score_table("classifier", files)
+    table = tables.score_table("classifier", files)
     assert table["columns"] == ["accuracy", "calibration_error", "parameters", "nll"]
     best = {row["name"]: [is_best for _, is_best in row["cells"]] for row in table["rows"]}
     assert best == {"one": [False] * 4, "other": [True, True, False, False]}
@@ -193,7 +250,7 @@ def test_a_score_that_the_report_does_not_show_is_left_out(
 ) -> None:
     (tmp_path / "scores.json").write_text(json.dumps({"secret": 0.5, "fact": 0.25}))
     monkeypatch.setitem(FAMILIES, "gan", (Score("secret", "not told", "higher", frozenset()),))
-    assert page.score_table("gan", {"run": tmp_path / "scores.json"})["columns"] == ["fact"]
+    assert tables.score_table("gan", {"run": tmp_path / "scores.json"})["columns"] == ["fact"]
 
 
 def test_the_same_files_give_the_same_bytes(root: Path) -> None:
@@ -205,4 +262,4 @@ def test_the_same_files_give_the_same_bytes(root: Path) -> None:
     [(10000, "10,000"), (3.0, "3"), (0.99123, "0.9912"), (0.00001234, "1.2e-05"), ("x", "x")],
 )
 def test_numbers_read_well(value: object, expected: str) -> None:
-    assert page.format_number(value) == expected
+    assert tables.format_number(value) == expected

@@ -17,10 +17,14 @@ from ganscribe.metrics.agreement import SCORES
 FIDS = {"lenet5": {"b": 10.0, "a": 20.0, "c": 30.0}, "resnet20": {"b": 1.5, "a": 0.5, "c": 2.5}}
 
 
-def write_run(name: str, fids: dict[str, float], *, dataset: str = "mnist", sha256: str = "aa") -> None:
+def write_run(
+    name: str, fids: dict[str, float], *, dataset: str = "mnist", sha256: str = "aa", steps: int = 500
+) -> None:
     folder = Path("data/gan_scores", name)
     folder.mkdir(parents=True)
-    (folder / "scores.json").write_text(json.dumps({"dataset": dataset}))
+    (folder / "scores.json").write_text(
+        json.dumps({"dataset": dataset, "trained_steps": steps, "recipe_steps": 1000})
+    )
     rows = [
         {"judge": judge, "judge_sha256": f"{sha256} {judge}", "num_samples": 200}
         | dict.fromkeys(SCORES, fid)
@@ -52,9 +56,8 @@ def test_judges_of_the_runs_of_one_data_set_are_compared(
     done = compare(project, monkeypatch)
     assert done.exit_code == 0, done.output
     # Ranks 2 1 3 against 1 2 3: 1 - 6 * 2 / (3 * 8) = 0.5
-    numbers = json.loads(Path("metrics/judges.json").read_text())
-    assert numbers == {f"rho_{score}": pytest.approx(0.5) for score in SCORES}
     table = pd.read_csv("data/judges_compared/correlations.csv")
+    assert list(table["score"]) == list(SCORES) and list(table["rho"]) == pytest.approx([0.5] * len(SCORES))
     assert set(table["judge"]) == {"lenet5"} and set(table["other"]) == {"resnet20"}
     caption = Path("data/judges_compared/caption.txt").read_text()
     assert caption.startswith("The same samples of 3 runs, scored by 2 judges (lenet5, resnet20).")
@@ -67,7 +70,18 @@ def test_a_judge_that_has_not_scored_every_run_is_left_out(
 ) -> None:
     write_run("d", {"lenet5": 4.0, "resnet20": 5.0, "vgg11": 6.0})
     assert compare(project, monkeypatch).exit_code == 0
-    assert "of 4 runs, scored by 2 judges" in Path("data/judges_compared/caption.txt").read_text()
+    caption = Path("data/judges_compared/caption.txt").read_text()
+    assert "of 4 runs, scored by 2 judges" in caption and "exercised" not in caption
+
+
+def test_runs_that_were_only_exercised_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run("d", {"lenet5": 4.0, "resnet20": 5.0}, steps=99)
+    write_run("e", {"lenet5": 5.0, "resnet20": 4.0}, steps=100)
+    assert compare(project, monkeypatch).exit_code == 0
+    caption = Path("data/judges_compared/caption.txt").read_text().strip()
+    assert caption.endswith(
+        " Only exercised at this scale, so that their scores mean nothing: d (99 of 1,000 steps)."
+    )
 
 
 def test_one_judge_alone_has_nothing_to_compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +90,6 @@ def test_one_judge_alone_has_nothing_to_compare(project: Path, monkeypatch: pyte
         write_run(run, {"lenet5": 4.0})
     assert compare(project, monkeypatch).exit_code == 0
     assert "there is nothing to compare" in Path("data/judges_compared/caption.txt").read_text()
-    assert json.loads(Path("metrics/judges.json").read_text()) == {}
     assert Image.open("plots/judges.png").format == "PNG"
 
 

@@ -20,12 +20,12 @@ from ganscribe.experiments.tracking import quality_along
 from ganscribe.records import outbox
 
 EXPERIMENTS = {
-    "gradient_vanishing": "orders",
-    "gradient_instability": "growth",
-    "parallel_lines": "gp_slope",
-    "critic_tracks_quality": "rho",
-    "without_batch_norm": "wgan_lead",
-    "adam_on_wgan": "uphill",
+    "gradient_vanishing",
+    "gradient_instability",
+    "parallel_lines",
+    "critic_tracks_quality",
+    "without_batch_norm",
+    "adam_on_wgan",
 }
 RUNS = ("gan", "gan_nobn", *findings.WASSERSTEIN_RUNS)
 
@@ -59,6 +59,7 @@ def write_measurements() -> None:
 def write_run(run: str, number: int) -> None:
     """What train_gan and evaluate_gan leave of a run."""
     scores = {"fid": 20.0 + number, "modes": 10, "num_samples": 10_000}
+    scores |= {"trained_steps": 12 if run == "gan_nobn" else 3000, "recipe_steps": 3000}
     write_json(f"data/gan_scores/{run}/scores.json", scores)
     kept = [{"step": step, "fid": 100.0 - number * step} for step in (1, 2, 3)]
     write_csv(f"data/gan_scores/{run}/snapshots.csv", kept)
@@ -107,10 +108,6 @@ def made() -> dict[str, dict[str, object]]:
     assert {path.stem for path in Path("plots/experiments").iterdir()} == set(found)
     recorded = {entry.header()["name"] for entry in outbox.entries(outbox.outbox_folder())}
     assert recorded == {f"diagnose_{name}" for name in found}
-    headlines = json.loads(Path("metrics/experiments.json").read_text())
-    assert set(headlines) == set(found)
-    for name, numbers in headlines.items():
-        assert EXPERIMENTS[name] in numbers and set(numbers.values()) <= set(found[name].values())
     return found
 
 
@@ -120,7 +117,7 @@ def test_every_experiment_says_what_it_found(
     done = diagnose(project, monkeypatch)
     assert done.exit_code == 0 and "left out" not in done.output, done.output
     found = made()
-    assert set(found) == set(EXPERIMENTS)
+    assert set(found) == EXPERIMENTS
     gradients = pd.read_csv("data/diagnostics/gradients.csv")
     scores = {run: json.loads(Path(f"data/gan_scores/{run}/scores.json").read_text()) for run in RUNS}
     along = quality_along(
@@ -133,7 +130,10 @@ def test_every_experiment_says_what_it_found(
     }
     for name, finding in expected.items():
         assert found[name] == finding.metric
-        assert Path(f"data/experiments/{name}/caption.txt").read_text() == finding.caption + "\n"
+        caption = Path(f"data/experiments/{name}/caption.txt").read_text()
+        assert caption.startswith(finding.caption)
+        said = caption.removeprefix(finding.caption).strip()
+        assert ("gan_nobn (12 of 3,000 steps)." in said) == (name == "without_batch_norm") == bool(said)
     assert len(pd.read_csv("data/experiments/critic_tracks_quality/table.csv")) == 6 * 3
 
 
@@ -172,7 +172,7 @@ def test_an_experiment_whose_runs_are_missing_is_left_out_and_the_others_are_mad
         f"the experiment {name} is left out: it compares {runs}, which gan.runs of params.yaml does not have"
         for name, runs in left_out.items()
     )
-    assert set(made()) == set(EXPERIMENTS) - set(left_out)
+    assert set(made()) == EXPERIMENTS - set(left_out)
 
 
 def test_a_run_that_kept_no_generators_is_named_and_nothing_is_overwritten(

@@ -80,6 +80,8 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     )
     key = {"family": "captioner", "name": "best", "run_key": "k"}
     Path("models/captioner/best/run_key.json").write_text(json.dumps(key))
+    length = {"trained_steps": 30, "recipe_steps": 40}
+    Path("models/captioner/best/training.json").write_text(json.dumps(length))
     with records.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]):
         pass
     return tmp_path
@@ -115,7 +117,7 @@ def test_a_java_that_dies_loses_no_caption(
         scored = pd.read_parquet(path)
         assert list(scored["caption"]) == list(kept[way]["caption"]) and "CIDEr" in scored
         assert "METEOR" in json.loads(path.with_suffix(".json").read_text())
-    assert set(json.loads(Path("metrics/captioner/best.json").read_text())) == set(tables)
+    assert set(json.loads(Path("metrics/captioner/best.json").read_text())) == {"CIDEr", "trained"}
 
 
 def test_what_is_known_of_the_images_is_scored(
@@ -132,8 +134,7 @@ def test_what_is_known_of_the_images_is_scored(
         path, options=saved.options, vocabulary=VOCABULARY, features=saved.features, state_dict=state
     )
     assert evaluate(project, monkeypatch).exit_code == 0
-    plain = json.loads(Path("metrics/captioner/best.json").read_text())
-    assert all("object_accuracy" not in scores for scores in plain.values())
+    assert "objects" not in json.loads(Path("metrics/captioner/best.json").read_text())
 
     captions = list(pd.read_parquet("data/captioned/best/greedy.parquet")["caption"])
     pairs = [pair for caption in captions for pair in itertools.pairwise(caption.split())]
@@ -147,7 +148,7 @@ def test_what_is_known_of_the_images_is_scored(
     done = evaluate(project, monkeypatch)
     assert done.exit_code == 0, done.output
     found = {}
-    for way, headlines in json.loads(Path("metrics/captioner/best.json").read_text()).items():
+    for way in ("greedy", "beam"):
         table = pd.read_parquet(f"data/captioned/best/{way}.parquet")
         named, hits = [], []
         for words, maps in zip(table["caption"].str.split(), table["attention"], strict=True):
@@ -157,13 +158,16 @@ def test_what_is_known_of_the_images_is_scored(
                 row, column = np.unravel_index(np.argmax(maps[at[0]]), (8, 8))
                 x, y = 400 / 299 * (37.5 + 32 * column), 300 / 299 * (37.5 + 32 * row)
                 hits.append(40 <= x <= 240 and 30 <= y <= 190)
-        assert headlines["object_accuracy"] == np.mean(named) and list(table["object_accuracy"]) == named
-        assert headlines.get("attention_on_object") == (np.mean(hits) if hits else None)
         scores = json.loads(Path(f"data/captioned/best/{way}.json").read_text())
+        assert scores["object_accuracy"] == np.mean(named) and list(table["object_accuracy"]) == named
+        assert scores.get("attention_on_object") == (np.mean(hits) if hits else None)
+        assert scores["trained"] == 0.75
         interval = scores["intervals"]["object_accuracy"]
         assert interval["low"] <= scores["object_accuracy"] <= interval["high"]
         found[way] = named
     assert any(found["greedy"])
+    headlines = json.loads(Path("metrics/captioner/best.json").read_text())
+    assert headlines["objects"] == pytest.approx(np.mean(found["greedy"]), abs=1e-4), "of the first decoding"
 
     write_objects("data/captions/objects.parquet", known[:6])
     done = evaluate(project, monkeypatch)

@@ -49,4 +49,5 @@ def test_networks_are_saved_with_their_options_and_recipe(
     facts = json.loads((folder / "training.json").read_text())
     assert facts["recipe"].items() >= {**changes, "steps": 2, "seed": 3, "max_updates": None}.items()
     assert (facts["generator_updates"], facts["critic_updates"], facts["num_images"]) == (2, 2, 70)
+    assert (facts["trained_steps"], facts["recipe_steps"]) == (2, 2)
     assert json.loads((folder / "run_key.json").read_text()) == identity

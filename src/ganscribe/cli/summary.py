@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,17 +22,23 @@ NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"
 
 
 def _made(root: Path, params: Params) -> list[str]:
-    """How many models of each family are there with their scores: `14 GANs`, or `3 of 14 GANs`."""
+    """How many models of each family are there with their scores: `14 GANs`, or `3 of 14 GANs (2 only exercised)`."""
+    from ganscribe.core.length import is_exercised
+
     counts = []
     for family, (folder, file_name, title) in MODELS.items():
         runs = getattr(params, family).runs
-        made = sum(
-            (root / "models" / folder / run / file_name).is_file()
-            and (root / "metrics" / folder / f"{run}.json").is_file()
-            for run in runs
-        )
-        share = f"{made}" if made == len(runs) else f"{made} of {len(runs)}"
-        counts += [f"{share} {title}{'' if len(runs) == 1 else 's'}"] if made else []
+        folders = {run: root / "models" / folder / run for run in runs}
+        made = [
+            path
+            for run, path in folders.items()
+            if (path / file_name).is_file() and (root / "metrics" / folder / f"{run}.json").is_file()
+        ]
+        training = [path / "training.json" for path in made if (path / "training.json").is_file()]
+        exercised = sum(is_exercised(json.loads(path.read_text())) for path in training)
+        share = f"{len(made)}" if len(made) == len(runs) else f"{len(made)} of {len(runs)}"
+        note = f" ({exercised} only exercised)" if exercised else ""
+        counts += [f"{share} {title}{'' if len(runs) == 1 else 's'}{note}"] if made else []
     return counts
 
 
@@ -53,6 +60,6 @@ def summary() -> None:
         raise FileNotFoundError(f"{root / REPORT} is missing: `make repro`, or `dvc pull`")
     counts = " and ".join(filter(None, (", ".join(made[:-1]), made[-1])))
     scale = reported.params["params.yaml:scale"]
-    click.echo(f"Made:        {counts}, trained and scored at the scale {scale} (models/, metrics/)")
+    click.echo(f"Made:        {counts}, at the scale {scale} (models/, metrics/)")
     click.echo(f"Look first:  {REPORT} (all results on one page)")
     click.echo(f"Try next:    . .venv/bin/activate && {NEXT}  # dcgan with another loss")

@@ -1,4 +1,4 @@
-"""The options of a family's recipes as Markdown: for `ganscribe options`, and for the tables in the README.
+"""The options of a family's recipes as Markdown: for `ganscribe options`, and for the tables in docs/options.md.
 
 No module of an objective or a network is imported for it, so that it needs no torch.
 """

@@ -1,7 +1,7 @@
 """Options of a recipe: each once, with its bounds, its default, its meaning and its paper beside it.
 
 A recipe is a frozen dataclass of the family's own package whose fields are made by `option`. `config` checks
-what params.yaml says against it, and the tables of options in the README are printed from it.
+what params.yaml says against it, and the tables of options in docs/options.md are printed from it.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ nearest neighbour, so that a person sees their pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ganscribe.core.files import atomic_write
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CELL_PIXELS = 80  # an image in a grid is enlarged to at least this side
 GAP_PIXELS = 4
+TITLE_PIXELS = 16  # the height of its letters, at the least
+TITLE_SHARE = 36  # and the width of a picture over it: large grids are shown smaller
 MILLISECONDS_A_FRAME = 400
 
 
@@ -40,10 +43,25 @@ def _tile(images: Tensor, columns: int) -> np.ndarray:
     return grid
 
 
-def save_grid(images: Tensor, path: str | Path, columns: int) -> None:
+def _with_title(pixels: np.ndarray, title: str) -> Image.Image:
+    """Return `pixels` (H, W, 3) as a picture, with a line of text above them where there is a `title`."""
+    picture = Image.fromarray(pixels)
+    if not title:
+        return picture
+    size = max(TITLE_PIXELS, picture.width // TITLE_SHARE)
+    font = ImageFont.load_default(size)
+    width, top = math.ceil(font.getlength(title)) + 2 * GAP_PIXELS, size + 3 * GAP_PIXELS
+    whole = Image.new("RGB", (max(picture.width, width), picture.height + top), "white")
+    whole.paste(picture, (0, top))
+    ImageDraw.Draw(whole).text((GAP_PIXELS, GAP_PIXELS), title, fill="black", font=font)
+    return whole
+
+
+def save_grid(images: Tensor, path: str | Path, columns: int, *, title: str = "") -> None:
     """Write `images` (N, C, H, W) as a PNG grid, `columns` to a row (an interpolation: one strip a row)."""
+    picture = _with_title(_tile(images, columns), title)
     with atomic_write(path) as handle:
-        Image.fromarray(_tile(images, columns)).save(handle, format="PNG", optimize=True)
+        picture.save(handle, format="PNG", optimize=True)
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> None:
@@ -63,12 +81,13 @@ def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> 
         )
 
 
-def save_image_rows(first: Tensor, others: Tensor, path: str | Path) -> None:
+def save_image_rows(first: Tensor, others: Tensor, path: str | Path, *, title: str = "") -> None:
     """Write a PNG with a row an image of `first` (N, C, H, W), a gap, and its K `others` (N, K, C, H, W)."""
     left, right = _tile(first, 1), _tile(others.flatten(0, 1), others.shape[1])
     gap = np.full((len(left), 5 * GAP_PIXELS, 3), 255, dtype=np.uint8)
+    picture = _with_title(np.hstack([left, gap, right]), title)
     with atomic_write(path) as handle:
-        Image.fromarray(np.hstack([left, gap, right])).save(handle, format="PNG", optimize=True)
+        picture.save(handle, format="PNG", optimize=True)
 
 
 def save_curves(
@@ -89,12 +108,17 @@ def save_curves(
         figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
 
 
-def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) -> None:
-    """Write a PNG of every run's FID (judge: {run: FID}) by the first judge against each of the others'."""
+def save_agreement(
+    fids: Mapping[str, Mapping[str, float]], path: str | Path, *, labels: Mapping[str, str]
+) -> None:
+    """Write a PNG of every run's FID (judge: {run: FID}) by the first judge against each of the others'.
+
+    `labels` has what stands at the point of each run.
+    """
     from matplotlib.figure import Figure
 
     (first, one), *others = fids.items()
-    figure = Figure(figsize=(6 * max(1, len(others)), 5), layout="constrained")
+    figure = Figure(figsize=(8 * max(1, len(others)), 5), layout="constrained")
     panels = figure.subplots(1, max(1, len(others)), squeeze=False)[0]
     if not others:
         panels[0].set_axis_off()
@@ -104,13 +128,19 @@ def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) ->
         # The names in a column of their own, in the order of the points: those of near points do not overlap.
         for place, run in enumerate(sorted(one, key=lambda run: (two[run], one[run]))):
             axes.annotate(
-                run,
+                labels[run],
                 (one[run], two[run]),
                 xytext=(1.03, (place + 0.5) / len(one)),
                 textcoords="axes fraction",
                 fontsize=8,
                 va="center",
-                arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.5, "shrinkB": 2},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": "grey",
+                    "linewidth": 0.5,
+                    "shrinkB": 2,
+                    "relpos": (0, 0.5),
+                },
             )
         axes.set_xlabel(f"FID by {first}")
         axes.set_ylabel(f"FID by {judge}")
@@ -119,7 +149,7 @@ def save_agreement(fids: Mapping[str, Mapping[str, float]], path: str | Path) ->
         figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
 
 
-def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str]) -> None:
+def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str], *, title: str = "") -> None:
     """Write a PNG of `counts` (K, K), rows = actual, columns = predicted; shaded by the share of the row."""
     from matplotlib.figure import Figure
 
@@ -135,5 +165,6 @@ def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str])
     axes.set_yticks(range(len(class_names)), class_names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
+    axes.set_title(title)
     with atomic_write(path) as handle:
         figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})

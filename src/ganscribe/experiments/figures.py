@@ -30,7 +30,8 @@ def draw_gradients(table: pd.DataFrame, path: str | Path, *, columns: Mapping[st
     panels = figure.subplots(1, len(columns), squeeze=False)[0]
     for axes, (column, title) in zip(panels, columns.items(), strict=True):
         for epochs, part in table.groupby("epochs"):
-            axes.plot(part["critic_step"], part[column], label=f"{epochs} epochs", linewidth=1)
+            label = f"{epochs} epochs, {part['generator_updates'].iloc[0]:,} updates"
+            axes.plot(part["critic_step"], part[column], label=label, linewidth=1)
         axes.set_yscale("log")
         axes.set_xlabel("critic steps")
         axes.set_title(title)
@@ -62,8 +63,11 @@ def draw_parallel_lines(table: pd.DataFrame, path: str | Path) -> None:
     _save(figure, path)
 
 
-def draw_tracking(table: pd.DataFrame, path: str | Path) -> None:
-    """A column a run: above, the estimate and the FID against the step; below, one against the other."""
+def draw_tracking(table: pd.DataFrame, path: str | Path, *, labels: Mapping[str, str]) -> None:
+    """A column a run: above, the estimate and the FID against the step; below, one against the other.
+
+    `labels` has what stands above each run's column.
+    """
     runs = list(dict.fromkeys(table["run"]))
     figure = _figure(3.2 * len(runs), 5.6)
     for (above, below), run in zip(figure.subplots(2, len(runs), squeeze=False).T, runs, strict=True):
@@ -73,7 +77,8 @@ def draw_tracking(table: pd.DataFrame, path: str | Path) -> None:
         twin.plot(part["step"], part["fid"], color="C1", marker=".")
         above.tick_params(axis="y", colors="C0")
         twin.tick_params(axis="y", colors="C1")
-        above.set_title(f"{run}: estimate (blue), FID (orange)", fontsize=9)
+        title = labels[run].replace(": ", "\n")
+        above.set_title(f"{title}\nestimate (blue), FID (orange)", fontsize=9)
         above.set_xlabel("generator step")
         below.locator_params(axis="x", nbins=4)
         below.scatter(part["estimate"], part["fid"], s=14, color="black")
@@ -99,8 +104,11 @@ def draw_pictures(pictures: Mapping[str, Path], path: str | Path) -> None:
     _save(figure, path)
 
 
-def draw_optimisers(table: pd.DataFrame, path: str | Path) -> None:
-    """Draw the cosine of step and negative gradient, and beside it the critic's loss, one line per optimiser."""
+def draw_optimisers(table: pd.DataFrame, path: str | Path, *, labels: Mapping[str, str]) -> None:
+    """Draw the cosine of step and negative gradient, and beside it the critic's loss, one line per optimiser.
+
+    `labels` has what stands for each optimiser.
+    """
     figure = _figure(11, 4)
     panels = figure.subplots(1, 2)
     titles = {
@@ -110,7 +118,7 @@ def draw_optimisers(table: pd.DataFrame, path: str | Path) -> None:
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
         for optimiser, part in table.groupby("optimiser"):
             marker = "." if len(part) < 30 else ""
-            axes.plot(part["step"], part[column], label=str(optimiser), linewidth=1, marker=marker)
+            axes.plot(part["step"], part[column], label=labels[str(optimiser)], linewidth=1, marker=marker)
         axes.axhline(0, color="black", linewidth=0.5)
         axes.set_xlabel("generator step")
         axes.set_title(title)

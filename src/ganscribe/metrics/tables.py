@@ -16,6 +16,9 @@ FAMILIES: dict[str, tuple[Score, ...]] = {
     "captioner": CAPTION_SCORES,
 }
 
+# The score of a family by which its runs are put in order.
+RANKING = {"gan": "fid", "classifier": "error", "captioner": "CIDEr"}
+
 
 def find(family: str, name: str) -> Score | None:
     """Return the family's score of that name; None for whatever else a file of scores may hold."""

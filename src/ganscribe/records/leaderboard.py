@@ -1,5 +1,7 @@
 """The leaderboard of a family: its scored runs, best first, held against a baseline.
 
+Runs that a scale's cap ended so early that they mean nothing stand apart, below the others.
+
 Scores by different judges, or of different counts, never share a table: `FAMILIES` names what must be equal.
 """
 
@@ -14,8 +16,9 @@ from typing import Any
 
 import pandas as pd
 
+from ganscribe.core.length import MEANINGFUL_SHARE, Length
 from ganscribe.metrics.tables import FAMILIES as SCORES
-from ganscribe.metrics.tables import find
+from ganscribe.metrics.tables import RANKING, find
 from ganscribe.records.store import RunRecord
 
 
@@ -24,9 +27,13 @@ class Family:
     """How the runs of a family are ranked, and what must be equal within a table."""
 
     name: str
-    score: str
     same: tuple[str, ...]
     by_decoding: bool = False  # each decoding of a captioner is a row
+
+    @property
+    def score(self) -> str:
+        """The score that ranks."""
+        return RANKING[self.name]
 
     @property
     def less_is_better(self) -> bool:
@@ -44,19 +51,19 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "gan": Family(
         name="gan",
-        score="fid",
         same=("dataset", "source", "judge", "judge_sha256", "num_samples", "num_real"),
     ),
-    "classifier": Family(name="classifier", score="error", same=("dataset", "source", "num_images")),
-    "captioner": Family(
-        name="captioner", score="CIDEr", same=("num_images", "num_references"), by_decoding=True
-    ),
+    "classifier": Family(name="classifier", same=("dataset", "source", "num_images")),
+    "captioner": Family(name="captioner", same=("num_images", "num_references"), by_decoding=True),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One scored run, or one decoding of it; `change` is to the run `baseline`, where there is one."""
+    """One scored run, or one decoding of it; `change` is to the run `baseline`, where there is one.
+
+    `trained`: how far, such as `15 of 3,905 steps`; empty where an earlier version of the project did not say.
+    """
 
     run_id: str
     name: str
@@ -68,6 +75,8 @@ class Row:
     scale: str
     is_dirty: bool
     started: str
+    trained: str = ""
+    is_exercised: bool = False
     change: float | None = None
     baseline: str | None = None
 
@@ -102,6 +111,7 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
             if not isinstance(own.get(family.score), int | float) or not math.isfinite(own[family.score]):
                 continue  # not scored, or not a finite number
             facts = {key: _whole(own.get(key, record.params.get(key))) for key in family.same}
+            length = Length.find(own)
             row = Row(
                 run_id=record.run_id,
                 name=record.name,
@@ -113,6 +123,8 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
                 scale=record.tags.get("scale", ""),
                 is_dirty=record.tags.get("git.dirty") == "true",
                 started=datetime.fromtimestamp(record.started / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                trained=str(length or ""),
+                is_exercised=length is not None and length.is_exercised,
             )
             found.append((facts, row))
     return found
@@ -151,6 +163,8 @@ def build_tables(
 ) -> list[Table]:
     """The tables of a family, the largest first; each row's change is to the baseline, `shown` or not.
 
+    Best rows come first, but those of runs that were only exercised come last.
+
     `baseline` is a run's id (or its first digits), name, pipeline or commit; by default each run is held
     against the oldest run of its own name.
     """
@@ -165,7 +179,7 @@ def build_tables(
     for facts, rows in groups.values():
         compared = [_with_change(row, _baseline_of(row, rows, baseline)) for row in rows]
         compared = [row for row in compared if row.run_id in ids]
-        compared.sort(key=lambda row: row.score if kind.less_is_better else -row.score)
+        compared.sort(key=lambda row: (row.is_exercised, row.score if kind.less_is_better else -row.score))
         tables += [Table(facts=facts, rows=compared)] if compared else []
     return sorted(tables, key=lambda table: -len(table.rows))
 
@@ -193,7 +207,10 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
 
 
 def as_text(table: Table, family: str) -> str:
-    """A table for the terminal: one line of what the scores were made of, then one line per run."""
+    """A table for the terminal: one line of what the scores were made of, then one line per run.
+
+    Those that were only exercised stand below a line that says so.
+    """
     kind = FAMILIES[family]
     lines = []
     for row in table.rows:
@@ -204,6 +221,7 @@ def as_text(table: Table, family: str) -> str:
                 kind.score: f"{row.score:.4g}",
                 "change": _change_text(row),
                 **{key: _number(row.values[key]) if key in row.values else "" for key in kind.shown},
+                "trained": row.trained,
                 "pipeline": row.pipeline,
                 "commit": row.commit[:7] + ("+" if row.is_dirty else ""),
                 "started": row.started[:16],
@@ -211,7 +229,13 @@ def as_text(table: Table, family: str) -> str:
             }
         )
     made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
-    return f"{family}: {made_of}\n{pd.DataFrame(lines).to_string(index=False)}"
+    text = pd.DataFrame(lines).to_string(index=False).splitlines()
+    exercised = sum(row.is_exercised for row in table.rows)
+    if exercised:
+        text.insert(
+            len(text) - exercised, f"only exercised, with less than {MEANINGFUL_SHARE:.0%} of their steps:"
+        )
+    return "\n".join([f"{family}: {made_of}", *text])
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganscribe.core.length import Length
 from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.lineage.origin import params_sha256
 from ganscribe.records.outbox import tracking_uri
@@ -48,6 +49,13 @@ def _score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
         for key, value in scores.items()
     }
     return f"scores.{digest}", json.dumps({"pipeline": pipeline, **short}, default=str)
+
+
+def _length_tags(scores: dict[str, Any]) -> dict[str, str]:
+    """How far the run was trained, in words, and whether it was only exercised; `scores` may be by decoding."""
+    found = (Length.find(each) for each in (scores, *scores.values()) if isinstance(each, dict))
+    length = next(filter(None, found), None)
+    return {"budget": str(length), "exercised": str(length.is_exercised).lower()} if length else {}
 
 
 class TrackedRun:
@@ -117,7 +125,8 @@ class TrackedRun:
 
         `pipeline`: the invocation that scored; `timestamp`: when, in milliseconds (now). Scores by another
         judge, or of another count, take the place of the earlier ones there. So all of them together also go
-        into a tag of their own, which `leaderboard` reads: `is_further` scores go into that tag alone.
+        into a tag of their own, which `leaderboard` reads: `is_further` scores go into that tag alone. The tags
+        `budget` and `exercised` say how far the run was trained, and whether it was only exercised.
         """
         from mlflow.entities import Metric, RunTag
 
@@ -131,7 +140,7 @@ class TrackedRun:
         known, outputs = run.data.metrics, run.outputs
         models = [each.model_id for each in outputs.model_outputs] if outputs else []
         model = models[-1] if models else None  # the registry shows the scores with the model
-        metrics, tags = [], []
+        metrics, tags = [], [RunTag(key, text) for key, text in _length_tags(scores).items()]
         for key, value in flatten(scores).items():
             if _is_number(value):
                 if known.get(key) != float(value):  # a stage that is run again finds the same

@@ -76,8 +76,9 @@ def test_table_and_budget() -> None:
     trained = train()
     assert [row["step"] for row in trained.history] == [6, 12, 18, 24]  # 100 // 16 updates an epoch
     assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4]
-    assert trained.updates == 24
+    assert (trained.updates, trained.recipe_updates) == (24, 24)
     capped = train(max_updates=9)
+    assert (capped.updates, capped.recipe_updates) == (9, 24)
     assert [row["step"] for row in capped.history] == [6, 9]
     assert train(max_updates=500).updates == 24
     part = train(epochs=1.5)

@@ -31,12 +31,16 @@ from ganscribe.training.steps import Step, tensors_of
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A trained network (on the training device, evaluation mode), its loss table, and how it was trained."""
+    """A trained network (on the training device, evaluation mode), its loss table, and how it was trained.
+
+    `recipe_updates`: how many `updates` there would have been without the budget's cap.
+    """
 
     model: nn.Module
     history: list[Row] = field(repr=False)
     precision: str
     updates: int
+    recipe_updates: int
 
 
 def train_classifier(
@@ -96,7 +100,7 @@ def train_classifier(
                 began_at, began = now.step, time.monotonic()
             if checkpoint and checkpoint.due(last=now.step == length.total):
                 checkpoint.save(now.state())
-    return TrainedClassifier(now.model.eval(), now.history, now.precision, length.total)
+    return TrainedClassifier(now.model.eval(), now.history, now.precision, length.total, length.recipe)
 
 
 def _check_data(data: Images, num_classes: int, split: str) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ganscribe.core.scores import EVERYWHERE, HEADLINE, REPORT, Score
+from ganscribe.core.scores import EVERYWHERE, LEADERBOARD, REPORT, TRAINED, Score
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganscribe.core.length import Length
     from ganscribe.metrics.gan.images import Coverage, Judged
 
 
@@ -25,7 +26,7 @@ class Scored:
 
     `pixels`: the real and the generated images, (N, C, H, W) uint8 each. `real_labels`: the classes of the real
     ones, (N,), where every class of the judge is among them. `floor`: what the judge says of other real images.
-    `inception`: the same images as the FID Inception network sees them.
+    `inception`: the same images as the FID Inception network sees them. `length`: how far the GAN was trained.
     """
 
     real: Judged
@@ -35,6 +36,7 @@ class Scored:
     real_labels: Tensor | None = None
     floor: Judged | None = None
     inception: Scored | None = None
+    length: Length | None = None
 
     @cached_property
     def precision_recall(self) -> tuple[float, float]:
@@ -107,6 +109,10 @@ def _floor_fid(scored: Scored) -> float | None:
     return frechet_distance(scored.real.features, scored.floor.features) if scored.floor else None
 
 
+def _trained(scored: Scored) -> float | None:
+    return scored.length.share if scored.length else None
+
+
 def _num_samples(scored: Scored) -> int:
     return len(scored.generated.features)
 
@@ -118,18 +124,19 @@ def _by_inception(compute: Callable[[Scored], float | None]) -> Callable[[Scored
 
 GAN_SCORES: tuple[GanScore, ...] = (
     GanScore("fid", "Fréchet distance to real images, by the judge's features", "lower", EVERYWHERE, _fid),
-    GanScore("kid", "kernel distance (MMD²) to real images, by the same", "lower", EVERYWHERE, _kid),
-    GanScore("is", "Inception Score by the judge's class scores", "higher", EVERYWHERE, _inception_score),
-    GanScore("precision", "share of samples that lie among real images", "higher", EVERYWHERE, _precision),
-    GanScore("recall", "share of real images that lie among samples", "higher", EVERYWHERE, _recall),
+    GanScore("kid", "kernel distance (MMD²) to real images, by the same", "lower", LEADERBOARD, _kid),
+    GanScore("is", "Inception Score by the judge's class scores", "higher", LEADERBOARD, _inception_score),
+    GanScore("precision", "share of samples that lie among real images", "higher", LEADERBOARD, _precision),
+    GanScore("recall", "share of real images that lie among samples", "higher", LEADERBOARD, _recall),
     GanScore("modes", "classes that are generated, by the judge's labels", "higher", EVERYWHERE, _modes),
-    GanScore("kl", "KL divergence of their shares from the real ones, in nats", "lower", HEADLINE, _kl),
-    GanScore("swd", "sliced Wasserstein distance of pixels", "lower", EVERYWHERE, _swd),
-    GanScore("floor_fid", "FID of other real images", "", HEADLINE, _floor_fid),
-    GanScore("num_samples", "images that were generated and scored", "", HEADLINE, _num_samples),
-    GanScore("fid_inception", "FID by the FID Inception network", "lower", HEADLINE, _by_inception(_fid)),
-    GanScore("kid_inception", "KID by that network", "lower", HEADLINE, _by_inception(_kid)),
-    GanScore("isc_inception", "IS by that network", "higher", HEADLINE, _by_inception(_inception_score)),
+    GanScore("kl", "KL divergence of their shares from the real ones, in nats", "lower", REPORT, _kl),
+    GanScore("swd", "sliced Wasserstein distance of pixels", "lower", LEADERBOARD, _swd),
+    GanScore(**vars(TRAINED), compute=_trained),
+    GanScore("floor_fid", "FID of other real images", "", REPORT, _floor_fid),
+    GanScore("num_samples", "images that were generated and scored", "", REPORT, _num_samples),
+    GanScore("fid_inception", "FID by the FID Inception network", "lower", REPORT, _by_inception(_fid)),
+    GanScore("kid_inception", "KID by that network", "lower", REPORT, _by_inception(_kid)),
+    GanScore("isc_inception", "IS by that network", "higher", REPORT, _by_inception(_inception_score)),
     GanScore("precision_inception", "precision by that network", "higher", REPORT, _by_inception(_precision)),
     GanScore("recall_inception", "recall by that network", "higher", REPORT, _by_inception(_recall)),
 )

@@ -1,0 +1,139 @@
+"""The tables of the page: what is comparable in one table, the best first and marked.
+
+Runs that were only exercised stand apart, below the others, and are never the best.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from ganscribe.core.length import Length, is_exercised
+from ganscribe.core.scores import TRAINED, Score
+from ganscribe.metrics.caption_comparison import compare
+from ganscribe.metrics.tables import RANKING, find
+
+Record = dict[str, Any]
+
+
+def format_number(value: object) -> str:
+    """A number as people read it: four significant digits, whole numbers whole, text as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def _ranking(family: str) -> Callable[[Record], float]:
+    """Return what puts records of scores in order, the best first."""
+    name = RANKING[family]
+    score = find(family, name)
+    sign = -1 if score is not None and score.better == "higher" else 1
+    return lambda record: sign * record.get(name, float("inf") * sign)
+
+
+def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
+    """Return a family's JSON files of scores as a table, one row per file; what all share goes to the notes."""
+    found = {name: json.loads(path.read_text()) for name, path in files.items()}
+    rank = _ranking(family)
+    records = dict(sorted(found.items(), key=lambda item: rank(item[1])))
+    columns = list(dict.fromkeys(key for record in found.values() for key in record))
+    plain = [key for key in columns if not any(isinstance(r.get(key), list | dict) for r in records.values())]
+    notes = [
+        key
+        for key in plain
+        if len({r.get(key) for r in records.values()}) == 1
+        and (key.startswith("num_") or all(isinstance(r.get(key), str) for r in records.values()))
+    ]
+    hidden = {*notes, *Length(0, 1).facts}  # a row says in one cell how far it was trained
+    scores = {key: find(family, key) for key in plain if key not in hidden}
+    shown = {key: score for key, score in scores.items() if score is None or "report" in score.shown}
+    shown = {key: shown[key] for key in sorted(shown, key=lambda key: key != TRAINED.name)}
+    compared = [record for record in records.values() if not is_exercised(record)]
+    rows = [
+        {
+            "name": name,
+            "is_exercised": is_exercised(record),
+            "cells": [
+                (_cell(key, record), _is_best(score, record, compared)) for key, score in shown.items()
+            ],
+        }
+        for name, record in records.items()
+    ]
+    first: Record = next(iter(records.values()), {})
+    return {"columns": list(shown), "rows": rows, "notes": {key: first[key] for key in notes}}
+
+
+def _cell(key: str, record: Record) -> str:
+    length = Length.find(record) if key == TRAINED.name else None
+    return str(length) if length else format_number(record.get(key, ""))
+
+
+def _is_best(score: Score | None, record: Record, compared: Sequence[Record]) -> bool:
+    if score is None or not score.better or record not in compared:
+        return False
+    values = [found for each in compared if isinstance(found := each.get(score.name), int | float)]
+    best = max if score.better == "higher" else min
+    return len(values) > 1 and bool(record.get(score.name) == best(values))
+
+
+def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
+    """Return a table for each judge: scores by different judges share no column."""
+    judges: dict[tuple[str, str, str], dict[str, Path]] = {}
+    for name, path in files.items():
+        judge = itemgetter("dataset", "judge", "judge_sha256")(json.loads(path.read_text()))
+        judges.setdefault(judge, {})[name] = path
+    ordered = sorted(judges.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    return [
+        {"dataset": dataset, "judge": judge, "table": score_table("gan", group)}
+        for (dataset, judge, _), group in ordered
+    ]
+
+
+def interval_table(files: dict[str, Path]) -> dict[str, Any]:
+    """Return the 95% intervals in JSON files of caption scores as a table, one row per file by its name."""
+    read = {name: json.loads(path.read_text()) for name, path in files.items()}
+    rank = _ranking("captioner")
+    records = dict(sorted(read.items(), key=lambda item: rank(item[1])))
+    found = {name: record["intervals"] for name, record in records.items()}
+    columns = list(next(iter(found.values()), {}))
+    rows = [
+        {
+            "name": name,
+            "is_exercised": is_exercised(records[name]),
+            "cells": [(f"{row[key]['low']:.3f} to {row[key]['high']:.3f}", False) for key in columns],
+        }
+        for name, row in found.items()
+    ]
+    return {"columns": columns, "rows": rows, "notes": {}}
+
+
+def difference_table(root: Path, runs: Sequence[str]) -> dict[str, Any]:
+    """Every pair of captioners, decoding by decoding: the difference and its paired 95% interval."""
+    found = {}
+    for one, other in itertools.combinations(runs, 2):
+        for path in sorted((root / "data" / "captioned" / one).glob("*.parquet")):
+            second = root / "data" / "captioned" / other / path.name
+            if second.exists():
+                found[f"{one} less {other}, {path.stem}"] = compare(path, second, seed=0)
+    columns = list(next(iter(found.values()), {}))
+    rows = [
+        {
+            "name": name,
+            "is_exercised": False,
+            "cells": [
+                (
+                    f"{row[key]['difference']:+.3f} ({row[key]['low']:+.3f} to {row[key]['high']:+.3f})",
+                    row[key]["low"] > 0 or row[key]["high"] < 0,
+                )
+                for key in columns
+            ],
+        }
+        for name, row in found.items()
+    ]
+    return {"columns": columns, "rows": rows, "notes": {}}

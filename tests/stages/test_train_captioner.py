@@ -1,0 +1,45 @@
+"""train_captioner: how far a training went is held against the recipe, unless the recipe itself has stopped it."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import captioners
+from ganscribe.captioning.recipe import CaptionerRecipe
+from ganscribe.config.stages import CaptionerRun
+from ganscribe.core.length import Length
+from ganscribe.training.budget import Budget
+
+
+@pytest.mark.parametrize(
+    ("steps", "cap", "length"),
+    [
+        (7, 7, Length(7, 15)),  # 22 captions are 5 batches of at most 5, in each of 3 epochs
+        (15, None, Length(15, 15)),
+        (15, 500, Length(15, 15)),
+        (10, None, Length(10, 10)),  # early stopping
+        (5, 7, Length(5, 5)),
+    ],
+)
+def test_a_training_is_measured_against_what_its_recipe_would_have_done(
+    project: Path, monkeypatch: pytest.MonkeyPatch, steps: int, cap: int | None, length: Length
+) -> None:
+    monkeypatch.syspath_prepend(project / "stages")
+    measure = runpy.run_path(str(project / "stages/train_captioner.py"))["measure"]
+    run = CaptionerRun(recipe=CaptionerRecipe(epochs=3, batch_size=5), budget=Budget(seed=0, max_updates=cap))
+    trained: Any = type("Trained", (), {"step": steps})
+    assert measure(trained, captioners.tiny_data(), run) == length
+
+
+def test_a_real_training_that_a_cap_ends(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project / "stages")
+    measure = runpy.run_path(str(project / "stages/train_captioner.py"))["measure"]
+    recipe = CaptionerRecipe(epochs=3, batch_size=5)
+    for cap, length in ((7, Length(7, 15)), (None, Length(15, 15))):
+        run = CaptionerRun(recipe=recipe, budget=Budget(seed=0, max_updates=cap))
+        trained = captioners.train(max_updates=cap)
+        assert measure(trained, captioners.tiny_data(), run) == length
