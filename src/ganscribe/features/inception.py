@@ -19,7 +19,7 @@ from ganscribe.core.seeds import random_stream
 
 FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
 NETWORK = "inception_v3 Mixed_7c"
-SPREAD = 1.0  # taps: how far the kernels of a random network look, from Mixed_5b on (see `_initialise`)
+SPREAD = 0.5  # taps: standard deviation of the window on the kernels of a random network's blocks
 RANDOM_INIT = "random-init"
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -120,6 +120,8 @@ def _initialise(network: FeatureMaps, images: torch.Tensor, seed: int) -> None:
     # With shifts of 0 each layer of a random network stretches small differences by 1.21 (Yang et al. 2019,
     # 1902.08129), and bfloat16's rounding becomes 42% of the features of photographs; with shifts of 1 it is
     # 1.06 a layer and 6%, and neighbours share more caption words.
+    # With taps of one size every cell of the last block sees the whole picture: the kernels of the blocks (Mixed_5b
+    # to 7c) are weighed towards their middle, so that a cell shows what is near it.
     stream = random_stream(seed, "inception", RANDOM_INIT)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for name, module in network.named_modules():
