@@ -95,7 +95,7 @@ def install_with_uv(lock: str) -> str | None:
 
 def main(lock: str) -> int:
     """Install the lock file; return the exit code."""
-    sys.stderr.write(f"Installing {lock}: this takes minutes the first time.\n")
+    sys.stderr.write(f"Installing {lock}, which can take minutes.\n")
     reason = install_with_uv(lock)
     if reason is None:
         return 0

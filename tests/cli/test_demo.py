@@ -105,3 +105,11 @@ def test_a_folder_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     done = CliRunner().invoke(cli.main, ["demo", "--no-browser"])
     assert done.exit_code == 1 and "holds no captioner and no generator: `dvc repro`" in done.output
+
+
+def test_without_gradio_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    result = CliRunner().invoke(cli.main, ["demo", "--no-browser"])
+    assert result.exit_code == 1
+    assert result.stderr == 'Error: the page needs gradio: pip install "ganscribe[demo]"\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,15 @@ def test_a_fault_is_one_line_with_what_to_do(
     (line,) = [line for line in faults if line.startswith(f"FAULT {topic}: ")]
     assert said in line
     assert " -> " in line
+
+
+def test_a_remote_on_s3_without_its_extra_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".dvc/config").write_text("['remote \"team\"']\n    url = s3://bucket/ganscribe\n")
+    assert "ok    dvc remote: team: s3://bucket/ganscribe" in doctor().output
+    monkeypatch.setitem(sys.modules, "dvc_s3", None)
+    assert 'FAULT dvc remote: team: s3://bucket/ganscribe needs dvc-s3 -> pip install "ganscribe[s3]"' in (
+        doctor().output
+    )
 
 
 def test_a_device_that_is_not_there_and_too_little_disk(

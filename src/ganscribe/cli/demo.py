@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import click
@@ -30,12 +31,10 @@ def demo(host: str, port: int, browser: bool) -> None:
         raise FileNotFoundError(
             f"{root / 'models'} holds no captioner and no generator: `dvc repro`, or `dvc pull`"
         )
-    try:
-        from ganscribe.serving.demo import Models, serve
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise ValueError('the page needs gradio: pip install "ganscribe[demo]"') from error
+    if importlib.util.find_spec("gradio") is None:  # imported late, once its analytics are off
+        raise ValueError('the page needs gradio: pip install "ganscribe[demo]"')
+    from ganscribe.serving.demo import Models, serve
+
     models = Models(captioners, generators, inception=root / "data" / "features" / "inception.pt")
     click.echo(f"http://{host}:{port} (Ctrl+C ends it)")
     serve(models, host=host, port=port, opens_browser=browser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -105,7 +106,9 @@ def check_dvc() -> Iterator[Finding]:
         remedy = "`dvc remote add --default NAME URL` to share results"
         yield ok("dvc remote", "none, results stay on this machine", remedy)
     for name, url in remotes.items():
-        if "://" not in url and not Path(url).is_dir():
+        if url.startswith("s3://") and importlib.util.find_spec("dvc_s3") is None:
+            yield fault("dvc remote", f"{name}: {url} needs dvc-s3", 'pip install "ganscribe[s3]"')
+        elif "://" not in url and not Path(url).is_dir():
             remedy = "mount it, or `dvc remote modify`; the first `dvc push` makes a new folder"
             yield fault("dvc remote", f"{name}: there is no folder {url}", remedy)
         else:
