@@ -183,8 +183,8 @@ def test_the_pipeline_file_reads_on_three_screens_and_names_no_run(project: Path
 
 def test_the_lock_is_short_and_has_no_stage_that_is_gone(stages: list[Any], project: Path) -> None:
     text = (project / "dvc.lock").read_text()
-    assert len(text.splitlines()) <= 3600
     recorded = set(re.findall(r"^  (\S+):$", text, re.MULTILINE))
+    assert len(text.splitlines()) <= 68 * len(recorded)
     assert recorded == {stage.name for stage in stages if not stage.relpath.startswith("zoo")}
 
 

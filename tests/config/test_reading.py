@@ -64,7 +64,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "  crop: none", "  crap: none")
     edit(folder / "params.yaml", "tutorial: {epochs: 20}", "tutorial: {epochs: 20, units: lots}")
     edit(folder / "params.yaml", "steps: 1950, ", "")
-    edit(folder / "params.yaml", "cap: {sample: 160}", "cap: {sample: -4}")
+    edit(folder / "params.yaml", "cap: {sample: 200}", "cap: {sample: -4}")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
@@ -115,7 +115,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
             "gan.cap.full: missing, add it",
         ),
         (
-            "cap: {sample: 160}",
+            "cap: {sample: 200}",
             "cap: {smaple: 160}",
             "runs.best.cap.smaple: there is no such scale, choose from",
         ),
