@@ -13,7 +13,7 @@ from ganscribe.core.files import project_root
 
 GIGABYTE = 10**9
 # Free disk for a whole run and DVC's cache of it, by where COCO comes from: drawn, a folder, a download.
-FREE_GIGABYTES = {"sample": 3, "local": 15, "download": 30}
+FREE_GIGABYTES = {"sample": 5, "local": 15, "download": 30}
 ARCHIVE_GIGABYTES = 14  # train2014.zip
 TOPICS = {"inception": "weights", "fid_inception": "FID's weights"}
 
