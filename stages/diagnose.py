@@ -42,15 +42,25 @@ def with_lengths(finding: Finding, scores: dict[str, dict[str, Any]]) -> Finding
     return replace(finding, caption=finding.caption + exercised_sentence(scores))
 
 
+def read_gradients() -> pd.DataFrame:
+    """Return the gradients that were measured, the paper's kind of network first. Raises MissingRunsError."""
+    tables = {path.stem: pd.read_csv(path) for path in sorted((MEASURED / "gradients").glob("*.csv"))}
+    if findings.PAPER_RUN not in tables:
+        raise MissingRunsError(
+            f"it is about {findings.PAPER_RUN}, which diagnostics.gradients.runs of params.yaml does not have"
+        )
+    return pd.concat([tables.pop(findings.PAPER_RUN), *tables.values()], ignore_index=True)
+
+
 def gradient_vanishing(figure: Path) -> Finding:
-    finding = findings.gradient_vanishing(pd.read_csv(MEASURED / "gradients.csv"))
+    finding = findings.gradient_vanishing(read_gradients())
     titles = {"saturating_norm": "gradient norm of log(1 - D(G(z)))"}
     figures.draw_gradients(finding.table, figure, columns=titles)
     return finding
 
 
 def gradient_instability(figure: Path) -> Finding:
-    finding = findings.gradient_instability(pd.read_csv(MEASURED / "gradients.csv"))
+    finding = findings.gradient_instability(read_gradients())
     titles = {
         "nonsaturating_norm": "gradient norm of -log D(G(z))",
         "nonsaturating_variance": "its variance over noise batches",

@@ -1,10 +1,11 @@
-"""Measure the generator's gradients while fresh critics are trained against frozen generators."""
+"""Measure a generator's gradients while fresh critics are trained against it, frozen after some epochs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import click
 import torch
 
 from _common import stage
@@ -21,7 +22,7 @@ from ganscribe.gan.common.training import train_gan
 from ganscribe.records.lineage.run_key import run_key
 from ganscribe.training.budget import Budget
 
-TABLE = Path("data/diagnostics/gradients.csv")
+TABLES = Path("data/diagnostics/gradients")
 Snapshots = list[tuple[int, dict[str, torch.Tensor]]]
 
 
@@ -65,9 +66,10 @@ def rebuild(snapshots: Snapshots, settings: Gradients, shape: torch.Size) -> dic
 
 
 @stage
-def main() -> None:
-    """Train generators for some numbers of epochs, then a fresh critic against each."""
-    settings = config.load("gradients")
+@click.argument("run")
+def main(run: str) -> None:
+    """Train the generator of RUN for some numbers of epochs, then a fresh critic against each."""
+    settings, table = config.load("gradients", run), TABLES / f"{run}.csv"
     recipe = settings.recipe
     inputs = [f"data/{recipe.dataset}/{split}.parquet" for split in recipe.splits]
     chosen = [OBJECTIVES.file(recipe.objective), NETWORKS.file(recipe.networks)]
@@ -76,7 +78,7 @@ def main() -> None:
     with (
         open_checkpoint(key) as checkpoint,
         records.stage_run(
-            "measure_gradients", params=asdict(settings), inputs=inputs, run_key=key
+            f"measure_gradients_{run}", params=asdict(settings), inputs=inputs, run_key=key
         ) as tracked,
     ):
         snapshots = train_generators(images, settings, checkpoint)
@@ -96,9 +98,10 @@ def main() -> None:
                 device=choose_device(),
                 checkpoint=critics_checkpoint,
             )
-            write_csv(TABLE, [{**row, "generator_updates": updates[int(row["epochs"])]} for row in rows])
+            facts = [{"run": run, **row, "generator_updates": updates[int(row["epochs"])]} for row in rows]
+            write_csv(table, facts)
         tracked.score({f"generator_updates_{epochs}_epochs": step for epochs, step in updates.items()})
-        tracked.log_files(TABLE)
+        tracked.log_files(table)
 
 
 if __name__ == "__main__":

@@ -259,7 +259,13 @@ ADDED: dict[str, tuple[str | None, str, str | None, dict[str, Any], set[str]]] =
         set(),
     ),
     "captioner run": (None, "", "captioner.runs", {"epochs": 1}, set()),
-    "option": ("gan/networks/dcgan.py", "\nWIDTH = 1\n", None, {}, {"train_gan@dcgan", "measure_gradients"}),
+    "option": (
+        "gan/networks/dcgan.py",
+        "\nWIDTH = 1\n",
+        None,
+        {},
+        {"train_gan@dcgan", "measure_gradients@dcgan"},
+    ),
     "score": (
         "metrics/gan/scores.py",
         SCORE,

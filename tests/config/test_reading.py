@@ -39,7 +39,7 @@ def test_every_section_of_the_projects_own_files_loads(folder: Path, scale: str)
         ("classifier", "lenet5"),
         ("gan", "dcgan"),
         ("gan_evaluation", None),
-        ("gradients", None),
+        ("gradients", "dcgan_deep"),
         ("parallel_lines", None),
         ("captioner", "tutorial"),
         ("captioner_evaluation", None),

@@ -17,7 +17,7 @@ def gradients(path: Path) -> None:
     table = pd.DataFrame(
         {"epochs": [1, 1, 25, 25], "critic_step": [0, 10, 0, 10], "saturating_norm": [1.0, 1e-30, 2.0, 1e-3]}
     )
-    table = table.assign(generator_updates=table["epochs"] * 390)
+    table = table.assign(run="dcgan", critic_loss=0.5, generator_updates=table["epochs"] * 390)
     figures.draw_gradients(table, path, columns={"saturating_norm": "norm"})
 
 

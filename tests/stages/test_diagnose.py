@@ -34,6 +34,7 @@ def write_measurements() -> None:
     """The tables of measure_gradients and measure_distances."""
     gradients = [
         {
+            "run": run,
             "epochs": epochs,
             "critic_step": step,
             "critic_loss": 1.0 / (step + 1),
@@ -43,6 +44,7 @@ def write_measurements() -> None:
             "nonsaturating_variance": 2.0 + step,
             "generator_updates": 390 * epochs,
         }
+        for run in ("dcgan", "dcgan_deep")
         for epochs in (1, 25)
         for step in range(7)
     ]
@@ -52,7 +54,8 @@ def write_measurements() -> None:
         | {"js_estimate": math.log(2) if theta else 0.0}
         for theta in (-1.0, 0.0, 0.5)
     ]
-    write_csv("data/diagnostics/gradients.csv", gradients)
+    for run in ("dcgan", "dcgan_deep"):
+        write_csv(f"data/diagnostics/gradients/{run}.csv", [row for row in gradients if row["run"] == run])
     write_csv("data/diagnostics/parallel_lines.csv", lines)
 
 
@@ -118,7 +121,8 @@ def test_every_experiment_says_what_it_found(
     assert done.exit_code == 0 and "left out" not in done.output, done.output
     found = made()
     assert set(found) == EXPERIMENTS
-    gradients = pd.read_csv("data/diagnostics/gradients.csv")
+    tables = [pd.read_csv(f"data/diagnostics/gradients/{run}.csv") for run in ("dcgan_deep", "dcgan")]
+    gradients = pd.concat(tables, ignore_index=True)
     scores = {run: json.loads(Path(f"data/gan_scores/{run}/scores.json").read_text()) for run in RUNS}
     along = quality_along(
         (*findings.WASSERSTEIN_RUNS, "gan"), scores=Path("data/gan_scores"), curves=Path("curves/gan")

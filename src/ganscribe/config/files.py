@@ -108,11 +108,18 @@ class GanFamily:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class GradientsBlock(GradientsRecipe):
+    """`diagnostics.gradients` of params.yaml."""
+
+    runs: Annotated[dict[str, GanRecipe], Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Diagnostics:
     """`diagnostics` of params.yaml."""
 
     seed: int
-    gradients: GradientsRecipe
+    gradients: GradientsBlock
     parallel_lines: ParallelLinesRecipe
 
 

@@ -121,9 +121,9 @@ def _check_runs(params: files.Params) -> list[str]:
     """Return the runs' objectives, networks and options that do not exist, and runs without a judge."""
     problems = []
     recipes: dict[str, GanRecipe] = {f"gan.runs.{name}": run for name, run in params.gan.runs.items()}
-    for where, run in (
-        recipes | {"diagnostics.gradients.recipe": params.diagnostics.gradients.recipe}
-    ).items():
+    gradients = params.diagnostics.gradients.runs
+    recipes |= {f"diagnostics.gradients.runs.{name}": run for name, run in gradients.items()}
+    for where, run in recipes.items():
         problems += _check_choice(where, OBJECTIVES, run.objective, run.objective_options, "build")
         problems += _check_choice(
             where, GAN_NETWORKS, run.networks, run.network_options, "build_generator", "build_discriminator"

@@ -104,6 +104,7 @@ def _gan_evaluation(params: Params, scale: Scale, name: str) -> stages.GanEvalua
 def _gradients(params: Params, scale: Scale, name: str) -> stages.Gradients:
     settings = params.diagnostics.gradients
     return stages.Gradients(
+        recipe=_run(settings.runs, name, "diagnostics.gradients"),
         **{each.name: getattr(settings, each.name) for each in fields(stages.GradientsRecipe)},
         seed=params.diagnostics.seed,
         precision=params.gan.precision,

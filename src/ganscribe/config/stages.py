@@ -115,9 +115,8 @@ class GanEvaluation:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GradientsRecipe:
-    """The measurement behind gradient_vanishing and gradient_instability."""
+    """The measurement behind gradient_vanishing and gradient_instability, the same for each of its runs."""
 
-    recipe: GanRecipe
     epochs: Annotated[tuple[Count, ...], Field(min_length=1)]
     critic_steps: Count
     measure_every: Count
@@ -126,8 +125,9 @@ class GradientsRecipe:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Gradients(GradientsRecipe):
-    """The measurement with the seed and the scale's caps."""
+    """The measurement on one run, with the seed and the scale's caps."""
 
+    recipe: GanRecipe
     seed: int
     precision: Precision
     max_gan_updates: Count | None

@@ -25,18 +25,27 @@ def _save(figure: Figure, path: str | Path) -> None:
 
 
 def draw_gradients(table: pd.DataFrame, path: str | Path, *, columns: Mapping[str, str]) -> None:
-    """One panel a column of `columns` (column: title) on a log scale against the critic's steps."""
-    figure = _figure(6 * len(columns), 4)
-    panels = figure.subplots(1, len(columns), squeeze=False)[0]
-    for axes, (column, title) in zip(panels, columns.items(), strict=True):
-        for epochs, part in table.groupby("epochs"):
-            label = f"{epochs} epochs, {part['generator_updates'].iloc[0]:,} updates"
-            axes.plot(part["critic_step"], part[column], label=label, linewidth=1)
-        axes.set_yscale("log")
-        axes.set_xlabel("critic steps")
-        axes.set_title(title)
-        axes.grid(alpha=0.3)
-        axes.legend(title="generator of")
+    """A row of panels a column of `columns` (column: title), a panel a run: on log scales against the critic's
+    steps, and the critic's loss dashed on an axis of its own."""
+    runs = list(dict.fromkeys(table["run"]))
+    figure = _figure(4.6 * len(runs), 3.8 * len(columns))
+    rows = figure.subplots(len(columns), len(runs), squeeze=False, sharey="row")
+    for panels, (column, title) in zip(rows, columns.items(), strict=True):
+        for axes, run in zip(panels, runs, strict=True):
+            losses = axes.twinx()
+            losses.set_yscale("log")
+            losses.set_ylabel("critic's loss (dashed)")
+            for colour, (epochs, part) in enumerate(table[table["run"] == run].groupby("epochs")):
+                label = f"{epochs} epochs, {part['generator_updates'].iloc[0]:,} updates"
+                line = {"color": f"C{colour}", "linewidth": 1}
+                axes.plot(part["critic_step"], part[column], label=label, **line)
+                losses.plot(part["critic_step"], part["critic_loss"], linestyle="--", alpha=0.6, **line)
+            axes.set_yscale("log")
+            axes.set_xlabel("critic steps")
+            axes.set_title(run)
+            axes.grid(alpha=0.3)
+            axes.legend(title="generator of", fontsize=8)
+        panels[0].set_ylabel(title)
     _save(figure, path)
 
 

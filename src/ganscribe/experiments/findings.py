@@ -17,9 +17,10 @@ Metric = dict[str, float | int | bool]
 
 # The runs whose critics are held against the quality of their generators, and the one compared with them.
 WASSERSTEIN_RUNS = ("wgan", "wgan_mlp", "wgan_nobn", "wgan_adam", "wgan_gp")
+PAPER_RUN = "dcgan_deep"  # of the gradient measurements: its critic has batch norm, as the paper's has
 COMPARED_RUN = "gan"  # its loss stands for the Jensen-Shannon divergence
 
-KEYS = ["epochs", "generator_updates", "critic_step", "critic_loss"]
+KEYS = ["run", "epochs", "generator_updates", "critic_step", "critic_loss"]
 LAST_MEASUREMENTS = 5  # whose median is "at the end": a single one jumps by factors
 PAPER_STEPS = 4000
 LINES_STEPS = 1000  # critic updates of the parallel lines
@@ -53,8 +54,15 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _by_epochs(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    return {int(str(key)): part.sort_values("critic_step") for key, part in rows.groupby("epochs")}
+def _parts(rows: pd.DataFrame) -> dict[str, dict[int, pd.DataFrame]]:
+    """The measurements by run and epochs, the paper's kind of network first."""
+    parts: dict[str, dict[int, pd.DataFrame]] = {}
+    for run in sorted(rows["run"].unique(), key=lambda run: (run != PAPER_RUN, run)):
+        of_run = rows[rows["run"] == run]
+        parts[run] = {
+            int(str(epochs)): part.sort_values("critic_step") for epochs, part in of_run.groupby("epochs")
+        }
+    return parts
 
 
 def _late(series: pd.Series[float]) -> float:
@@ -74,7 +82,7 @@ def _is_short(rows: pd.DataFrame) -> bool:
 def _setting(rows: pd.DataFrame) -> str:
     """What was trained, and for how long: a scale may shorten both below the epochs' name and the paper."""
     steps = int(rows["critic_step"].max())
-    models = _by_epochs(rows)
+    models = _parts(rows)[PAPER_RUN]
     updates = [f"{part['generator_updates'].iloc[0]:,}" for part in models.values()]
     note = f" (the paper: {PAPER_STEPS:,}; so short a training shows little)" if _is_short(rows) else ""
     return (
@@ -86,36 +94,53 @@ def _setting(rows: pd.DataFrame) -> str:
 def gradient_vanishing(rows: pd.DataFrame) -> Finding:
     """By how many orders of magnitude the saturating loss's gradient falls: 1701.04862, figure 2.
 
-    `rows` as of `measure_gradients`. The end is the median of the last five measurements; the start is step
-    0, an untrained critic, whose gradient is small already, so the fall from the peak is given too.
-    `orders_of_magnitude`: the smallest fall from step 0; `vanishes`: it is at least two; `critic_loss`: how
-    far the critic was from its optimum.
+    `rows` as of `measure_gradients`, with the `run`. The end is the median of the last five measurements; the
+    start is step 0, an untrained critic, whose gradient is small already, so the fall from the peak is given
+    too. `orders_of_magnitude`: the largest fall from step 0 of the paper's kind of network; `vanishes`: it is at
+    least two; `critic_loss`: how far a critic was from its optimum; `rho_loss_fall`: Spearman's rho between that
+    and the fall, over all critics.
     """
+    from scipy.stats import spearmanr
+
     metric: Metric = {}
-    parts, losses = [], []
-    for epochs, part in _by_epochs(rows).items():
-        norm, loss = part["saturating_norm"], _late(part["critic_loss"])
-        metric[f"critic_loss_{epochs}_epochs"] = loss
-        losses.append(f"{loss:.2g}")
-        end = _late(norm)
-        fall, fall_from_peak = _log_ratio(norm.iloc[0], end), _log_ratio(norm.max(), end)
-        metric[f"orders_of_magnitude_{epochs}_epochs"] = fall
-        metric[f"orders_from_peak_{epochs}_epochs"] = fall_from_peak
-        parts.append(f"{fall:.2g} for {epochs} (from the peak: {fall_from_peak:.2g})")
-    smallest = min(value for key, value in metric.items() if key.startswith("orders_of"))
-    vanishes = smallest >= VANISHED_ORDERS
-    caption = (
-        f"{_setting(rows)} Shown is the norm of the gradient of log(1 - D(G(z))) with respect to the "
-        "generator's parameters. Arjovsky and Bottou (1701.04862, theorem 2.4) expect it to fall by orders "
-        "of magnitude as the critic nears its optimum. Orders of magnitude by which it fell from the first "
-        f"step to the last: {_listed(parts)} epochs; at least two for every generator is what counts "
-        f"as vanishing here, so it {'does' if vanishes else 'does not'}, "
-        f"{verdict(vanishes, is_short=_is_short(rows))}. The critics' losses at the end are "
-        f"{_listed(losses)}; 0 is a critic that tells all images apart, which the theorem takes for granted."
+    said = []
+    for run, models in _parts(rows).items():
+        falls, losses = [], []
+        for epochs, part in models.items():
+            norm, end = part["saturating_norm"], _late(part["saturating_norm"])
+            name = f"{run}_{epochs}_epochs"
+            metric[f"orders_of_magnitude_{name}"] = _log_ratio(norm.iloc[0], end)
+            metric[f"orders_from_peak_{name}"] = _log_ratio(norm.max(), end)
+            metric[f"critic_loss_{name}"] = _late(part["critic_loss"])
+            falls.append(f"{metric[f'orders_of_magnitude_{name}']:.2g}")
+            losses.append(f"{metric[f'critic_loss_{name}']:.2g}")
+        said.append(f"{run} {_listed(falls)} (the critics' losses at the end: {_listed(losses)})")
+    ours = [value for key, value in metric.items() if key.startswith(f"orders_of_magnitude_{PAPER_RUN}_")]
+    best = max(ours)
+    vanishes = best >= VANISHED_ORDERS
+    fallen, lost = (
+        [value for key, value in metric.items() if key.startswith(kind)]
+        for kind in ("orders_of", "critic_loss")
     )
+    rho = float(spearmanr(lost, fallen).statistic) if min(len(set(lost)), len(set(fallen))) > 1 else math.nan
+    caption = (
+        f"{_setting(rows)} Shown are the norm of the gradient of log(1 - D(G(z))) with respect to the "
+        "generator's parameters and, dashed, the critic's loss. Arjovsky and Bottou (1701.04862, figure 2) saw "
+        "this gradient fall by five orders of magnitude in the best case, with a DCGAN whose critic has batch "
+        f"norm, as that of {PAPER_RUN} has. Orders of magnitude by which it fell from the first step to the last: "
+        f"{'; '.join(said)}. At least two for one generator of {PAPER_RUN} is what counts as vanishing here, so it "
+        f"{'does' if vanishes else 'does not'}, {verdict(vanishes, is_short=_is_short(rows))}. What makes it "
+        "vanish is a critic that tells the two sets of images apart without fault, whose loss is 0: theorem 2.4 "
+        "takes that for granted."
+    )
+    if math.isfinite(rho):
+        caption += (
+            f" Spearman's rho between a critic's loss at the end and the fall, over these {len(lost)} critics: "
+            f"{rho:.2f}."
+        )
     return Finding(
         rows[[*KEYS, "saturating_norm", "saturating_variance"]],
-        {"orders_of_magnitude": smallest} | metric | {"vanishes": vanishes},
+        finite({"orders_of_magnitude": best, "rho_loss_fall": rho} | metric) | {"vanishes": vanishes},
         caption,
     )
 
@@ -123,21 +148,26 @@ def gradient_vanishing(rows: pd.DataFrame) -> Finding:
 def gradient_instability(rows: pd.DataFrame) -> Finding:
     """The factors by which norm and variance of -log D's gradient grow: 1701.04862, figure 3.
 
-    `rows` as of `measure_gradients`; the end (median of the last five measurements) over step 0.
-    `norm_growth`: the smallest of the generators but the longest trained; `early_models_grow`: norm and
-    variance grow for all of those; `converged_grows_least`: that one's norm grows less than any other's.
+    `rows` as of `measure_gradients`, with the `run`; the end (median of the last five measurements) over step 0.
+    Of the paper's kind of network: `norm_growth`, the smallest of the generators but the longest trained;
+    `early_models_grow`, norm and variance grow for all of those; `converged_grows_least`, that one's norm grows
+    less than any other's.
     """
     metric: Metric = {}
-    parts, growths = [], {}
-    for epochs, part in _by_epochs(rows).items():
-        growth = {
-            number: _late(part[f"nonsaturating_{number}"])
-            / max(float(part[f"nonsaturating_{number}"].iloc[0]), sys.float_info.min)
-            for number in ("norm", "variance")
-        }
-        metric |= {f"{number}_growth_{epochs}_epochs": factor for number, factor in growth.items()}
-        growths[epochs] = growth
-        parts.append(f"{growth['norm']:.3g} and {growth['variance']:.3g} for {epochs}")
+    said, growths = [], {}
+    for run, models in _parts(rows).items():
+        parts = []
+        for epochs, part in models.items():
+            growth = {
+                number: _late(part[f"nonsaturating_{number}"])
+                / max(float(part[f"nonsaturating_{number}"].iloc[0]), sys.float_info.min)
+                for number in ("norm", "variance")
+            }
+            metric |= {f"{number}_growth_{run}_{epochs}_epochs": factor for number, factor in growth.items()}
+            parts.append(f"{growth['norm']:.3g} and {growth['variance']:.3g} for {epochs}")
+            if run == PAPER_RUN:
+                growths[epochs] = growth
+        said.append(f"{run} {_listed(parts)} epochs")
     *early, longest = sorted(growths)
     is_short = _is_short(rows)
     metric = {"norm_growth": min(growths[epochs]["norm"] for epochs in early or [longest])} | metric
@@ -145,11 +175,11 @@ def gradient_instability(rows: pd.DataFrame) -> Finding:
     least = all(growths[longest]["norm"] < growths[epochs]["norm"] for epochs in early)
     caption = (
         f"{_setting(rows)} Shown are the norm of the gradient of -log D(G(z)) with respect to the "
-        "generator's parameters, and its variance over noise batches. "
+        "generator's parameters, its variance over noise batches and, dashed, the critic's loss. "
         "Arjovsky and Bottou (1701.04862, theorem 2.6, figure 3) expect both to grow with the critic's "
         "training, but for a nearly converged generator. Factors of growth of norm and variance from the "
-        f"first step to the last: {_listed(parts)} epochs. For the generators trained less, both "
-        f"{'grow' if grows else 'do not all grow'}, {verdict(grows, is_short=is_short)}; the longest "
+        f"first step to the last: {'; '.join(said)}. For the generators of {PAPER_RUN} that were trained less, "
+        f"both {'grow' if grows else 'do not all grow'}, {verdict(grows, is_short=is_short)}; the longest "
         "trained one's norm "
         f"{'grows least' if least else 'does not grow least'}, {verdict(least, is_short=is_short)}."
     )
