@@ -123,6 +123,7 @@ def draw(folder: Path, exam: Exam, found: list[Decoded], *, count: int) -> None:
                 as_seen(open_image(images / shards.file_names[shards.row_of[image_id]]), crop=crop),
                 [exam.saved.vocabulary.words[token] for token in caption.tokens],
                 caption.attention.float().cpu().numpy(),
+                reference=exam.references[image_id][0],
                 note="; ".join(filter(None, [f"features: {shards.metadata['weights']}", exam.length.note])),
             )
             bar.update()

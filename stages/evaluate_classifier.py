@@ -17,19 +17,20 @@ from ganscribe.core.files import atomic_folder, write_csv, write_json
 from ganscribe.core.length import Length
 from ganscribe.core.scores import headline
 from ganscribe.datasets.images import Images, read_images
-from ganscribe.drawing.plots import save_confusion, save_grid
+from ganscribe.drawing.plots import save_confusion, save_labelled
 from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
 
-COLUMNS = 5  # of the square of worst mistakes
+COLUMNS = 5  # of the square of worst mistakes, which has as many rows at most
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any], *, label: str) -> None:
-    """Write the scores, the confusion matrix (table, picture) and the images that got the least probability for
-    their own class."""
+    """Write the scores, the confusion matrix (table, picture), and of the images that were taken for another class
+    those that got the least probability for their own."""
     names, labels = test.class_names, test.labels.tolist()
     predicted = evaluation.probabilities.argmax(1).tolist()
     own = evaluation.probabilities.gather(1, test.labels[:, None])[:, 0]
-    worst = own.argsort(stable=True)[: COLUMNS**2].tolist()
+    order = own.argsort(stable=True).tolist()
+    worst = [index for index in order if predicted[index] != labels[index]][: COLUMNS**2]
     pairs = [
         {"actual": names[label], "predicted": names[guess]}
         for label, guess in zip(labels, predicted, strict=True)
@@ -41,8 +42,10 @@ def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, A
     with atomic_folder(folder) as temporary:
         write_json(temporary / "scores.json", scores)
         write_csv(temporary / "confusion.csv", pairs)
-        write_csv(temporary / "mistakes.csv", mistakes)
-        save_grid(test.images[worst], temporary / "mistakes.png", COLUMNS)
+        if worst:
+            write_csv(temporary / "mistakes.csv", mistakes)
+            named = [f"{pairs[index]['actual']}, taken for {pairs[index]['predicted']}" for index in worst]
+            save_labelled(test.images[worst], named, temporary / "mistakes.png", COLUMNS)
         save_confusion(evaluation.confusion, temporary / "confusion.png", names, title=label)
 
 

@@ -22,8 +22,10 @@ def test_a_cell_lies_where_the_network_has_it(size: tuple[int, int]) -> None:
     attention = np.zeros(64, dtype=np.float32)
     attention[2 * 8 + 6] = 1.0
     smooth = upsample(attention, width, height)
-    assert smooth.shape == (height, width) and smooth.min() == 0 and smooth.max() == 1
-    rows, columns = (smooth > 0.99).nonzero()
+    assert (
+        smooth.shape == (height, width) and smooth.min() == 0 and smooth.max() == pytest.approx(1, abs=0.02)
+    )
+    rows, columns = (smooth > 0.99 * smooth.max()).nonzero()
     assert rows.mean() + 0.5 == pytest.approx(101.5 / 299 * height, abs=0.6)
     assert columns.mean() + 0.5 == pytest.approx(229.5 / 299 * width, abs=0.6)
     x, y = peak(attention.tolist(), (0, 0, width, height))
@@ -31,18 +33,17 @@ def test_a_cell_lies_where_the_network_has_it(size: tuple[int, int]) -> None:
 
 
 def test_maps_keep_slopes_and_go_on_to_the_edge() -> None:
-    # Cells that hold their own centre's place: the map is that place, but for its scale (1 at the highest).
+    # Cells that hold their own centre's place: the map is that place.
     centres = (37.5 + 32 * np.arange(8)).astype(np.float32)
     smooth = upsample(np.tile(centres, (8, 1)), 299, 299)
     inner = np.arange(75, 224)
-    ratio = smooth[:, inner] / (inner + 0.5)
-    assert ratio.max() / ratio.min() < 1.001
-    assert np.ptp(smooth[:, :6]) < 0.01 and np.ptp(smooth[:, -6:]) < 0.01
+    assert np.allclose(smooth[:, inner], inner + 0.5, rtol=1e-3)
+    assert np.ptp(smooth[:, :6]) < 3 and np.ptp(smooth[:, -6:]) < 3
     corner = np.zeros((8, 8), dtype=np.float32)
     corner[0, 0] = 1
     found = upsample(corner, 299, 299)
     assert found[:38, :38].min() > 0.8 and found[70:, :].max() < 0.01
-    assert np.allclose(upsample(np.full(64, 1 / 64), 20, 30), 1)
+    assert np.allclose(upsample(np.full(64, 1 / 64), 20, 30), 1 / 64)
 
 
 def test_what_the_network_sees_is_what_the_map_marks() -> None:
@@ -81,6 +82,17 @@ def test_a_figure_has_the_image_and_a_panel_a_word_and_the_same_bytes_each_time(
     content = (tmp_path / "one.png").read_bytes()
     assert content == (tmp_path / "two.png").read_bytes() and b"matplotlib" not in content.lower()
     assert Image.open(io.BytesIO(content)).size[0] > 500
+
+
+def test_all_panels_have_one_scale_and_an_even_spread_is_not_bright() -> None:
+    maps = np.full((3, 64), 1 / 64, dtype=np.float32)
+    maps[1, 5], maps[2, 9] = 0.03, 0.5
+    drawn = attention_figure(Image.new("RGB", (64, 64)), ["a", "b", "c"], maps).axes[1:4]
+    scales = {axis.images[1].get_clim() for axis in drawn}
+    assert scales == {(0, 0.5)}
+    weak = attention_figure(Image.new("RGB", (64, 64)), ["a", "b"], maps[:2]).axes[1]
+    assert weak.images[1].get_clim() == (0, 8 / 64)
+    assert weak.images[1].get_array().max() < 0.25 * 8 / 64
 
 
 def test_an_empty_caption_can_be_drawn(tmp_path: Path) -> None:

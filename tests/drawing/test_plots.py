@@ -17,6 +17,7 @@ from ganscribe.drawing.plots import (
     save_curves,
     save_grid,
     save_image_rows,
+    save_labelled,
 )
 
 
@@ -42,6 +43,24 @@ def test_every_pixel_of_a_grid_is_where_it_belongs(tmp_path: Path, channels: int
         cell = grid[top : top + 84 : 3, left : left + 84 : 3]
         assert np.array_equal(cell, np.broadcast_to(image.permute(1, 2, 0).numpy(), (28, 28, 3)))
     assert (grid[step:, 2 * step :] == 255).all()  # the sixth place is empty
+
+
+def test_labelled_images_stand_in_rows_with_their_labels_above(tmp_path: Path) -> None:
+    images = torch.full((3, 1, 28, 28), 90, dtype=torch.uint8)
+    for name, labels in (
+        ("one", ["4, taken for 9"] * 3),
+        ("two", ["4, taken for 9"] * 3),
+        ("bare", [""] * 3),
+    ):
+        save_labelled(images, labels, tmp_path / f"{name}.png", columns=2)
+    labelled, bare = read(tmp_path / "one.png"), read(tmp_path / "bare.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    for drawn in (labelled, bare):
+        half = drawn.shape[0] // 2, drawn.shape[1] // 2
+        quarters = [drawn[: half[0], : half[1]], drawn[: half[0], half[1] :], drawn[half[0] :, : half[1]]]
+        assert all((quarter == 89).mean() > 0.3 for quarter in quarters)  # matplotlib's grey of 90
+        assert (drawn[half[0] :, half[1] :] == 255).all()  # the fourth place is empty
+    assert (labelled < 60).any() and not (bare < 60).any()
 
 
 def test_a_title_stands_above_the_pictures_and_changes_no_pixel_of_them(tmp_path: Path) -> None:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 COLUMNS = 6
 LONG_SIDE = 320  # pixels of a panel's image: more is not seen
 PANEL_INCHES = 2.2
+STRONG = 8 / 64  # of the attention on one cell, eight times an even spread: what is less never looks bright
 EDGE = 3  # cells by which a map is extended on each side: bicubic interpolation looks two cells far
 
 
 def upsample(attention: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Enlarge a map (64,) or (8, 8) to (height, width), smoothly (bicubic), 1 where attention is highest.
+    """Enlarge a map (64,) or (8, 8) to (height, width), smoothly (bicubic).
 
     Each cell's value stands at the cell's centre in the network's input; the outer ones go on to the edge.
     """
@@ -37,8 +38,12 @@ def upsample(attention: np.ndarray, width: int, height: int) -> np.ndarray:
     start = EDGE + 0.5 - FIRST_CELL / CELL_STEP
     box = (start, start, start + SIZE / CELL_STEP, start + SIZE / CELL_STEP)
     grid = Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC, box=box)
-    smooth = np.asarray(grid).clip(0)
-    return smooth / max(float(smooth.max()), 1e-12)
+    return np.asarray(grid).clip(0)
+
+
+def brightest(maps: np.ndarray) -> float:
+    """The attention on one cell that is shown as full brightness in all panels of `maps` (words, 64)."""
+    return max(float(maps.max(initial=0)), STRONG)
 
 
 def as_seen(image: Image, *, crop: str) -> Image:
@@ -52,10 +57,11 @@ def as_seen(image: Image, *, crop: str) -> Image:
 def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, title: str = "") -> Figure:
     """Draw `image`, the part that the network saw, and for each of `words` its map of `maps` (words, 64) over it.
 
-    The lighter a place, the more the word's context came from it; each panel's scale is its own.
+    The lighter a place, the more the word's context came from it; all panels have one scale, up to `brightest`.
     """
     from matplotlib.figure import Figure
 
+    top = brightest(maps)
     image = image.convert("RGB")
     image.thumbnail((LONG_SIDE, LONG_SIDE))
     width, height = image.size
@@ -70,17 +76,28 @@ def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, ti
     for axis, word, attention in zip(axes[1:], words, maps, strict=False):
         # Grey below, so that brightness is the map's alone.
         axis.imshow(pixels.mean(2), cmap="gray", vmin=0, vmax=255)
-        axis.imshow(upsample(attention, width, height), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+        axis.imshow(upsample(attention, width, height), cmap="inferno", vmin=0, vmax=top, alpha=0.6)
         axis.set_title(word, fontsize=12, parse_math=False)
-    figure.suptitle(textwrap.fill(title, 120), fontsize=13, parse_math=False)
+    lines = [textwrap.fill(line, 120) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=13, parse_math=False)
     return figure
 
 
 def draw_attention(
-    path: str | Path, image: Image, words: Sequence[str], maps: np.ndarray, *, note: str
+    path: str | Path,
+    image: Image,
+    words: Sequence[str],
+    maps: np.ndarray,
+    *,
+    note: str,
+    reference: str = "",
 ) -> None:
-    """Write the figure of a caption to `path` (PNG): `words`, their `maps` (words, 64), and a `note`."""
-    title = f"{' '.join(words) or '(no words)'}  [{note}]"
+    """Write the figure of a caption to `path` (PNG): `words`, their `maps` (words, 64), a `note`, and what a
+    person wrote (`reference`) where that is known."""
+    title = (
+        f"{' '.join(words) or '(no words)'}  [{note}; brightest: {brightest(maps):.0%} on one of 64 cells]"
+    )
+    title += f"\na person wrote: {reference}" if reference else ""
     save_figure(attention_figure(image, words, maps, title=title), path)
 
 

@@ -64,6 +64,23 @@ def save_grid(images: Tensor, path: str | Path, columns: int, *, title: str = ""
         picture.save(handle, format="PNG", optimize=True)
 
 
+def save_labelled(images: Tensor, labels: Sequence[str], path: str | Path, columns: int) -> None:
+    """Write a PNG of `images` (N, C, H, W), `columns` to a row, with a label above each."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.6 * columns, 1.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels:
+        axes.axis("off")
+    pictures = images.cpu().numpy().transpose(0, 2, 3, 1)
+    for axes, picture, label in zip(panels, pictures, labels, strict=False):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(label, fontsize=9, parse_math=False)
+    with atomic_write(path) as handle:
+        figure.savefig(handle, format="png", dpi=100, metadata={"Software": None})
+
+
 def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> None:
     """Write a lossless animated WebP, each frame the grid of one tensor (N, C, H, W); it loops for ever."""
     pictures = [Image.fromarray(_tile(frame, columns)) for frame in frames]
