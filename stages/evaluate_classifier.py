@@ -71,6 +71,7 @@ def main(name: str, home: Path) -> None:
         "parameters": training["num_parameters"],
         "flops": training["flops"],
         "num_images": len(test.images),
+        "dataset": test.dataset,
         "source": test.source,
     }
     write_json(home / f"metrics/classifiers/{name}.json", headline(CLASSIFIER_SCORES, scores))

@@ -98,12 +98,17 @@ def draw_attention(
         f"{' '.join(words) or '(no words)'}  [{note}; brightest: {brightest(maps):.0%} on one of 64 cells]"
     )
     title += f"\na person wrote: {reference}" if reference else ""
-    save_figure(attention_figure(image, words, maps, title=title), path)
+    save_figure(attention_figure(image, words, maps, title=title), path, description=title)
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a PNG whose bytes depend on the picture alone (no software version), atomically."""
+def save_figure(figure: Figure, path: str | Path, *, description: str = "") -> None:
+    """Write a PNG whose bytes depend on the picture alone (no software version), atomically.
+
+    The `description` stands in the file, for those who cannot see the picture.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with atomic_write(path) as handle:
-        FigureCanvasAgg(figure).print_png(handle, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(
+            handle, metadata={"Software": None} | ({"Description": description} if description else {})
+        )

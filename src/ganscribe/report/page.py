@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Sequence
@@ -15,14 +14,15 @@ import pandas as pd
 from ganscribe.core.length import MEANINGFUL_SHARE, Length
 from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
-from ganscribe.report.tables import difference_table, gan_tables, interval_table, score_table
-
-_MEDIA = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".jpg": "image/jpeg"}
-
-
-def data_url(path: Path) -> str:
-    """The picture at `path` as a `data:` URL, so that the page needs no other file."""
-    return f"data:{_MEDIA[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+from ganscribe.report.pictures import CLASSIFIER_PICTURES, GAN_PICTURES, attention_figures, picture, pictures
+from ganscribe.report.summary import summarise
+from ganscribe.report.tables import (
+    difference_table,
+    gan_tables,
+    interval_table,
+    score_table,
+    tables_by_dataset,
+)
 
 
 def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
@@ -59,11 +59,6 @@ def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
     return svg[svg.index("<svg") :]
 
 
-def _pictures(folder: Path, names: Sequence[str]) -> list[dict[str, str]]:
-    found = [path for name in names for path in sorted(folder.glob(name))]
-    return [{"name": path.stem.replace("_", " "), "url": data_url(path)} for path in found]
-
-
 def _trained(scores: Path) -> dict[str, Any]:
     """How far the run was trained that a file of scores is of."""
     length = Length.find(json.loads(scores.read_text()))
@@ -72,14 +67,11 @@ def _trained(scores: Path) -> dict[str, Any]:
 
 def gan_entry(root: Path, run: str) -> dict[str, Any]:
     """What the page shows of one GAN: its samples, its animation, its curves."""
-    plots = root / "plots"
-    pictures = _pictures(plots / "gan_scores" / run, ["samples.png", "neighbours.png"])
-    pictures += _pictures(plots / "gan" / run, ["animation.*", "interpolation.png"])
     chart = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
     return {
         "name": run,
         **_trained(root / "data" / "gan_scores" / run / "scores.json"),
-        "pictures": pictures,
+        "pictures": pictures(root, run, GAN_PICTURES),
         "chart": chart,
         "card": gan_card(root / "models" / "gan" / run),
     }
@@ -87,12 +79,11 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
 
 def classifier_entry(root: Path, run: str) -> dict[str, Any]:
     """What the page shows of one classifier: its curves, its confusion matrix and its worst mistakes."""
-    plots = root / "plots" / "classifiers" / run
     return {
         "name": run,
-        **_trained(plots / "scores.json"),
+        **_trained(root / "plots" / "classifiers" / run / "scores.json"),
         "chart": curve_chart(root / "curves" / "classifiers" / f"{run}.csv", ("train_loss", "val_loss")),
-        "pictures": _pictures(plots, ["*.png"]),
+        "pictures": pictures(root, run, CLASSIFIER_PICTURES),
         "card": None,
     }
 
@@ -107,18 +98,26 @@ def captioner_entry(root: Path, run: str, scores: Path) -> dict[str, Any]:
         "chart": chart,
         "card": captioner_card(root / "models" / "captioner" / run),
         "pictures": [],
-        "attention": _pictures(root / "plots" / "captioner" / run, ["*.png"]),
+        "attention": attention_figures(root, run),
     }
 
 
-def captioned_figure(folder: Path, picture: Path) -> dict[str, str]:
+def captioned_figure(folder: Path, path: Path) -> dict[str, Any]:
     """What the page shows of one experiment: its figure and the caption in its `folder`."""
-    caption = (folder / "caption.txt").read_text().strip()
-    return {"name": folder.name.replace("_", " "), "url": data_url(picture), "caption": caption}
+    name, caption = folder.name.replace("_", " "), (folder / "caption.txt").read_text().strip()
+    return {"name": name, **picture(path, caption, alternative=f"Figure of {name}, described below.")}
+
+
+def _rows(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the first table."""
+    return list(tables[0]["table"]["rows"]) if tables else []
 
 
 def render(root: Path, *, params: dict[str, Any]) -> str:
-    """The page, made of the metrics, curves and plots under `root`; the same files give the same bytes."""
+    """The page, made of the metrics, curves and plots under `root`; the same files give the same bytes.
+
+    `params`: the `scale`, and the `code` that the page was made by, in words.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -128,9 +127,9 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         for folder in (data / "gan_scores", plots / "classifiers")
     )
     captioned = {f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/*/*.json"))}
-    tables, classifier_table, caption_table = (
+    tables, classifier_tables, caption_table = (
         gan_tables(gans),
-        score_table("classifier", classifiers),
+        tables_by_dataset(classifiers),
         score_table("captioner", captioned),
     )
     # A captioner stands where its best decoding does.
@@ -140,6 +139,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     captioners = [captioner_entry(root, run, path) for run, path in reversed(scored.items())]
     return environment.get_template("report.html").render(
         params=params,
+        summary=summarise(root, _rows(tables), caption_table["rows"], captioned, _rows(classifier_tables)),
         scores=FAMILIES,
         least=f"{MEANINGFUL_SHARE:.0%}",
         gan_tables=tables,
@@ -153,8 +153,12 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             captioned_figure(path.parent, plots / "experiments" / f"{path.parent.name}.png")
             for path in sorted(data.glob("experiments/*/caption.txt"))
         ],
-        classifier_table=classifier_table,
-        classifiers=[classifier_entry(root, row["name"]) for row in classifier_table["rows"]],
+        classifier_tables=classifier_tables,
+        classifiers=[
+            classifier_entry(root, row["name"])
+            for table in classifier_tables
+            for row in table["table"]["rows"]
+        ],
         caption_table=caption_table,
         caption_intervals=interval_table(captioned),
         caption_differences=difference_table(

@@ -18,6 +18,7 @@ from ganscribe.metrics.caption_comparison import compare
 from ganscribe.metrics.tables import RANKING, find
 
 Record = dict[str, Any]
+COLLAPSED_RECALL = 0.01  # of the real images that lie among the generated ones
 
 
 def format_number(value: object) -> str:
@@ -54,11 +55,14 @@ def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
     scores = {key: find(family, key) for key in plain if key not in hidden}
     shown = {key: score for key, score in scores.items() if score is None or "report" in score.shown}
     shown = {key: shown[key] for key in sorted(shown, key=lambda key: key != TRAINED.name)}
-    compared = [record for record in records.values() if not is_exercised(record)]
+    compared = [
+        record for record in records.values() if not is_exercised(record) and not has_collapsed(record)
+    ]
     rows = [
         {
             "name": name,
             "is_exercised": is_exercised(record),
+            "is_collapsed": has_collapsed(record),
             "cells": [
                 (_cell(key, record), _is_best(score, record, compared)) for key, score in shown.items()
             ],
@@ -66,12 +70,21 @@ def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
         for name, record in records.items()
     ]
     first: Record = next(iter(records.values()), {})
-    return {"columns": list(shown), "rows": rows, "notes": {key: first[key] for key in notes}}
+    return {
+        "columns": [{"name": key, "better": score.better if score else ""} for key, score in shown.items()],
+        "rows": rows,
+        "notes": {key: first[key] for key in notes},
+    }
 
 
 def _cell(key: str, record: Record) -> str:
     length = Length.find(record) if key == TRAINED.name else None
     return str(length) if length else format_number(record.get(key, ""))
+
+
+def has_collapsed(record: Record) -> bool:
+    """Whether a GAN draws the same image over and over: some scores of such a run are flawless, and mean nothing."""
+    return record.get("recall", 1) < COLLAPSED_RECALL or record.get("modes", 2) <= 1
 
 
 def _is_best(score: Score | None, record: Record, compared: Sequence[Record]) -> bool:
@@ -80,6 +93,15 @@ def _is_best(score: Score | None, record: Record, compared: Sequence[Record]) ->
     values = [found for each in compared if isinstance(found := each.get(score.name), int | float)]
     best = max if score.better == "higher" else min
     return len(values) > 1 and bool(record.get(score.name) == best(values))
+
+
+def tables_by_dataset(files: dict[str, Path]) -> list[dict[str, Any]]:
+    """Return a table of classifiers for each data set, the one with the most first."""
+    datasets: dict[str, dict[str, Path]] = {}
+    for name, path in files.items():
+        datasets.setdefault(json.loads(path.read_text())["dataset"], {})[name] = path
+    ordered = sorted(datasets.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    return [{"dataset": dataset, "table": score_table("classifier", group)} for dataset, group in ordered]
 
 
 def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
@@ -101,12 +123,13 @@ def interval_table(files: dict[str, Path]) -> dict[str, Any]:
     rank = _ranking("captioner")
     records = dict(sorted(read.items(), key=lambda item: rank(item[1])))
     found = {name: record["intervals"] for name, record in records.items()}
-    columns = list(next(iter(found.values()), {}))
+    columns = [{"name": name, "better": ""} for name in next(iter(found.values()), {})]
     rows = [
         {
             "name": name,
             "is_exercised": is_exercised(records[name]),
-            "cells": [(f"{row[key]['low']:.3f} to {row[key]['high']:.3f}", False) for key in columns],
+            "is_collapsed": False,
+            "cells": [(f"{each['low']:.3f} to {each['high']:.3f}", False) for each in row.values()],
         }
         for name, row in found.items()
     ]
@@ -121,17 +144,18 @@ def difference_table(root: Path, runs: Sequence[str]) -> dict[str, Any]:
             second = root / "data" / "captioned" / other / path.name
             if second.exists():
                 found[f"{one} less {other}, {path.stem}"] = compare(path, second, seed=0)
-    columns = list(next(iter(found.values()), {}))
+    columns = [{"name": name, "better": ""} for name in next(iter(found.values()), {})]
     rows = [
         {
             "name": name,
             "is_exercised": False,
+            "is_collapsed": False,
             "cells": [
                 (
-                    f"{row[key]['difference']:+.3f} ({row[key]['low']:+.3f} to {row[key]['high']:+.3f})",
-                    row[key]["low"] > 0 or row[key]["high"] < 0,
+                    f"{each['difference']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})",
+                    each["low"] > 0 or each["high"] < 0,
                 )
-                for key in columns
+                for each in row.values()
             ],
         }
         for name, row in found.items()

@@ -39,6 +39,15 @@ def git_commit() -> str:
     return (git("rev-parse", "--verify", "HEAD") or "unknown").strip()
 
 
+def describe_code() -> str:
+    """A sentence that names the commit of the working folder, its day, and whether anything was changed since."""
+    said = (git("log", "-1", "--format=%h of %cs", "HEAD") or "").strip()
+    if not said:
+        return "Its code stands in no git commit."
+    changed = ", with changes that are not committed" if git_changes() else ""
+    return f"Made by the code of commit {said}{changed}."
+
+
 def git_changes() -> str:
     """What the working folder's code and parameters differ in from its commit; empty where nothing does.
 

@@ -1,0 +1,71 @@
+"""The pictures of the page, with what is seen in them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+LOSSY = 90  # quality of what is like a photograph, in WebP
+WORTH = 1 / 3  # of the lossless size: above it, nothing is lost
+
+
+def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str, Any]:
+    """What an `img` needs for the picture at `path`: a `data:` URL, so that the page needs no other file, and the
+    size, so that nothing moves while it loads; with a caption, and what stands for it where it is not seen.
+
+    A still picture becomes WebP, without loss unless that is three times the size.
+    """
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as image:
+        size = {"width": image.width, "height": image.height}
+        if not getattr(image, "is_animated", False):
+            still = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+            lossless, lossy = io.BytesIO(), io.BytesIO()
+            still.save(lossless, "WEBP", lossless=True)
+            still.save(lossy, "WEBP", quality=LOSSY)
+            is_lossy = len(lossy.getvalue()) < WORTH * len(lossless.getvalue())
+            content = (lossy if is_lossy else lossless).getvalue()
+    url = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+    return {"url": url, **size, "caption": caption, "alternative": alternative or caption}
+
+
+# The pictures of a GAN and of a classifier, in the order in which they are shown, and what is seen in them.
+GAN_SAMPLES = "plots/gan_scores/{run}/samples.png"
+GAN_PICTURES = {
+    GAN_SAMPLES: "100 images that it drew.",
+    "plots/gan_scores/{run}/neighbours.png": "Left, images that it drew; right of each, the five training images "
+    "that are nearest to it pixel by pixel: an image that is among them is a copy.",
+    "plots/gan/{run}/animation.webp": "The same noise along the training.",
+    "plots/gan/{run}/interpolation.png": "From one noise to another: good generators change little by little.",
+}
+CLASSIFIER_PICTURES = {
+    "plots/classifiers/{run}/confusion.png": "How often each class was taken for which.",
+    "plots/classifiers/{run}/mistakes.png": "Test images that were taken for another class, the worst first.",
+}
+
+
+def pictures(root: Path, run: str, shown: dict[str, str]) -> list[dict[str, Any]]:
+    """Those of the pictures `shown` that the run has."""
+    paths = {root / name.format(run=run): caption for name, caption in shown.items()}
+    return [
+        picture(path, caption, alternative=f"{run}: {caption}")
+        for path, caption in paths.items()
+        if path.exists()
+    ]
+
+
+def attention_figures(root: Path, run: str) -> list[dict[str, Any]]:
+    """The figures of where a captioner looks; what is said in them stands in the files, too."""
+    shown = []
+    for path in sorted((root / "plots" / "captioner" / run).glob("*.png")):
+        with Image.open(path) as image:
+            said = str(image.info.get("Description", "")).replace("\n", "; ")
+        alternative = (
+            f"Test image {int(path.stem)}, and for each word of its caption where the network looked: {said}"
+        )
+        shown.append(picture(path, f"Test image {int(path.stem)}.", alternative=alternative))
+    return shown
