@@ -1,4 +1,4 @@
-"""Train a GAN on a folder of pictures: `python examples/train_gan.py PICTURES OUT`.
+"""Train a GAN on a folder of pictures: `python examples/train_on_folder.py PICTURES OUT`.
 
 OUT gets samples.png, and generator.pt, from which `ganscribe sample OUT/generator.pt --out more` draws others.
 """
