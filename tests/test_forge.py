@@ -109,9 +109,6 @@ def two_commits(tmp_path: Path) -> tuple[Path, list[str]]:
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").touch()
     (folder / "curves").mkdir()
-    (folder / "dvc.yaml").write_text(
-        "metrics: [scores.json]\nplots: [{curves/gan.csv: {x: step, y: loss}}]\n"
-    )
     git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@localhost"]
     subprocess.run([*git, "init", "-q"], check=True)
     for number in (1, 2):
@@ -119,11 +116,16 @@ def two_commits(tmp_path: Path) -> tuple[Path, list[str]]:
         (folder / "curves/gan.csv").write_text(f"step,loss\n0,{number}\n1,0\n")
         (folder / "shown.png").write_bytes(bytes([number]))
         (folder / f"only-in-{number}.png").write_bytes(b"")
+        (folder / f"curves/only-in-{number}.csv").write_text("step,loss\n0,1\n")
+        names = ("gan", f"only-in-{number}")
+        plots = ", ".join(f"{{curves/{name}.csv: {{x: step, y: loss}}}}" for name in names)
+        (folder / "dvc.yaml").write_text(f"metrics: [scores.json]\nplots: [{plots}]\n")
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-qm", "change"], check=True)
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         commits.append(head.stdout.strip())
-        (folder / "only-in-1.png").unlink(missing_ok=True)
+        for name in ("only-in-1.png", "curves/only-in-1.csv"):
+            (folder / name).unlink(missing_ok=True)
     return folder, commits
 
 
@@ -147,12 +149,16 @@ def test_a_pull_request_shows_scores_pictures_and_curves(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     summary = (tmp_path / "summary.md").read_text()
-    row = next(line for line in summary.splitlines() if "scores.json" in line)
-    assert [cell.strip() for cell in row.split("|")[1:6]] == ["scores.json", "fid", "1", "2", "1"]
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in summary.splitlines() if row.startswith("|")
+    ]
+    assert rows[0] == ["Path", "Metric", "before", "after", "Change"]
+    assert rows[2:] == [["scores.json", "fid", "1", "2", "1"]]
     shown = {
         name: re.findall(r"raw/(\w+)/", part)
         for name, part in re.findall(r"### (\S+)\n((?:<img.*\n)*)", summary)
     }
     assert shown == {"shown.png": [base, head], "only-in-1.png": [base], "only-in-2.png": [head]}
     page = (folder / "plots_diff/index.html").read_text()
-    assert base[:7] in page and head[:7] in page
+    assert "before" in page and "after" in page
+    assert all(f"only-in-{number}.csv" in page for number in (1, 2)), "a curve that one side alone has"
