@@ -20,7 +20,7 @@ from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
 from ganscribe.gan.common.networks import NETWORKS
 from ganscribe.gan.common.objective import OBJECTIVES
-from ganscribe.gan.common.sampling import interpolate_images, save_network
+from ganscribe.gan.common.sampling import interpolate_images
 from ganscribe.gan.common.state import TrainedGan
 from ganscribe.gan.common.training import train_gan
 from ganscribe.records.lineage.run_key import run_key
@@ -30,12 +30,11 @@ INTERPOLATION_ROWS, INTERPOLATION_COLUMNS = 4, 11
 
 
 def save_models(
-    folder: Path, identity: dict[str, str], run: GanRun, images: torch.Tensor, gan: TrainedGan
+    folder: Path, identity: dict[str, str], run: GanRun, num_images: int, gan: TrainedGan
 ) -> None:
     """Write the networks, the snapshots, what the training was, and the run's identity."""
-    channels, height, width = images.shape[1:]
     facts = {
-        "num_images": len(images),
+        "num_images": num_images,
         "precision": gan.precision,
         **Length(gan.step, run.recipe.steps).facts,
         "generator_updates": gan.step,
@@ -44,22 +43,8 @@ def save_models(
         "critic_parameters": count_parameters(gan.discriminator),
         "recipe": asdict(run.recipe) | asdict(run.budget),
     }
-    weights = {
-        "generator.pt": gan.kept_generator.state_dict(),
-        "discriminator.pt": gan.discriminator.state_dict(),
-        **{f"snapshots/step-{step:06d}.pt": state_dict for step, state_dict in gan.snapshots},
-    }
     with atomic_folder(folder) as temporary:
-        for file, state_dict in weights.items():
-            save_network(
-                temporary / file,
-                state_dict,
-                networks=run.recipe.networks,
-                noise_dim=run.recipe.noise_dim,
-                noise=run.recipe.noise,
-                image_shape=(channels, height, width),
-                network_options=run.recipe.network_options,
-            )
+        gan.save(temporary)
         write_json(temporary / "training.json", facts)
         write_json(temporary / "run_key.json", identity)
 
@@ -116,7 +101,7 @@ def main(name: str) -> None:
             checkpoint=checkpoint,
             log=tracked.log,
         )
-        save_models(models, {"family": "gan", "name": name, "run_key": key}, run, images, gan)
+        save_models(models, {"family": "gan", "name": name, "run_key": key}, run, len(images), gan)
         save_plots(plots, name, run, gan)
         write_csv(curve, gan.history)
         tracked.log_files(curve, folder="curves")

@@ -106,6 +106,11 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("network: resnet20", "network: resnet99", "convnet 'resnet99' is unknown: choose one of alexnet"),
         ("options: {k: 36", "options: {kay: 36", "convnet 'cliquenet' has no option 'kay': it takes T"),
         ("scale: sample ", "scale: huge ", "'huge' is unknown, choose one of full, sample, tiny"),
+        (
+            "networks: dcgan_sn, dataset: mnist,",
+            "networks: dcgan_sn,",
+            "gan.runs.sngan.dataset: missing, add it",
+        ),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),

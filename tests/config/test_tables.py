@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from ganscribe.config import files
 from ganscribe.config.reading import parse_yaml
 from ganscribe.config.tables import FAMILIES, describe_options, describe_recipe
 from ganscribe.core import registry
 from ganscribe.core.options import default_of
-from ganscribe.gan.objectives import Objective
 
 BLOCKS = {
     "gan": files.GanBlock,
@@ -121,16 +116,3 @@ def test_the_document_has_the_recipes_own_table(project: Path, family: str) -> N
     assert [each.strip("\n") for each in found] == [describe_recipe(family)], (
         f"put `describe_recipe({family!r})` of ganscribe.config.tables between the markers of docs/options.md"
     )
-
-
-def test_the_readmes_objective_works_as_it_stands(project: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    (text,) = (block for block in blocks if "def build(" in block)
-    assert ast.get_docstring(ast.parse(text))
-    names: dict[str, Any] = {}
-    exec(compile(text, "README.md", "exec"), names)
-    build: Callable[..., Objective] = names["build"]
-    objective = build(margin=2.0)
-    real, fake = torch.tensor([3.0, 1.0]), torch.tensor([-1.0, 1.0])
-    assert objective.critic_loss(real, fake).item() == pytest.approx(0.5 + 2.5)
-    assert objective.generator_loss(fake).item() == 0.5

@@ -28,7 +28,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: ganscribe caption dog.jpg",
+)
 @click.version_option(__version__, prog_name="ganscribe")
 def main() -> None:
     """Use what the pipeline has trained. Run it in the project's top folder."""

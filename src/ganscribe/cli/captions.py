@@ -128,7 +128,7 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     return options | {"method": method}
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe caption dog.jpg trip/ --attention figures")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--model",

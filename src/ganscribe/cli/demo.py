@@ -13,7 +13,7 @@ def _trained(folder: Path, name: str) -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(folder.glob(f"*/{name}"))}
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe demo --port 8000")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows it to the whole network.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe options gan")
 @click.argument("family", type=click.Choice(["gan", "classifier", "captioner"]))
 def options(family: str) -> None:
     """Print the options of a run of FAMILY: defaults, meanings, papers, as Markdown tables.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,8 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
 
     In a folder, and of a pattern, files that have no picture's name are passed over.
     """
+    from ganscribe.features.folders import find_pictures
+
     found: dict[Path, None] = {}  # keeps the order
     problems = []
     for argument in arguments:
@@ -43,30 +45,18 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
         if path.is_file():
             inside, problem = [path], ""
         elif path.is_dir():
-            inside, problem = _pictures(path.iterdir()), "this folder has no pictures"
+            inside, problem = find_pictures(path.iterdir()), "this folder has no pictures"
         elif path.exists():
             inside, problem = [], "neither a file nor a folder"
         elif any(mark in argument for mark in "*?["):
             names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            inside, problem = _pictures(map(Path, names)), "no picture has a name of this pattern"
+            inside, problem = find_pictures(map(Path, names)), "no picture has a name of this pattern"
         else:
             inside, problem = [], "there is no such file"
         found |= dict.fromkeys(inside)
         if not inside:
             problems.append(Unread(path, problem))
     return list(found), problems
-
-
-def _pictures(paths: Iterable[Path]) -> list[Path]:
-    """Those with the suffix of a format that Pillow opens, sorted; hidden files are left out."""
-    from PIL import Image
-
-    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in readable and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def read_photograph(path: Path, crop: str) -> Photograph | Unread:

@@ -16,7 +16,7 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe runs gan --scale full --tag dvc.exp_name=longer")
 @click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner", "sync"]))
 @click.option("--baseline", help="Hold against this id, name, pipeline or commit. [each name's oldest run]")
 @click.option("--pipeline", help="Only this invocation: a DVC experiment's name or repro-<commit>.")
@@ -71,7 +71,7 @@ def runs(
         click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe lineage models/gan/dcgan/generator.pt")
 @click.argument("subject")
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
 def lineage(subject: str, is_json: bool) -> None:
@@ -87,7 +87,7 @@ def lineage(subject: str, is_json: bool) -> None:
     click.echo(json.dumps(artifact.as_json(found), indent=2) if is_json else artifact.as_text(found))
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe promote ganscribe-gan-dcgan 3")
 @click.argument("model")
 @click.argument("version", default="candidate")
 @click.option("--force", is_flag=True, help="Also where it is worse, or cannot be compared.")
@@ -101,7 +101,7 @@ def promote(model: str, version: str, force: bool) -> None:
     click.echo(registry.promote(open_store(), model, version, is_forced=force))
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe doctor --online")
 @click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
 @click.option("--cache", is_flag=True, help="Also read all of DVC's cache and hold it to its checksums.")
 def doctor(online: bool, cache: bool) -> None:

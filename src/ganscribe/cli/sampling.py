@@ -79,7 +79,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
             staged.replace(folder)
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe sample dcgan --count 64 --seed 1 --out grid.png")
 @click.argument("run")
 @click.option("--count", default=64, show_default=True, help="How many images.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")

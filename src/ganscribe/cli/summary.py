@@ -42,7 +42,7 @@ def _made(root: Path, params: Params) -> list[str]:
     return counts
 
 
-@click.command()
+@click.command(epilog="Example: ganscribe summary")
 def summary() -> None:
     """Say what has been made, where to look first, and what to try next."""
     from ganscribe import config

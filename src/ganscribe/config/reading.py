@@ -128,6 +128,8 @@ def _check_runs(params: files.Params) -> list[str]:
         problems += _check_choice(
             where, GAN_NETWORKS, run.networks, run.network_options, "build_generator", "build_discriminator"
         )
+        if run.dataset is None:
+            problems.append(f"params.yaml: {where}.dataset: missing, add it")
     classifiers = params.classifier.runs | params.classifier.zoo
     for name, classifier in classifiers.items():
         part = "runs" if name in params.classifier.runs else "zoo"
@@ -139,7 +141,7 @@ def _check_runs(params: files.Params) -> list[str]:
             problems.append(f"params.yaml: judges: there is no classifier {judge!r}: choose from {known}")
     judged = {classifiers[judge].dataset for judge in params.judges if judge in classifiers}
     for name, block in params.gan.runs.items():
-        if block.dataset not in judged:
+        if block.dataset and block.dataset not in judged:
             problems.append(
                 f"params.yaml: judges: none of {', '.join(params.judges)} is trained on {block.dataset}, which"
                 f" gan.runs.{name} uses: add a classifier of that data set"

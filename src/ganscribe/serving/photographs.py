@@ -44,16 +44,28 @@ class PhotographCaption:
         return " ".join(self.words)
 
 
-def open_captioner(
-    model: str | Path, inception: str | Path, *, device: torch.device | str = "cpu"
-) -> PhotographCaptioner:
-    """Open the captioner in the file `model` with the network in the file `inception` (of extract_features).
+def _inception_of(model: Path) -> Path:
+    """The network of a captioner's features: beside it (as MLflow has it), or data/features of its project."""
+    beside = model.with_name("inception.pt")
+    if beside.is_file() or len(model.absolute().parents) < 4:
+        return beside
+    return model.absolute().parents[3] / "data" / "features" / "inception.pt"  # models/captioner/RUN/model.pt
 
-    Raises FileNotFoundError where one is missing, ValueError for other files, or where the captioner was
-    trained on another network's features.
+
+def open_captioner(
+    model: str | Path, inception: str | Path | None = None, *, device: torch.device | str = "cpu"
+) -> PhotographCaptioner:
+    """Open the captioner `model` with the network in the file `inception` (of extract_features).
+
+    `model` is the file, or the folder of it that the pipeline (models/captioner/RUN) or MLflow (of a model that was
+    downloaded) left, and then the network is found by itself. Raises FileNotFoundError where one is missing,
+    ValueError for other files, or where the captioner was trained on another network's features.
     """
-    device = torch.device(device)
+    device, model = torch.device(device), Path(model)
+    if model.is_dir():
+        model = next(iter([*model.glob("model.pt"), *model.glob("data/*/model.pt")]), model / "model.pt")
     saved = load_captioner(model, device=device)
+    inception = _inception_of(model) if inception is None else inception
     if not Path(inception).is_file():
         raise FileNotFoundError(
             f"{inception}, the network that makes the captioner's features, is missing: run"

@@ -98,6 +98,9 @@ def test_the_defaults() -> None:
     assert asdict(GanRecipe(**GIVEN)) == GIVEN | DEFAULTS
     with pytest.raises(TypeError, match="steps"):
         GanRecipe(objective="wgan", networks="mlp", dataset="mnist")
+    assert GanRecipe(objective="wgan", networks="mlp", steps=30).dataset is None, (
+        "whoever has images needs no name"
+    )
 
 
 def test_recipes_do_not_share_their_options() -> None:

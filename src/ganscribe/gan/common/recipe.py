@@ -20,7 +20,9 @@ class GanRecipe:
     objective_options: dict[str, Any] = option("the objective's own options, see its file", default={})
     networks: str = option("generator and critic: a file of `gan/networks/`")
     network_options: dict[str, Any] = option("the networks' own options, see their file", default={})
-    dataset: Literal["mnist", "cifar10"] = option("the images")
+    dataset: Literal["mnist", "cifar10"] | None = option(
+        "the images; a run of params.yaml must name them", default=None
+    )
     splits: tuple[Literal["train", "val"], ...] = option("the parts that are trained on", default=("train",))
     classes: tuple[int, ...] | None = option("only images with these labels; all, if null", default=None)
     optimiser: OptimiserName = option("of both networks: adam, rmsprop or sgd", default="adam")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ganscribe.core.seeds import random_stream, seed_everything
 from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator
 from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.sampling import save_network
 from ganscribe.training import workers
 from ganscribe.training.average import MovingAverage
 from ganscribe.training.optimisers import build_optimiser, restore_optimiser
@@ -31,6 +33,8 @@ class TrainedGan:
     gradient. `average`: the moving average of the generator, where one is made.
     """
 
+    recipe: GanRecipe
+    image_shape: ImageShape
     generator: nn.Module
     discriminator: nn.Module
     generator_optimiser: torch.optim.Optimizer
@@ -55,6 +59,27 @@ class TrainedGan:
         """Keep a copy of the generator's weights."""
         weights = self.kept_generator.state_dict()
         self.snapshots.append((self.step, {key: value.cpu().clone() for key, value in weights.items()}))
+
+    def save(self, folder: Path) -> None:
+        """Write generator.pt, discriminator.pt and snapshots/step-*.pt into `folder`.
+
+        `sampling.load_generator` reads the generators.
+        """
+        weights = {
+            "generator.pt": self.kept_generator.state_dict(),
+            "discriminator.pt": self.discriminator.state_dict(),
+            **{f"snapshots/step-{step:06d}.pt": state_dict for step, state_dict in self.snapshots},
+        }
+        for file, state_dict in weights.items():
+            save_network(
+                folder / file,
+                state_dict,
+                networks=self.recipe.networks,
+                noise_dim=self.recipe.noise_dim,
+                noise=self.recipe.noise,
+                image_shape=self.image_shape,
+                network_options=self.recipe.network_options,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on: tensors, numbers and containers of them."""
@@ -107,6 +132,8 @@ def start_training(
         for network in (generator, critic)
     )
     return TrainedGan(
+        recipe,
+        image_shape,
         generator,
         critic,
         generator_optimiser=generator_optimiser,

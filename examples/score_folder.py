@@ -1,0 +1,47 @@
+"""Score a folder of samples against one of real pictures: `python examples/score_folder.py SAMPLES REAL --...`.
+
+The scores are by the features of a network of yours: a classifier that the pipeline has trained, which takes pictures
+of its own size alone, so that others are brought to it, or FID's own Inception network. Scores of two networks, or of
+other numbers of pictures, cannot be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ganscribe.convnets import load_classifier
+from ganscribe.core.devices import choose_device
+from ganscribe.core.files import load_torch
+from ganscribe.features.folders import read_folder
+from ganscribe.metrics.gan.images import classifier_extractor, inception_extractor, judge_images
+from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("samples", type=Path)
+    parser.add_argument("real", type=Path)
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--classifier", type=Path, help="such as models/classifiers/lenet5/model.pt")
+    network.add_argument(
+        "--inception", type=Path, help="torch-fidelity's weights-inception-2015-12-05-6726825d.pth"
+    )
+    given = parser.parse_args()
+
+    if given.classifier:
+        extractor = classifier_extractor(load_classifier(given.classifier).to(choose_device()))
+        shape = tuple(load_torch(given.classifier)["image_shape"])
+    else:
+        extractor, shape = inception_extractor(given.inception), None
+    real, samples = (
+        judge_images(read_folder(folder, shape), extractor) for folder in (given.real, given.samples)
+    )
+    scores = score_gan(Scored(real, samples, seed=0))
+    for score in GAN_SCORES:
+        if score.name in scores:
+            print(f"{score.name:12} {scores[score.name]:10.4f}  {score.meaning}")
+
+
+if __name__ == "__main__":
+    main()

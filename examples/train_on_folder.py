@@ -1,0 +1,39 @@
+"""Train a GAN on a folder of pictures: `python examples/train_on_folder.py PICTURES OUT`.
+
+OUT gets samples.png, and generator.pt, from which `ganscribe sample OUT/generator.pt --out more` draws others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ganscribe.core.devices import choose_device
+from ganscribe.drawing.plots import save_grid
+from ganscribe.features.folders import read_folder
+from ganscribe.gan.common.recipe import GanRecipe
+from ganscribe.gan.common.training import train_gan
+from ganscribe.training.budget import Budget
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--side", type=int, default=32, help="of the square images, a multiple of 4")
+    parser.add_argument("--steps", type=int, default=2000, help="updates of the generator")
+    parser.add_argument("--batch-size", type=int, default=64)
+    given = parser.parse_args()
+
+    images = read_folder(given.pictures, shape=(3, given.side, given.side))
+    recipe = GanRecipe(
+        objective="nonsaturating", networks="dcgan", steps=given.steps, batch_size=given.batch_size
+    )
+    gan = train_gan(images, recipe, budget=Budget(seed=0), device=choose_device())
+    gan.save(given.out)
+    save_grid(gan.grids[-1][1], given.out / "samples.png", columns=4)
+    print(f"trained on {len(images)} pictures; see {given.out / 'samples.png'}")
+
+
+if __name__ == "__main__":
+    main()
