@@ -92,6 +92,10 @@ def test_instability_gives_factors_of_growth() -> None:
     assert other.caption.count("against the papers") == 2
 
 
+def test_no_probability_is_zero() -> None:
+    assert findings.chance(0.0) == "p < 0.001" and findings.chance(0.0371) == "p 0.037"
+
+
 def lines(scale: float, js: float, steps: int = 1000) -> pd.DataFrame:
     return pd.DataFrame(
         {

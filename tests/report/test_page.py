@@ -8,11 +8,13 @@ import re
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ganscribe.core.length import Length
 from ganscribe.core.scores import Score
@@ -21,6 +23,7 @@ from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report import page, tables
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 
+PARAMS = {"scale": "tiny", "code": "Made by the code of commit abc1234."}
 SURE = {"CIDEr": {"low": 0.25, "high": 0.75}}
 
 
@@ -47,6 +50,11 @@ class Page(HTMLParser):
             self._in_cell = None
 
 
+def names(table: dict[str, Any]) -> list[str]:
+    """The columns of a table."""
+    return [column["name"] for column in table["columns"]]
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     digits = {"dataset": "mnist", "judge": "lenet5", "judge_sha256": "aa11"}
@@ -55,7 +63,7 @@ def root(tmp_path: Path) -> Path:
         "data/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
         "data/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
         "data/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
-        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991},
+        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991, "dataset": "mnist"},
         "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed", "intervals": SURE},
         "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed", "intervals": SURE},
     }
@@ -91,10 +99,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
-    text = page.render(root, params={"scale": "tiny"})
+    text = page.render(root, params=PARAMS)
     shown = Page(text)
-    assert len(shown.fetched) == 3
-    assert all(url.startswith("data:image/png;base64,") for url in shown.fetched)
+    assert len(shown.fetched) == 4  # the samples of the best GAN stand on the first screen, too
+    assert all(url.startswith("data:image/webp;base64,") for url in shown.fetched)
     assert ("3.25", True) in shown.cells
     assert ("114", False) in shown.cells
     assert ("10", True) in shown.cells
@@ -121,7 +129,7 @@ def test_runs_that_were_only_exercised_stand_apart_and_are_never_the_best(root: 
     }
     files["third"].write_text(json.dumps(third))
     table = tables.score_table("gan", files)
-    assert table["columns"][0] == "trained" and not {"trained_steps", "recipe_steps"} & set(table["columns"])
+    assert names(table)[0] == "trained" and not {"trained_steps", "recipe_steps"} & set(names(table))
     rows = {row["name"]: row for row in table["rows"]}
     assert {name: row["is_exercised"] for name, row in rows.items()} == {
         "good": True,
@@ -131,7 +139,7 @@ def test_runs_that_were_only_exercised_stand_apart_and_are_never_the_best(root: 
     assert rows["good"]["cells"][:2] == [("15 of 3,905 steps", False), ("3.25", False)]
     assert rows["poor"]["cells"][:2] == [("350 of 1,950 steps", False), ("114", True)]
 
-    text = page.render(root, params={"scale": "sample"})
+    text = page.render(root, params=PARAMS | {"scale": "sample"})
     folded = re.search(r'<details class="apart">.*?</details>', text, re.DOTALL)
     assert folded is not None and "before 10% of their recipe" in folded[0]
     assert (
@@ -146,7 +154,7 @@ def test_runs_that_were_only_exercised_stand_apart_and_are_never_the_best(root: 
 def test_a_page_of_nothing_but_exercised_runs_shows_them_unfolded(root: Path) -> None:
     for path in [*root.glob("data/gan_scores/*/scores.json"), *root.glob("data/captioned/*/*.json")]:
         shorten(path, 20, 3900)
-    text = page.render(root, params={"scale": "tiny"})
+    text = page.render(root, params=PARAMS)
     assert 'class="best"' not in text
     assert text.count('<details class="apart" open>') == text.count('<details class="apart"') > 3
     assert [word for word in ("greedy", "beam") if f"<td>best, {word}</td>" not in text] == []
@@ -184,9 +192,66 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
     assert gan.facts["precision, seed"] == "bf16, 7"
     captioner = captioner_card(root / "models/captioner/best")
     assert captioner.facts["trained on"] == "5,120 captions of 1,024 images"
-    text = page.render(root, params={"scale": "tiny"})
+    text = page.render(root, params=PARAMS)
     for said in ("key of gan/poor", "key of captioner/best", "30 train, 4 val, 6 test", "random-init"):
         assert said in text
+
+
+def test_the_first_screen_shows_the_best_and_where_it_comes_from(root: Path) -> None:
+    text = page.render(root, params=PARAMS)
+    first = text[: text.index('<section id="gans">')]
+    assert "on the code" not in first and "Made by the code of commit abc1234." in first
+    assert re.findall("<b>(.*?)</b><span>(.*?)</span>", html.unescape(first)) == [
+        ("3.2", "FID of the best GAN, 'good'"),
+        ("0.6", "CIDEr of the best captioner, 'best'"),
+        ("99.1%", "of the test images: the right class"),
+    ]
+    assert "Drawn by 'good'" in html.unescape(first)
+
+
+def test_what_is_in_drawn_scenes_is_the_captioners_number(root: Path) -> None:
+    path = root / "data/captioned/best/beam.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"object_accuracy": 0.891}))
+    assert "<b>89%</b><span>of the test scenes" in page.render(root, params=PARAMS)
+
+
+def test_a_run_that_has_collapsed_is_never_the_best(root: Path) -> None:
+    path = root / "data/gan_scores/good/scores.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": 0.0, "precision": 1.0}))
+    text = html.unescape(page.render(root, params=PARAMS))
+    assert 'good <span class="better">(collapsed)</span>' in text
+    assert ("3.25", True) not in Page(text).cells and "the best GAN, 'poor'" in text
+
+
+def test_classifiers_of_different_data_sets_share_no_table(root: Path) -> None:
+    files = {}
+    for name, dataset in (("a", "mnist"), ("b", "cifar10"), ("c", "mnist")):
+        files[name] = root / f"{name}.json"
+        files[name].write_text(json.dumps({"accuracy": 0.5, "error": 0.5, "dataset": dataset}))
+    found = tables.tables_by_dataset(files)
+    shown = [(each["dataset"], [row["name"] for row in each["table"]["rows"]]) for each in found]
+    assert shown == [("mnist", ["a", "c"]), ("cifar10", ["b"])]
+
+
+def test_columns_say_which_direction_is_better(root: Path) -> None:
+    text = page.render(root, params=PARAMS)
+    assert '<th>fid <span class="better" title="lower is better">↓</span></th>' in text
+    assert '<th>CIDEr <span class="better" title="higher is better">↑</span></th>' in text
+
+
+def test_every_picture_has_its_size_and_words(root: Path) -> None:
+    path = root / "plots/captioner/best/000000000042.png"
+    path.parent.mkdir(parents=True)
+    said = PngInfo()
+    said.add_text("Description", "a dog  [random-init]\na person wrote: a brown dog")
+    Image.new("RGB", (30, 20)).save(path, pnginfo=said)
+    pictures = re.findall("<img [^>]*>", html.unescape(page.render(root, params=PARAMS)))
+    assert len(pictures) == 6
+    for tag in pictures:
+        assert re.search(r' width="[1-9]\d*" height="[1-9]\d*"', tag) and not re.search(r'alt=""', tag)
+    attention = [tag for tag in pictures if "Test image 42" in tag]
+    assert len(attention) == 2 and "a dog  [random-init]; a person wrote: a brown dog" in attention[0]
+    assert 'width="30" height="20"' in attention[0]
 
 
 def test_scores_by_different_judges_share_no_table(root: Path) -> None:
@@ -207,7 +272,7 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
         table.assign(CIDEr=ciders, BLEU=counts).to_parquet(path)
     found = tables.difference_table(root, ["best", "tutorial"])
     (row,) = found["rows"]
-    cells = dict(zip(found["columns"], row["cells"], strict=True))
+    cells = dict(zip(names(found), row["cells"], strict=True))
     assert row["name"] == "best less tutorial, greedy"
     assert cells["CIDEr"] == ("+0.200 (+0.200 to +0.200)", True)
     assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
@@ -217,7 +282,7 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
 
 
 def test_experiments_and_judges_stand_with_their_captions(root: Path) -> None:
-    text = page.render(root, params={"scale": "tiny"})
+    text = page.render(root, params=PARAMS)
     assert "<h3>parallel lines</h3>" in text and "The &lt;lines&gt;." in text and "They agree." in text
 
 
@@ -233,14 +298,14 @@ def test_the_best_goes_by_the_table_of_scores(tmp_path: Path) -> None:
         }
         path.write_text(json.dumps(scores | more))
     table = tables.score_table("classifier", files)
-    assert table["columns"] == ["accuracy", "calibration_error", "parameters", "nll"]
+    assert names(table) == ["accuracy", "calibration_error", "parameters", "nll"]
     best = {row["name"]: [is_best for _, is_best in row["cells"]] for row in table["rows"]}
     assert best == {"one": [False] * 4, "other": [True, True, False, False]}
     assert table["notes"] == {"num_images": 5}
 
 
 def test_the_page_says_what_its_scores_mean(root: Path) -> None:
-    text = html.unescape(page.render(root, params={"scale": "tiny"}))
+    text = html.unescape(page.render(root, params=PARAMS))
     for score in chain.from_iterable(FAMILIES.values()):
         assert f"<dt>{score.name}</dt><dd>{score.meaning}" in text
 
@@ -250,11 +315,11 @@ def test_a_score_that_the_report_does_not_show_is_left_out(
 ) -> None:
     (tmp_path / "scores.json").write_text(json.dumps({"secret": 0.5, "fact": 0.25}))
     monkeypatch.setitem(FAMILIES, "gan", (Score("secret", "not told", "higher", frozenset()),))
-    assert tables.score_table("gan", {"run": tmp_path / "scores.json"})["columns"] == ["fact"]
+    assert names(tables.score_table("gan", {"run": tmp_path / "scores.json"})) == ["fact"]
 
 
 def test_the_same_files_give_the_same_bytes(root: Path) -> None:
-    assert page.render(root, params={"scale": "tiny"}) == page.render(root, params={"scale": "tiny"})
+    assert page.render(root, params=PARAMS) == page.render(root, params=PARAMS)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,11 @@ def verdict(holds: bool, *, is_short: bool = False) -> str:
     return "unlike in the papers' longer training" if is_short else "against the papers"
 
 
+def chance(p_value: float) -> str:
+    """Return a p-value in words: no probability is 0."""
+    return "p < 0.001" if p_value < 0.001 else f"p {p_value:.2g}"
+
+
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
@@ -245,7 +250,7 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
         metric["rho_wasserstein"] = median(metric[f"rho_{run}"] for run in known)
     is_short = int(rows["step"].max()) < FULL_STEPS
     spread = sorted({min(counts), max(counts)})
-    said = [f"{run} {metric[f'rho_{run}']:.2f} (p {metric[f'p_value_{run}']:.2g})" for run in known]
+    said = [f"{run} {metric[f'rho_{run}']:.2f} ({chance(metric[f'p_value_{run}'])})" for run in known]
     caption = (
         "The critic's estimate of the distance (on held-out images, median-filtered) against the FID, by the "
         f"judge, of the generators kept along each run ({' to '.join(map(str, spread))} a run, up to step "

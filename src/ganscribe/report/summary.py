@@ -31,8 +31,8 @@ def gan_summary(root: Path, run: str) -> dict[str, Any]:
     """The best GAN: its FID, and what it draws."""
     scores = _read(root / "data/gan_scores" / run / "scores.json")
     floor = f"; {scores['floor_fid']:.1f} between real images" if "floor_fid" in scores else ""
-    number = _number(f"{scores['fid']:.1f}", f"FID of {run}, the best GAN", f"lower is better{floor}")
-    shown = pictures(root, run, {GAN_SAMPLES: f"Drawn by {run}, the GAN with the lowest FID."})
+    number = _number(f"{scores['fid']:.1f}", f"FID of the best GAN, {run!r}", f"lower is better{floor}")
+    shown = pictures(root, run, {GAN_SAMPLES: f"Drawn by {run!r}, the GAN with the lowest FID."})
     return {"number": number, "pictures": shown}
 
 
@@ -40,19 +40,19 @@ def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
     """The best captioner: how often it is right, and where it looks."""
     found = _read(scores)
     if "object_accuracy" in found:  # the scenes are drawn: what is in them is known
-        label = f"of the test scenes: {run} names colour and shape rightly"
+        label = "of the test scenes: colour and shape named rightly"
         number = _number(
-            f"{found['object_accuracy']:.0%}", label, f"the captioner {run}, {scores.stem} decoding"
+            f"{found['object_accuracy']:.0%}", label, f"by the captioner {run!r}, {scores.stem} decoding"
         )
     else:
-        label = f"CIDEr of {run}, the best captioner"
+        label = f"CIDEr of the best captioner, {run!r}"
         number = _number(
             format_number(round(found["CIDEr"], 3)), label, f"higher is better; {scores.stem} decoding"
         )
     shown = attention_figures(root, run)[:1]
     for each in shown:
         each["caption"] = (
-            f"A test image, the caption by {run}, and where it looked for each word: the brighter, the more."
+            f"A test image, the caption by {run!r}, and where it looked for each word: the brighter, the more."
         )
     return {"number": number, "pictures": shown}
 
@@ -61,7 +61,7 @@ def classifier_summary(root: Path, run: str) -> dict[str, Any]:
     """The best classifier, by which the GANs are judged."""
     scores = _read(root / "plots/classifiers" / run / "scores.json")
     number = _number(
-        f"{scores['accuracy']:.1%}", f"of the test images: {run} says the right class", "a classifier"
+        f"{scores['accuracy']:.1%}", "of the test images: the right class", f"by the classifier {run!r}"
     )
     return {"number": number, "pictures": []}
 
