@@ -18,9 +18,6 @@ def test_bad_mnist(tmp_path: Path) -> None:
     write_idx(folder / "t10k-labels-idx1-ubyte", np.zeros(4, np.uint8))
     with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte has \(4,\) labels for 6 images"):
         read_mnist(tmp_path)
-    write_idx(folder / "t10k-labels-idx1-ubyte", np.full(6, 11, np.uint8))
-    with pytest.raises(ValueError, match="the label 11: not a digit"):
-        read_mnist(tmp_path)
     write_idx(folder / "t10k-images-idx3-ubyte", np.zeros((6, 28, 27), np.uint8))
     with pytest.raises(ValueError, match=r"not \(N, 28, 28\)"):
         read_mnist(tmp_path)

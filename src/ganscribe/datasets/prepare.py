@@ -67,6 +67,26 @@ def write_images(
     )
 
 
+def absent_classes(folder: str | Path) -> str | None:
+    """Say which classes a split in `folder` has no image of, and what that means; None where it has all of them."""
+    import pyarrow.parquet as pq
+
+    absent, common, names = {}, set(range(256)), []
+    for split in ("train", "val", "test"):
+        table = pq.read_table(Path(folder) / f"{split}.parquet", columns=["label"])
+        names, present = json.loads(table.schema.metadata[b"classes"]), set(table["label"].to_pylist())
+        absent[split] = [name for label, name in enumerate(names) if label not in present]
+        common &= present
+    if not any(absent.values()):
+        return None
+    missing = "; ".join(f"{split} has none of {', '.join(each)}" for split, each in absent.items() if each)
+    return (
+        f"some of the {len(names)} classes have no images ({missing}). Classes that are not in test cannot be scored: a"
+        " GAN then has no `modes` and no `kl`. To train and score GANs on the classes that are in all three, set"
+        f" `classes: {sorted(common)}` in their runs"
+    )
+
+
 def prepare_images(dataset: str, root: str | Path, folder: str | Path, *, source: str) -> dict[str, int]:
     """Write train, val and test.parquet of `dataset` (mnist, cifar10) to `folder`. Returns the row counts."""
     raw = READERS[dataset](root)

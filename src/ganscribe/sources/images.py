@@ -9,7 +9,6 @@ import numpy as np
 
 from ganscribe.sources.formats import Bytes, read_cifar_batch, read_cifar_classes, read_idx
 
-DIGITS = [str(digit) for digit in range(10)]
 MNIST_FOLDER = "MNIST/raw"
 CIFAR10_FOLDER = "cifar-10-batches-py"
 CIFAR10_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
@@ -67,13 +66,15 @@ def cifar10_files(root: str | Path) -> list[Path]:
 
 
 def read_mnist(root: str | Path) -> RawImages:
-    """Read and check MNIST's four files under `root`."""
+    """Read and check MNIST's four files under `root`.
+
+    The classes are the labels that occur, by their numbers in the files: digits in MNIST, letters in another data set.
+    """
     train_images, train_labels, test_images, test_labels = mnist_files(root)
-    return RawImages(
-        train=_read_idx_pair(train_images, train_labels),
-        test=_read_idx_pair(test_images, test_labels),
-        class_names=DIGITS,
-    )
+    parts = _read_idx_pair(train_images, train_labels), _read_idx_pair(test_images, test_labels)
+    found = np.union1d(*(labels for _, labels in parts))
+    train, test = ((images, np.searchsorted(found, labels).astype(np.uint8)) for images, labels in parts)
+    return RawImages(train, test, class_names=[str(label) for label in found.tolist()])
 
 
 def _read_idx_pair(images_path: Path, labels_path: Path) -> tuple[Bytes, Bytes]:
@@ -82,8 +83,6 @@ def _read_idx_pair(images_path: Path, labels_path: Path) -> tuple[Bytes, Bytes]:
         raise ValueError(f"{images_path} holds the shape {images.shape}, not (N, 28, 28)")
     if labels.shape != images.shape[:1]:
         raise ValueError(f"{labels_path} has {labels.shape} labels for {len(images)} images")
-    if len(labels) and labels.max() > 9:
-        raise ValueError(f"{labels_path} has the label {labels.max()}: not a digit")
     return images[:, None], labels
 
 
