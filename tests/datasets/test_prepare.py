@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganscribe.datasets.images import read_images
-from ganscribe.datasets.prepare import absent_classes, prepare_images, training_split
+from ganscribe.datasets.prepare import image_doubts, prepare_images, training_split
 from ganscribe.sources.formats import write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_FOLDER, MNIST_FOLDER, mnist_files, read_mnist
 from publications import small_mnist
@@ -117,13 +117,14 @@ def test_classes_in_mnist_s_layout_are_the_labels_that_occur(tmp_path: Path, lab
         assert back.class_names == [str(label) for label in labels]
         named = [int(back.class_names[label]) for label in back.labels.tolist()]
         assert named == back.images[:, 0, 0, 0].tolist()
-    assert absent_classes(tmp_path / "out") is None
+    said = image_doubts(tmp_path / "out")
+    assert len(said) == (len(labels) < 4) and all("only 3 test images" in doubt for doubt in said)
 
 
 def test_what_classes_are_absent_is_said_at_preparation(tmp_path: Path) -> None:
     root = idx_data_set(tmp_path / "raw", [0, 1, 2, 3] * 6, [0, 2, 2, 1])
     prepare_images("mnist", root, tmp_path / "out", source="local")
-    said = absent_classes(tmp_path / "out") or ""
+    (said,) = image_doubts(tmp_path / "out")
     val = read_images(tmp_path / "out/val.parquet").labels.tolist()
     assert "test has none of 3" in said and "val has none of 2, 3" in said and "train has" not in said
     assert set(val) == {0, 1} and said.endswith("set `classes: [0, 1]` in their runs")

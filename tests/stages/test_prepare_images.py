@@ -107,3 +107,20 @@ def test_absent_classes_are_said(prepared: Any) -> None:
     said = prepared([0, 1, 2, 3] * 12, [0, 1, 2, 0])
     assert said.startswith("Warning: mnist: some of the 4 classes have no images (test has none of 3).")
     assert "`classes: [0, 1, 2]`" in said
+
+
+def test_a_gan_of_a_class_without_test_images_is_refused_before_it_is_trained(
+    project: Path, prepared: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared([0, 1, 2, 3] * 12, [0, 1, 2, 0])
+    params, block = Path("params.yaml"), "gan: {objective: nonsaturating,"
+    assert block in params.read_text()
+    params.write_text(params.read_text().replace(block, f"{block} classes: [3],"))
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
+    stage = runpy.run_path(str(project / "stages/train_gan.py"))
+    monkeypatch.setitem(
+        stage["main"].callback.__wrapped__.__globals__, "train", lambda *_, **__: pytest.fail("trained")
+    )
+    done = CliRunner().invoke(stage["main"], ["gan"])
+    assert done.exit_code == 1
+    assert "test.parquet has no image of class [3]: choose from [0, 1, 2] (0, 1, 2)" in done.stderr
