@@ -46,9 +46,10 @@ def _white(image: Image) -> float | None:
 
 
 def _eight_bits(image: Image, white: float | None, *, is_negative: bool) -> Image:
-    """Grey of 12 to 32 bits or of floating point as 8 bits and alpha; Pillow's own conversion clips at 255.
+    """Grey of 12 to 32 bits or of floating point as 8 bits, with alpha where a level is clear.
 
-    Where nothing says what is `white`, it is the first of 1, 255, 65535 that holds all values, or their largest.
+    Pillow's own conversion clips at 255. Where nothing says what is `white`, it is the first of 1, 255, 65535 that
+    holds all values, or their largest.
     """
     import numpy as np
     from PIL import Image as pillow
@@ -57,9 +58,10 @@ def _eight_bits(image: Image, white: float | None, *, is_negative: bool) -> Imag
     largest = float(values.max())
     end = white or next((end for end in (1.0, 255.0, 65535.0) if largest <= end), largest)
     grey = (values * (256 / (end + 1) if end > 1 else 255)).clip(0, 255).astype(np.uint8)
-    alpha = np.where(values == image.info.get("transparency"), 0, 255).astype(np.uint8)
-    bands = pillow.fromarray(255 - grey if is_negative else grey), pillow.fromarray(alpha)
-    return pillow.merge("LA", bands)
+    shown = pillow.fromarray(255 - grey if is_negative else grey)
+    if (clear := image.info.get("transparency")) is not None:
+        shown.putalpha(pillow.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255))))
+    return shown
 
 
 def _on_ground(image: Image) -> Image:
@@ -68,7 +70,8 @@ def _on_ground(image: Image) -> Image:
     from PIL import Image as pillow
 
     image = image.convert("RGBA")
-    ink, alpha = np.asarray(image.convert("RGB").convert("L")), np.asarray(image.getchannel("A"))
+    small = image.reduce(1 + max(image.size) // 256)
+    ink, alpha = np.asarray(small.convert("RGB").convert("L")), np.asarray(small.getchannel("A"))
     is_light = alpha.any() and np.average(ink, weights=alpha) > 127.5
     return pillow.alpha_composite(pillow.new("RGBA", image.size, "black" if is_light else "white"), image)
 
