@@ -24,7 +24,7 @@ SCORES, CURVES, SAMPLES = Path("data/gan_scores"), Path("curves/gan"), Path("plo
 
 
 class MissingRunsError(ValueError):
-    """An experiment compares runs that params.yaml no longer has."""
+    """An experiment compares runs that params.yaml no longer has, or a score that its runs do not have."""
 
 
 def read_scores(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -86,6 +86,11 @@ def critic_tracks_quality(figure: Path) -> Finding:
 def without_batch_norm(figure: Path) -> Finding:
     runs = [run for pair in comparisons.BATCH_NORM_PAIRS.values() for run in pair]
     scores = read_scores(runs)
+    without = [run for run, each in scores.items() if "modes" not in each]
+    if without:
+        raise MissingRunsError(
+            f"it compares modes, which {', '.join(without)} has none of: not scored on all classes"
+        )
     finding, named = comparisons.without_batch_norm(scores), labels(scores)
     rows = finding.table.to_dict("records")
     titles = [f"{named[row['run']]}\nFID {row['fid']:.1f}, {row['modes']} modes" for row in rows]

@@ -102,6 +102,7 @@ def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
         "references": caption_statistics(words_of(test, saved.vocabulary), training),
         "num_images": len(set(test.image_ids)),
         "num_references": len(test),
+        "tokeniser": saved.vocabulary.tokeniser,
         "precision": exam.precision,
         **exam.length.scores,
     }
@@ -186,7 +187,8 @@ def score_all(
     scores: dict[str, dict[str, Any]] = {}
     for way, decoded in found.items():
         texts = [exam.saved.vocabulary.decode(one.tokens) for one in decoded]
-        corpus, per_image = score_images(exam.references, dict(zip(exam.image_ids, texts, strict=True)))
+        candidates, split = dict(zip(exam.image_ids, texts, strict=True)), exam.saved.vocabulary.scoring_split
+        corpus, per_image = score_images(exam.references, candidates, split=split)
         naming, named = score_naming(exam, decoded)
         per_image |= named
         scores[way] = {

@@ -80,7 +80,15 @@ def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
     )
     compared = other_real[chosen[: run.num_samples]]
     length = Length.read(read_training(model))
-    return ImageSets(samples, reference, compared, training, classes is None, length)
+    absent = sorted(set(range(len(test.class_names))) - set(reference.labels.tolist()))
+    if absent and classes is None:
+        named = ", ".join(test.class_names[label] for label in absent)
+        click.echo(
+            f"Warning: there are no modes and no kl, since no test image of {recipe['dataset']} is of class {named}:"
+            " add such images, or train the run on the other classes (`classes` in its block)",
+            err=True,
+        )
+    return ImageSets(samples, reference, compared, training, not absent, length)
 
 
 def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:

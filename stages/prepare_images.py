@@ -9,7 +9,7 @@ import click
 from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
-from ganscribe.datasets.prepare import prepare_images
+from ganscribe.datasets.prepare import image_doubts, prepare_images
 from ganscribe.sources.acquire import check_files, open_raw
 
 
@@ -21,6 +21,8 @@ def main(name: str) -> None:
     check_files(raw)
     with atomic_folder(Path("data") / name) as folder:
         prepare_images(name, raw.root, folder, source=raw.source)
+        for doubt in image_doubts(folder):
+            click.echo(f"Warning: {name}: {doubt}", err=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
@@ -25,6 +27,11 @@ def main() -> None:
         split=captions.split,
         split_by=captions.split_by,
     )
+    if not any(caption.split == "test" for caption in selected):
+        click.echo(
+            "Warning: captions.split leaves no test images: evaluate_captioner will have nothing to score",
+            err=True,
+        )
     with atomic_folder("data/captions") as folder:
         write_captions(folder / "captions.parquet", selected)
         if OBJECTS.as_posix() in raw.files:

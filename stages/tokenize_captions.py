@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import click
+
 from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
 from ganscribe.datasets.captions import read_captions
-from ganscribe.datasets.tokens import build_vocabulary, write_tokens, write_vocabulary
+from ganscribe.datasets.tokens import build_vocabulary, caption_doubts, write_tokens, write_vocabulary
 
 
 @stage
@@ -14,7 +16,11 @@ def main() -> None:
     """Build the vocabulary on the training captions; write every caption as word ids."""
     captions = read_captions("data/captions/captions.parquet")
     training = [caption.caption for caption in captions if caption.split == "train"]
-    vocabulary = build_vocabulary(training, size=config.load("vocabulary_size"))
+    vocabulary = build_vocabulary(
+        training, size=config.load("vocabulary_size"), tokeniser=config.load("tokeniser")
+    )
+    for doubt in caption_doubts(training, vocabulary):
+        click.echo(f"Warning: {doubt}", err=True)
     with atomic_folder("data/tokens") as folder:
         write_vocabulary(folder / "vocabulary.json", vocabulary)
         write_tokens(

@@ -83,10 +83,20 @@ def main(name: str) -> None:
     recipe, params = run.recipe, asdict(run.recipe) | asdict(run.budget)
     inputs = [f"data/{recipe.dataset}/{split}.parquet" for split in recipe.splits]
     models, plots, curve = Path("models/gan", name), Path("plots/gan", name), Path(f"curves/gan/{name}.csv")
-    unseen = f"data/{recipe.dataset}/{'test' if 'val' in recipe.splits else 'val'}.parquet"
+    unseen = "test" if "val" in recipe.splits else "val"
     chosen = [OBJECTIVES.file(recipe.objective), NETWORKS.file(recipe.networks)]
-    key = run_key(Path(__file__), params, [Path(path) for path in (*inputs, unseen)], chosen=chosen)
+    key = run_key(
+        Path(__file__),
+        params,
+        [Path(path) for path in (*inputs, f"data/{recipe.dataset}/{unseen}.parquet")],
+        chosen=chosen,
+    )
     images = torch.cat([read_images(path, recipe.classes).images for path in inputs])
+    # Both, since evaluate_gan needs the test images: a class that they lack is better refused before the training.
+    held_out = {
+        split: read_images(f"data/{recipe.dataset}/{split}.parquet", recipe.classes).images
+        for split in ("val", "test")
+    }
     with (
         open_checkpoint(key) as checkpoint,
         records.training_run(family="gan", name=name, run_key=key, params=params, inputs=inputs) as tracked,
@@ -97,7 +107,7 @@ def main(name: str) -> None:
             recipe,
             budget=run.budget,
             device=choose_device(),
-            held_out=read_images(unseen, recipe.classes).images,
+            held_out=held_out[unseen],
             checkpoint=checkpoint,
             log=tracked.log,
         )

@@ -43,7 +43,19 @@ WORDS = (
     "mnist",
     "uniform",
 )
-WORDS += ("step", "beam", "adam", "cosine", "lsgan", "nonsaturating", "mlp", "dcgan", "resnet18", "lenet5")
+WORDS += (
+    "unicode",
+    "step",
+    "beam",
+    "adam",
+    "cosine",
+    "lsgan",
+    "nonsaturating",
+    "mlp",
+    "dcgan",
+    "resnet18",
+    "lenet5",
+)
 
 ZOO = ("alexnet", "cliquenet_cifar10")  # stand for the others: their stages are made from one template
 

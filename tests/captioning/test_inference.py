@@ -110,3 +110,15 @@ def test_an_unknown_method_is_named(tmp_path: Path) -> None:
     saved = saved_captioner(tmp_path)
     with pytest.raises(ValueError, match="'best' is unknown: use greedy, beam, sample"):
         decode(saved.model, images(1), vocabulary=VOCABULARY, image_ids=[0], method="best", max_length=3)
+
+
+def test_how_captions_are_split_is_kept(tmp_path: Path) -> None:
+    """A captioner of an earlier version, which does not say, has the tutorial's way."""
+    path, saved = tmp_path / "model.pt", saved_captioner(tmp_path)
+    assert saved.vocabulary.tokeniser == "tutorial"
+    content = load_torch(path)
+    save_torch(path, content | {"tokeniser": "unicode"})
+    assert load_captioner(path).vocabulary.tokeniser == "unicode"
+    del content["tokeniser"]
+    save_torch(path, content)
+    assert load_captioner(path).vocabulary == VOCABULARY

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from pycocoevalcap.cider.cider import Cider
 
 from captioners import SIZES, features_of
+from ganscribe.captioning.inference import decode
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.validation import greedy_cider
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
@@ -29,3 +31,21 @@ def test_validation_goes_by_the_cider_of_the_evaluation() -> None:
         greedy_cider({0: ["a dog"]}, features_of, vocabulary=vocabulary, max_length=5, batch_size=3)
     assert score(model, "fp32") == pytest.approx(score_captions(references, found)["CIDEr"])
     assert model.training
+
+
+def test_validation_splits_as_the_vocabulary_does() -> None:
+    vocabulary = Vocabulary((PAD, UNK, START, END, *"一只猫坐在桌子"), "unicode")
+    torch.manual_seed(0)
+    model = Captioner(**(SIZES | {"vocabulary_size": len(vocabulary)}))
+    model.output.bias.data[3] = -50
+    model.output.bias.data[4:] = torch.linspace(2, 1, 7)
+    found = decode(
+        model, features_of([0, 1]), vocabulary=vocabulary, image_ids=[0, 1], method="greedy", max_length=5
+    )
+    said = [[vocabulary.words[token] for token in one.tokens] for one in found]
+    references = {0: ["".join(said[0]) + "。"], 1: ["上"]}
+    score = greedy_cider(references, features_of, vocabulary=vocabulary, max_length=5, batch_size=4)
+    expected = Cider().compute_score(
+        {0: [" ".join(said[0])], 1: ["上"]}, {image: [" ".join(words)] for image, words in enumerate(said)}
+    )
+    assert score(model, "fp32") == pytest.approx(expected[0]) and expected[0] > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,28 @@ def test_digests_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert files.file_md5(tmp_path / "file") == "900150983cd24fb0d6963f7d28e17f72"
     assert files.file_sha256(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_of_every_unicode_encoding(tmp_path: Path, encoding: str) -> None:
+    value = {"captions": ["ein Hund", "\u72ac"]}
+    (tmp_path / "a.json").write_text(json.dumps(value, ensure_ascii=False), encoding=encoding)
+    assert files.read_json(tmp_path / "a.json") == value
+
+
+def test_only_json_that_was_cut_off_is_to_be_fetched_again(tmp_path: Path) -> None:
+    """At every length; what is whole and wrong is to be corrected."""
+    whole = json.dumps(
+        {"images": [{"id": 1, "name": "\u72ac"}, {"id": -1.5, "ok": True}]}, ensure_ascii=False
+    ).encode()
+    cut = {whole[:length]: "was perhaps cut off: get it again" for length in range(len(whole))}
+    wrong = {
+        whole.replace(b",", b"", 1): "correct it there",
+        whole + b"}": "correct it there",
+        whole.replace(b"true", b"True"): "correct it there",
+        whole.replace("\u72ac".encode(), b"caf\xe9"): "save it in the encoding UTF-8",
+    }
+    for content, remedy in (cut | wrong).items():
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.json is not valid JSON.*{remedy}$"):
+            files.read_json(tmp_path / "a.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import shutil
 import threading
 import zipfile
@@ -16,6 +17,7 @@ from ganscribe.core.files import file_sha256
 from ganscribe.datasets.captions import SelectedCaption
 from ganscribe.datasets.coco_images import chosen_images, fetch_images
 from ganscribe.datasets.image_files import read_image_files
+from ganscribe.sources.inspection import inspect_coco
 
 
 def test_each_image_is_chosen_once() -> None:
@@ -135,3 +137,20 @@ def test_images_in_place_are_checked_and_never_written(project: Path) -> None:
     (project / "train2014/1.jpg").write_bytes(b"ONE")
     with pytest.raises(ValueError, match=r"1\.jpg has changed since download"):
         fetch(project, images, "in place", listed=listed, max_bad_images=0.5)
+
+
+@pytest.mark.parametrize("name", ["{}", "coco/train2014/{}", "train2014\\{}"])
+def test_an_archive_that_was_packed_otherwise(project: Path, name: str) -> None:
+    """What download counts as there, fetch_images finds: without the folder, in another one, with Windows' slashes."""
+    with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
+        archive.writestr(name.format("1.jpg"), "image 1")
+    (project / "annotations").mkdir()
+    listing = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "a"}],
+    }
+    (project / "annotations/captions_train2014.json").write_text(json.dumps(listing))
+    _, counts = inspect_coco(project, archive=True)
+    assert counts["files"] == 1
+    (file,) = fetch(project, [(1, "1.jpg", "")], "archive")
+    assert (project / "coco/images/1.jpg").read_text() == "image 1" and file.problem is None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ganscribe.datasets.images import read_images
-from ganscribe.datasets.prepare import prepare_images, training_split
-from ganscribe.sources.formats import write_plain_pickle
+from ganscribe.datasets.prepare import image_doubts, prepare_images, training_split
+from ganscribe.sources.formats import write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_FOLDER, MNIST_FOLDER, mnist_files, read_mnist
 from publications import small_mnist
 
@@ -95,3 +96,37 @@ def test_real_mnist(test_data: Path, tmp_path: Path) -> None:
     # Digits per class in the 10,000 test images, as published.
     test = read_images(tmp_path / "test.parquet")
     assert test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def idx_data_set(root: Path, train: list[int], test: list[int]) -> Path:
+    """Pictures in MNIST's layout with these labels; a picture is as bright as its label says."""
+    for part, labels in (("train", train), ("t10k", test)):
+        values = np.array(labels, np.uint8)
+        images = np.broadcast_to(values[:, None, None], (len(values), 28, 28))
+        write_idx(root / MNIST_FOLDER / f"{part}-images-idx3-ubyte", images)
+        write_idx(root / MNIST_FOLDER / f"{part}-labels-idx1-ubyte", values)
+    return root
+
+
+@pytest.mark.parametrize("labels", [range(3), range(10), range(1, 27), range(47), [3, 7, 200]])
+def test_classes_in_mnist_s_layout_are_the_labels_that_occur(tmp_path: Path, labels: Sequence[int]) -> None:
+    root = idx_data_set(tmp_path / "raw", [*labels] * 12, [*labels])
+    prepare_images("mnist", root, tmp_path / "out", source="local")
+    for split in ("train", "val", "test"):
+        back = read_images(tmp_path / f"out/{split}.parquet")
+        assert back.class_names == [str(label) for label in labels]
+        named = [int(back.class_names[label]) for label in back.labels.tolist()]
+        assert named == back.images[:, 0, 0, 0].tolist()
+    said = image_doubts(tmp_path / "out")
+    assert len(said) == (len(labels) < 4) and all("only 3 test images" in doubt for doubt in said)
+
+
+def test_what_classes_are_absent_is_said_at_preparation(tmp_path: Path) -> None:
+    root = idx_data_set(tmp_path / "raw", [0, 1, 2, 3] * 6, [0, 2, 2, 1])
+    prepare_images("mnist", root, tmp_path / "out", source="local")
+    (said,) = image_doubts(tmp_path / "out")
+    val = read_images(tmp_path / "out/val.parquet").labels.tolist()
+    assert "test has none of 3" in said and "val has none of 2, 3" in said and "train has" not in said
+    assert set(val) == {0, 1} and said.endswith("set `classes: [0, 1]` in their runs")
+    for split in ("train", "val", "test"):  # so that a run with these can be trained and scored
+        read_images(tmp_path / f"out/{split}.parquet", [0, 1])

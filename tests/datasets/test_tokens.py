@@ -18,6 +18,7 @@ from ganscribe.datasets.tokens import (
     UNK,
     Vocabulary,
     build_vocabulary,
+    caption_doubts,
     read_vocabulary,
     split_words,
     write_tokens,
@@ -123,3 +124,34 @@ def test_a_damaged_vocabulary_is_refused(tmp_path: Path, words: object) -> None:
     (tmp_path / "vocabulary.json").write_text(json.dumps(words))
     with pytest.raises(ValueError):
         read_vocabulary(tmp_path / "vocabulary.json")
+
+
+CHINESE = ["一只猫坐在桌子上。", "一只狗在草地上", "猫和狗在草地上"]
+GERMAN = ["„ein Hund“ läuft …", "Ein Hund – er läuft", "ein hund, ein Ball"]
+
+
+def test_the_unicode_tokeniser(tmp_path: Path) -> None:
+    vocabulary = build_vocabulary(CHINESE, size=10, tokeniser="unicode")
+    assert set(vocabulary.words[2:]) == {START, END, *"上在一只草地猫狗"}
+    assert vocabulary.decode(vocabulary.encode("草地上。在一只")) == "草 地 上 在 一 只"
+    german = build_vocabulary(GERMAN, size=7, tokeniser="unicode")
+    assert german.words == (PAD, UNK, "ein", END, START, "hund", "läuft", "ball", "er")
+    write_vocabulary(tmp_path / "vocabulary.json", vocabulary)
+    assert read_vocabulary(tmp_path / "vocabulary.json") == vocabulary
+    with pytest.raises(ValueError, match="tokeniser 'words' is unknown: use tutorial or unicode"):
+        Vocabulary(vocabulary.words, "words")
+
+
+def test_it_is_said_where_captions_were_split_wrongly() -> None:
+    def doubts(captions: list[str], size: int, tokeniser: str = "tutorial") -> list[str]:
+        return caption_doubts(captions, build_vocabulary(captions, size=size, tokeniser=tokeniser))
+
+    once, blank = doubts(CHINESE, 5)
+    assert once.startswith("most words of the vocabulary (3 of 3) are seen once")
+    assert blank.startswith("3 captions have no blank and are one word, such as '一只猫坐在桌子上。'")
+    assert "captions.tokeniser: unicode" in blank
+    assert doubts(CHINESE, 10, "unicode") == []
+    (marks,) = doubts(GERMAN * 2, 11)
+    assert re.match(r"4 words keep marks, such as '(…|„ein|hund“|–)': captions.tokeniser: unicode", marks)
+    assert doubts(GERMAN * 2, 7, "unicode") == []
+    assert doubts(["a dog's ball, isn't it?", "the dogs' <b> ball (2) isn't a dog's"] * 2, 8) == []

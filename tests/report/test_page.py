@@ -167,9 +167,8 @@ def test_the_best_run_comes_first_whichever_way_is_better(root: Path) -> None:
     assert [row["name"] for row in tables.interval_table(captioned)["rows"]] == ["beam", "greedy"]
 
 
-def test_cards_say_what_the_files_say(root: Path) -> None:
+def write_mnist(root: Path, source: str) -> None:
     rng = np.random.default_rng(0)
-    (root / "data/mnist").mkdir(parents=True)
     for split, count in (("train", 30), ("val", 4), ("test", 6)):
         write_images(
             root / f"data/mnist/{split}.parquet",
@@ -178,8 +177,22 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
             range(count),
             dataset="mnist",
             classes=["zero", "one"],
-            source="download",
+            source=source,
         )
+
+
+def test_the_card_of_local_files_does_not_say_whose_they_are(root: Path) -> None:
+    write_mnist(root, "download")
+    (published,) = data_cards(root)
+    write_mnist(root, "local")
+    (local,) = data_cards(root)
+    said, *texts = local.texts
+    assert said == "Local files in the layout of mnist. If they are that data set itself:"
+    assert tuple(texts) == published.texts
+
+
+def test_cards_say_what_the_files_say(root: Path) -> None:
+    write_mnist(root, "download")
     (card,) = data_cards(root)
     assert card.facts["images"] == "30 train, 4 val, 6 test"
     assert card.facts["shape"] == "1 x 28 x 28"

@@ -46,14 +46,17 @@ def test_read_annotations(tmp_path: Path) -> None:
         ("annotations", {"id": 12, "image_id": 1, "caption": "\ud800"}, "is not text"),
         ("annotations", {"id": 12, "image_id": 9, "caption": "x"}, "not listed: 9"),
         ("annotations", {"id": 10, "image_id": 1, "caption": "x"}, "caption id 10 occurs twice"),
-        ("annotations", {"id": "12", "image_id": 1, "caption": "x"}, r"annotations\[2\] has no whole-number"),
-        ("annotations", 5, r"annotations\[2\]"),
+        ("annotations", {"id": "12", "image_id": 1, "caption": "x"}, r"annotations\[2\] has no .*`id`: it is '12'"),
+        ("annotations", {"id": 12.0, "image_id": 1, "caption": "x"}, "whole-number `id`: it is 12.0"),
+        ("annotations", {"image_id": 1, "caption": "x"}, "whole-number `id`: it is missing"),
+        ("annotations", 5, r"annotations\[2\].*: the entry is 5"),
         ("images", {"id": 1, "file_name": "c.jpg"}, "image id 1 occurs twice"),
         ("images", {"id": 3, "file_name": "b.jpg"}, "belongs to 2 images"),
         ("images", {"id": 3, "file_name": "../b.jpg"}, "no plain `file_name`"),
         ("images", {"id": 3, "file_name": "c:\\b.jpg"}, "no plain `file_name`"),
-        ("images", {"id": 3, "file_name": ".."}, "no plain `file_name`"),
-        ("images", {"id": True, "file_name": "c.jpg"}, "whole-number"),
+        ("images", {"id": 3, "file_name": ".."}, r"no plain `file_name`: it is '\.\.'"),
+        ("images", {"id": 3}, "no plain `file_name`: it is missing"),
+        ("images", {"id": True, "file_name": "c.jpg"}, "whole-number `id`: it is True"),
         ("images", {"id": 3, "file_name": "c" * 201}, "no plain `file_name`"),
         ("images", {"id": 3, "file_name": "c.jpg", "coco_url": "\ud800"}, "a `coco_url` that is none"),
         ("images", {"id": 3, "file_name": "c.jpg", "coco_url": 7}, "a `coco_url` that is none: 7"),
@@ -68,6 +71,14 @@ def test_a_bad_entry_is_named(tmp_path: Path, part: str, entry: object, message:
     with pytest.raises(ValueError, match=message) as error:
         read_annotations(written(tmp_path, content))
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_that_a_windows_tool_saved(tmp_path: Path, encoding: str) -> None:
+    path = written(tmp_path, document())
+    expected = read_annotations(path)
+    path.write_bytes(path.read_text().encode(encoding))
+    assert read_annotations(path) == expected
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:

@@ -189,3 +189,17 @@ def test_a_run_that_kept_no_generators_is_named_and_nothing_is_overwritten(
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: the run wgan has kept no generators along the way")
     assert {path: path.read_bytes() for path in Path("data/experiments").rglob("*.*")} == before
+
+
+def test_an_experiment_that_compares_modes_is_left_out_where_a_run_has_none(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a run on chosen classes, or on data with a class that has no test images."""
+    path = Path("data/gan_scores/gan_nobn/scores.json")
+    scores = json.loads(path.read_text())
+    del scores["modes"]
+    write_json(path, scores)
+    monkeypatch.syspath_prepend(project / "stages")
+    stage = runpy.run_path(str(project / "stages/diagnose.py"))
+    with pytest.raises(stage["MissingRunsError"], match="modes, which gan_nobn has none of"):
+        stage["without_batch_norm"](folder / "figure.png")

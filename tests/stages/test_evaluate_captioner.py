@@ -172,3 +172,25 @@ def test_what_is_known_of_the_images_is_scored(
     write_objects("data/captions/objects.parquet", known[:6])
     done = evaluate(project, monkeypatch)
     assert done.exit_code == 1 and "no object on image 3" in done.output
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # of the figure's font
+def test_captions_are_scored_as_the_captioner_splits_them(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    monkeypatch.setattr(scorer, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
+    path = Path("models/captioner/best/model.pt")
+    saved = load_captioner(path)
+    vocabulary = Vocabulary((*VOCABULARY.words[:4], "犬", "が", "走"), "unicode")
+    state = saved.model.state_dict()
+    state["output.bias"][3:] = torch.tensor([-99.0, 99, 0, 0])  # 犬 and nothing else
+    save_captioner(
+        path, options=saved.options, vocabulary=vocabulary, features=saved.features, state_dict=state
+    )
+    table = pd.read_parquet("data/captions/captions.parquet")
+    table.assign(caption="犬犬犬。").to_parquet("data/captions/captions.parquet", index=False)
+    done = evaluate(project, monkeypatch)
+    assert done.exit_code == 0, done.output
+    scores = json.loads(Path("data/captioned/best/greedy.json").read_text())
+    assert scores["BLEU-3"] == pytest.approx(1) and scores["tokeniser"] == "unicode"

@@ -31,7 +31,7 @@ from ganscribe.metrics.gan.images import (
     judge_images,
     sliced_wasserstein,
 )
-from ganscribe.metrics.gan.scores import score_gan
+from ganscribe.metrics.gan.scores import GAN_SCORES, score_gan
 from ganscribe.records import outbox
 from ganscribe.sources.acquire import acquire
 
@@ -39,6 +39,7 @@ CLASSES = list("abcdefghij")
 SAMPLES, SNAPSHOT_SAMPLES, SEED = 30, 12, 0
 JUDGES = ("of_cifar10", "first", "second")
 RUN = GanEvaluation(judges=JUDGES, num_samples=SAMPLES, snapshot_samples=SNAPSHOT_SAMPLES, seed=SEED)
+FULL_SCORES = {score.name for score in GAN_SCORES if not score.name.endswith("_inception")}
 INCEPTION_SCORES = {f"{kind}_inception" for kind in ("fid", "kid", "isc", "precision", "recall")}
 
 
@@ -178,6 +179,20 @@ def test_shares_of_classes_are_known_of_a_run_on_every_class(stage: dict[str, An
     assert {"modes", "kl"}.isdisjoint(score_gan(scored))
     unknown = [{"class": name, "generated": None, "real": None} for name in CLASSES]
     assert stage["class_shares"](scored, CLASSES) == unknown
+
+
+def test_a_class_without_test_images_is_said_and_not_scored(
+    stage: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The GAN is trained by then: what can be scored is."""
+    test = read_images("data/mnist/test.parquet", [*range(9)])
+    pixels, labels = test.images.numpy(), test.labels.to(torch.uint8).numpy()
+    facts: dict[str, Any] = {"dataset": "mnist", "classes": CLASSES, "source": "local"}
+    write_images("data/mnist/test.parquet", pixels, labels, test.rows.tolist(), **facts)
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+    assert "no test image of mnist is of class j" in capsys.readouterr().err
+    scored = stage["ask"]("first", images, seed=SEED, is_first=True, weights=None).scored
+    assert score_gan(scored).keys() == FULL_SCORES - {"modes", "kl"}
 
 
 def extract(batch: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from ganscribe.captioning.decoding import Decoded, State, Step, beam, greedy, im
 from ganscribe.captioning.model import Captioner
 from ganscribe.core.devices import autocast
 from ganscribe.core.files import load_torch, save_torch
-from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
+from ganscribe.datasets.tokens import END, PAD, START, TUTORIAL, UNK, Vocabulary
 
 METHODS = ("greedy", "beam", "sample")
 
@@ -52,6 +52,7 @@ def save_captioner(
     value = {
         "options": options,
         "vocabulary": list(vocabulary.words),
+        "tokeniser": vocabulary.tokeniser,
         "features": dict(sorted(features.items())),
         "state_dict": {name: tensor.cpu() for name, tensor in state_dict.items()},
     }
@@ -68,7 +69,7 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
         raise ValueError(problem)
     try:
         saved = dict(load_torch(path))
-        vocabulary = Vocabulary(tuple(saved["vocabulary"]))
+        vocabulary = Vocabulary(tuple(saved["vocabulary"]), saved.get("tokeniser", TUTORIAL))
         model = Captioner(**saved["options"])
         model.load_state_dict(saved["state_dict"])
         found = SavedCaptioner(model.to(device).eval(), vocabulary, saved["options"], saved["features"])

@@ -31,7 +31,8 @@ def greedy_cider(
             "early_stopping goes by the CIDEr of validation captions, which is 0 on a single image: raise the"
             " second share of captions.split, or remove early_stopping"
         )
-    tokenised = tokenise({image_id: list(texts) for image_id, texts in references.items()})
+    split = vocabulary.scoring_split
+    tokenised = tokenise({image_id: list(texts) for image_id, texts in references.items()}, split=split)
     image_ids = list(references)
 
     def score(model: Captioner, precision: str) -> float:
@@ -50,6 +51,6 @@ def greedy_cider(
                 )
                 for image_id, one in zip(batch, decoded, strict=True):
                     found[image_id] = [vocabulary.decode(one.tokens)]
-        return float(Cider().compute_score(tokenised, tokenise(found))[0])
+        return float(Cider().compute_score(tokenised, tokenise(found, split=split))[0])
 
     return score

@@ -136,6 +136,7 @@ SECTIONS: dict[str, Callable[[Params, Scale, str], Any]] = {
     "source": _source,
     "captions": _captions,
     "vocabulary_size": _vocabulary_size,
+    "tokeniser": lambda params, scale, name: params.captions.tokeniser,
     "features": _features,
     "max_bad_images": lambda params, scale, name: params.features.max_bad_images,
     "classifier": _classifier,

@@ -49,6 +49,7 @@ class CaptionsRecipe:
     split: tuple[Share, Share, Share]
     split_by: Literal["image", "caption"]
     vocabulary_size: Annotated[int, Bounds(ge=3)]
+    tokeniser: Literal["tutorial", "unicode"] = "tutorial"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

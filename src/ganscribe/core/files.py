@@ -49,6 +49,27 @@ def write_json(path: str | Path, value: object) -> None:
         handle.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file that somebody else has made: in UTF-8, 16 or 32, with or without a byte-order mark.
+
+    Raises ValueError for anything else; it says whether the file was cut off, or is whole and wrong.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError as error:
+        is_cut = error.reason == "unexpected end of data"
+        remedy = "it was perhaps cut off: get it again" if is_cut else "save it in the encoding UTF-8"
+        raise ValueError(f"{path} is not valid JSON: it is not Unicode text ({error}): {remedy}") from None
+    except json.JSONDecodeError as error:
+        text = error.doc.rstrip()
+        is_cut = error.pos >= len(text) or not text.endswith(("}", "]"))
+        remedy = "it ends early and was perhaps cut off: get it again" if is_cut else "correct it there"
+        raise ValueError(f"{path} is not valid JSON ({error}): {remedy}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): correct it") from None
+
+
 def write_csv(path: str | Path, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Write `rows` (all with the same keys) as CSV, floats at full precision, atomically."""
     import pandas as pd
@@ -87,7 +108,9 @@ def load_torch(path: str | Path) -> Any:
                 raise ValueError("it unpacks to more than it is long, which torch.save never writes")
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{problem} (code in it is never run): get it or make it again") from error
+        raise ValueError(
+            f"{problem} (code in it is never run): save its state dict alone, or get it again"
+        ) from error
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{problem} ({reason}): get it or make it again") from error

@@ -7,7 +7,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import filelock
 
@@ -93,10 +93,11 @@ def _from_archive(images: Sequence[tuple[int, str, str]], path: Path, folder: Pa
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a complete zip archive ({error}): download it again") from None
     with archive, progress(len(images), f"images from {path.name}", "image") as bar:
-        members = {info.filename: info for info in archive.infolist()}
+        members = {PureWindowsPath(info.filename).name: info for info in archive.infolist()}
+        members |= {info.filename: info for info in archive.infolist()}  # as published, which goes first
         for _, name, _ in images:
             bar.update()
-            info = members.get(f"{path.stem}/{name}")
+            info = members.get(f"{path.stem}/{name}", members.get(name))
             if (folder / name).exists():
                 continue
             if info is None or info.file_size > MAX_IMAGE_BYTES:

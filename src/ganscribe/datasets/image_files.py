@@ -32,7 +32,7 @@ def check_budget(problems: Sequence[tuple[str, str]], *, num_images: int, max_ba
         first = "; ".join(f"{name}: {reason}" for name, reason in problems[:3])
         raise ValueError(
             f"{len(problems)} of {num_images} images are missing or broken, {allowed} are allowed ({first})."
-            " Get them again, or raise features.max_bad_images in params.yaml"
+            " Put them right, or raise features.max_bad_images in params.yaml"
         )
 
 

@@ -53,9 +53,9 @@ def read_images(path: str | Path, classes: Sequence[int] | None = None) -> Image
     if classes is not None:
         absent = sorted(set(classes) - set(labels.tolist()))
         if absent or not classes:
-            raise ValueError(
-                f"{path} has no image of class {absent}: choose from {sorted(set(labels.tolist()))}"
-            )
+            known, names = sorted(set(labels.tolist())), json.loads(metadata["classes"])
+            called = ", ".join(names[label] for label in known)
+            raise ValueError(f"{path} has no image of class {absent}: choose from {known} ({called})")
         chosen = np.isin(labels, classes)
         images, labels, rows = images[chosen], labels[chosen], rows[chosen]
     return Images(

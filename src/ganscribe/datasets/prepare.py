@@ -12,7 +12,9 @@ from ganscribe.core.files import write_parquet
 from ganscribe.sources.formats import Bytes
 from ganscribe.sources.images import READERS
 
+SPLITS = ("train", "val", "test")
 ROWS_PER_GROUP = 1024
+MIN_SCORED = 4  # images: precision and recall look at three neighbours
 
 
 def training_split(dataset: str, num_rows: int, *, source: str) -> dict[str, range]:
@@ -65,6 +67,32 @@ def write_images(
         use_dictionary=False,
         write_statistics=["label", "row"],
     )
+
+
+def image_doubts(folder: str | Path) -> list[str]:
+    """Say what the stages behind cannot do with the images in `folder`: nothing in the usual case."""
+    import pyarrow.parquet as pq
+
+    tables = {split: pq.read_table(Path(folder) / f"{split}.parquet", columns=["label"]) for split in SPLITS}
+    present = {split: set(table["label"].to_pylist()) for split, table in tables.items()}
+    names = json.loads(tables["test"].schema.metadata[b"classes"])
+    absent = {
+        split: ", ".join(name for label, name in enumerate(names) if label not in labels)
+        for split, labels in present.items()
+    }
+    doubts = []
+    if any(absent.values()):
+        missing = "; ".join(f"{split} has none of {those}" for split, those in absent.items() if those)
+        doubts.append(
+            f"some of the {len(names)} classes have no images ({missing}). Classes that are not in test cannot be"
+            " scored: a GAN then has no `modes` and no `kl`. To train and score GANs on the classes that are in all"
+            f" three, set `classes: {sorted(set.intersection(*present.values()))}` in their runs"
+        )
+    if len(tables["test"]) < MIN_SCORED:
+        doubts.append(
+            f"there are only {len(tables['test'])} test images, and evaluate_gan needs {MIN_SCORED}: add some"
+        )
+    return doubts
 
 
 def prepare_images(dataset: str, root: str | Path, folder: str | Path, *, source: str) -> dict[str, int]:

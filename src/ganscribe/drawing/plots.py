@@ -171,7 +171,8 @@ def save_confusion(counts: Tensor, path: str | Path, class_names: Sequence[str],
     from matplotlib.figure import Figure
 
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    side = max(7.0, 0.35 * len(class_names))
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     for row, column in counts.nonzero().tolist():

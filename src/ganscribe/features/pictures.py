@@ -24,6 +24,7 @@ PREPROCESSING = {
     "none": "whole image to 299x299, bilinear, antialiased; ImageNet mean and std",
     "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
 }
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
 # What Pillow raises for a file that is not a complete image (RuntimeError: its AVIF and BLP readers).
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
@@ -36,42 +37,63 @@ def crop_of(preprocessing: str) -> str:
     raise ValueError(f"the preprocessing {preprocessing!r} is unknown: made by another version of ganscribe?")
 
 
-def _eight_bits(image: Image) -> Image:
-    """Grey of 16 or 32 bits or of floating point as 8 bits; 16 bits end at 65535, the others at the first of
-    1, 255, 65535 that holds them all, or at their largest value."""
+def _white(image: Image) -> float | None:
+    """The grey level that is white, as the file's depth of 12 or 16 bits has it; None where it says nothing."""
+    if image.mode.startswith("I;16"):
+        return float((1 << getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]) - 1)
+    is_scaled = (image.mode, image.format) == ("I", "PPM")  # by Pillow, whatever the file's own maximum
+    return 65535.0 if is_scaled else None
+
+
+def _eight_bits(image: Image, white: float | None, *, is_negative: bool) -> Image:
+    """Grey of 12 to 32 bits or of floating point as 8 bits, with alpha where a level is clear.
+
+    Pillow's own conversion clips at 255. Where nothing says what is `white`, it is the first of 1, 255, 65535 that
+    holds all values, or their largest.
+    """
     import numpy as np
     from PIL import Image as pillow
 
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
     largest = float(values.max())
-    end = (
-        65535.0
-        if image.mode.startswith("I;16")
-        else next((end for end in (1.0, 255.0, 65535.0) if largest <= end), largest)
-    )
-    scale = 256 / (end + 1) if end > 1 else 255
-    return pillow.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+    end = white or next((end for end in (1.0, 255.0, 65535.0) if largest <= end), largest)
+    grey = (values * (256 / (end + 1) if end > 1 else 255)).clip(0, 255).astype(np.uint8)
+    shown = pillow.fromarray(255 - grey if is_negative else grey)
+    if (clear := image.info.get("transparency")) is not None:
+        shown.putalpha(pillow.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255))))
+    return shown
+
+
+def _on_ground(image: Image) -> Image:
+    """A transparent image on white, or on black where what can be seen of it is light and would be lost on white."""
+    import numpy as np
+    from PIL import Image as pillow
+
+    image = image.convert("RGBA")
+    small = image.reduce(1 + max(image.size) // 256)
+    ink, alpha = np.asarray(small.convert("RGB").convert("L")), np.asarray(small.getchannel("A"))
+    is_light = alpha.any() and np.average(ink, weights=alpha) > 127.5
+    return pillow.alpha_composite(pillow.new("RGBA", image.size, "black" if is_light else "white"), image)
 
 
 def _as_rgb(image: Image) -> Image:
-    """Upright, and RGB whatever the mode: grey of any depth, palette, CMYK, transparent (on white) ..."""
-    from PIL import Image as pillow
+    """Upright, and RGB whatever the mode: grey of any depth, palette, CMYK, transparent ..."""
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
-        image = _eight_bits(image)  # Pillow's own conversion clips at 255
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        is_negative = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # Pillow sees to it up to 8 bits
+        upright = _eight_bits(upright, _white(image), is_negative=is_negative)
+    if upright.has_transparency_data:
+        upright = _on_ground(upright)
+    return upright.convert("RGB")
 
 
 def open_image(source: str | Path | bytes) -> Image:
     """An image file (or its bytes) of any format and mode that Pillow reads, upright and RGB.
 
-    Of several frames, the first. Raises ValueError for what is not a complete image, OSError for a file that cannot
-    be read.
+    Of several frames, the first. Every picture that a user gives is read here, whichever door it comes in by. Raises
+    ValueError for what is not a complete image, OSError for a file that cannot be read.
     """
     from PIL import Image as pillow
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 Captions = dict[Any, list[str]]
 Array = npt.NDArray[np.float64]
+Split = Callable[[str], Sequence[str]]  # a caption's words
 
 # What ends a line for Java, for Python or for either: one caption must stay one line.
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
@@ -49,21 +50,26 @@ def score_images(
     references: Mapping[Any, Sequence[str]],
     candidates: Mapping[Any, str],
     *,
+    split: Split | None = None,
     timeout_seconds: float = 1800,
 ) -> tuple[dict[str, float | str], dict[str, Array]]:
     """As `score_captions`, and what each image adds, in the order of `references`.
 
-    METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see `intervals.corpus_bleu`.
+    METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see `intervals.corpus_bleu`. `split` takes the
+    place of the PTB tokenizer, which is made for English, for references and candidates alike.
     """
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     _check(references, candidates)
-    tokenised = tokenise(
-        {image: list(texts) for image, texts in references.items()}, timeout_seconds=timeout_seconds
+    tokenised, found = (
+        tokenise(captions, split=split, timeout_seconds=timeout_seconds)
+        for captions in (
+            {image: list(texts) for image, texts in references.items()},
+            {image: [candidates[image]] for image in references},
+        )
     )
-    found = tokenise({image: [candidates[image]] for image in references}, timeout_seconds=timeout_seconds)
     bleu = BleuScorer(n=4)
     for image, (caption,) in found.items():
         bleu += (caption, tokenised[image])
@@ -102,8 +108,11 @@ def _check(references: Mapping[Any, Sequence[str]], candidates: Mapping[Any, str
         raise ValueError(f"image {without[0]} has no reference caption")
 
 
-def tokenise(captions: Captions, *, timeout_seconds: float = 1800) -> Captions:
-    """Captions by image id, tokenised by Stanford's PTB tokenizer, lower case, punctuation removed."""
+def tokenise(captions: Captions, *, split: Split | None = None, timeout_seconds: float = 1800) -> Captions:
+    """Captions by image id, the words joined by blanks: those of `split`, else of Stanford's PTB tokenizer, lower case
+    and without punctuation."""
+    if split is not None:
+        return {image: [" ".join(split(text)) for text in texts] for image, texts in captions.items()}
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
     lines = [_LINE_BREAKS.sub(" ", text) for texts in captions.values() for text in texts]

@@ -54,8 +54,13 @@ FAMILIES: dict[str, Family] = {
         same=("dataset", "source", "judge", "judge_sha256", "num_samples", "num_real"),
     ),
     "classifier": Family(name="classifier", same=("dataset", "source", "num_images")),
-    "captioner": Family(name="captioner", same=("num_images", "num_references"), by_decoding=True),
+    "captioner": Family(
+        name="captioner", same=("num_images", "num_references", "tokeniser"), by_decoding=True
+    ),
 }
+
+# What an earlier version of the project had, and did not say.
+UNSAID = {"tokeniser": "tutorial"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +115,8 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
             own = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
             if not isinstance(own.get(family.score), int | float) or not math.isfinite(own[family.score]):
                 continue  # not scored, or not a finite number
-            facts = {key: _whole(own.get(key, record.params.get(key))) for key in family.same}
+            known = UNSAID | record.params | own
+            facts = {key: _whole(known.get(key)) for key in family.same}
             length = Length.find(own)
             row = Row(
                 run_id=record.run_id,

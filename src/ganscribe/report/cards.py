@@ -70,6 +70,14 @@ def _count(value: int) -> str:
     return f"{value:,}"
 
 
+def _origin(name: str, source: str) -> tuple[str, ...]:
+    """What is known of where a data set came from: `local` files may be another one in the same layout."""
+    texts = ORIGINS[name, "sample" if source == "sample" else "publisher"]
+    if source != "local":
+        return texts
+    return (f"Local files in the layout of {name}. If they are that data set itself:", *texts)
+
+
 def image_card(folder: Path) -> Card:
     """The card of a prepared image data set (data/mnist, data/cifar10)."""
     counts, schema = {}, None
@@ -77,7 +85,7 @@ def image_card(folder: Path) -> Card:
         file = pq.ParquetFile(folder / f"{split}.parquet")
         counts[split], schema = file.metadata.num_rows, file.schema_arrow
     metadata = {} if schema is None else {k.decode(): v.decode() for k, v in schema.metadata.items()}
-    origin = ORIGINS[folder.name, "sample" if metadata["source"] == "sample" else "publisher"]
+    origin = _origin(folder.name, metadata["source"])
     facts = {
         "source": metadata["source"],
         "images": ", ".join(f"{_count(number)} {split}" for split, number in counts.items()),
@@ -101,7 +109,7 @@ def caption_card(table: Path, features: Path, manifest: Path) -> Card:
         "images": ", ".join(f"{_count(images[split])} {split}" for split in SPLITS),
         "features": f"{made['network']}, {made['weights']}, {made['precision']}",
     }
-    return Card("coco", facts, ORIGINS["coco", "sample" if source == "sample" else "publisher"])
+    return Card("coco", facts, _origin("coco", source))
 
 
 def data_cards(root: Path) -> list[Card]:

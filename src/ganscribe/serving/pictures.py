@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from ganscribe.features.pictures import BROKEN
+from ganscribe.features.pictures import BROKEN, open_image
 
 MAX_FILE_BYTES = 25_000_000
 MAX_PIXELS = 60_000_000  # 180 MB as RGB
@@ -46,11 +46,9 @@ def read_file(text: str) -> bytes:
 
 
 def decode_image(text: str, num_channels: int) -> np.ndarray:
-    """Base64 text of an image file -> uint8 pixels (C, H, W). Raises ValueError for anything else."""
-    file = read_file(text)
-    try:
-        image = Image.open(io.BytesIO(file))
-        pixels = np.asarray(image.convert("L" if num_channels == 1 else "RGB"))
-    except (*BROKEN, Image.DecompressionBombError) as error:
-        raise ValueError(f"the input is not an image file: {error}") from error
+    """Base64 text of an image file -> uint8 pixels (C, H, W), as `open_image` reads it.
+
+    Raises ValueError for anything else.
+    """
+    pixels = np.asarray(open_image(read_file(text)).convert("L" if num_channels == 1 else "RGB"))
     return pixels[None] if num_channels == 1 else pixels.transpose(2, 0, 1)

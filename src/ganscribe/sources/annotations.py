@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
+
+from ganscribe.core.files import read_json
 
 ANNOTATIONS = Path("annotations/captions_train2014.json")
 
@@ -35,11 +36,9 @@ def read_annotations(path: str | Path) -> list[Caption]:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON, perhaps cut off ({error}): download it again") from None
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
     ):
@@ -57,6 +56,13 @@ def read_annotations(path: str | Path) -> list[Caption]:
 
 def _is_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _found(entry: object, key: str) -> str:
+    """What an entry has in the place of `key`, for a message."""
+    if not isinstance(entry, dict):
+        return f"the entry is {reprlib.repr(entry)}"
+    return f"it is {reprlib.repr(entry[key])}" if key in entry else "it is missing"
 
 
 def _is_plain_name(name: object) -> bool:
@@ -83,10 +89,10 @@ def _read_images(entries: list[Any], problems: list[str]) -> dict[int, tuple[str
     images: dict[int, tuple[str, str]] = {}
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-            problems.append(f"images[{index}] has no whole-number `id`")
+            problems.append(f"images[{index}] has no whole-number `id`: {_found(entry, 'id')}")
         elif not _is_plain_name(entry.get("file_name")):
-            name = reprlib.repr(entry.get("file_name"))
-            problems.append(f"image {entry['id']} has no plain `file_name`: {name}")
+            found = _found(entry, "file_name")
+            problems.append(f"image {entry['id']} has no plain `file_name`: {found}")
         elif entry["id"] in images:
             problems.append(f"image id {entry['id']} occurs twice")
         elif not _is_url(url := entry.get("coco_url")):
@@ -107,7 +113,7 @@ def _read_captions(
     captions: dict[int, Caption] = {}
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-            problems.append(f"annotations[{index}] has no whole-number `id`")
+            problems.append(f"annotations[{index}] has no whole-number `id`: {_found(entry, 'id')}")
             continue
         caption_id, image_id, text = entry["id"], entry.get("image_id"), entry.get("caption")
         if caption_id in captions:

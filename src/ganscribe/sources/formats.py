@@ -137,7 +137,7 @@ def read_plain_pickle(path: str | Path) -> Any:
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} holds {str(error)[:200]}: only arrays, lists and bytes are admitted (pickles can run"
-            " code), or it is damaged: get it again"
+            " code): take the publisher's own file"
         ) from error
     except (EOFError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise ValueError(

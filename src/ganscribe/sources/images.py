@@ -9,7 +9,6 @@ import numpy as np
 
 from ganscribe.sources.formats import Bytes, read_cifar_batch, read_cifar_classes, read_idx
 
-DIGITS = [str(digit) for digit in range(10)]
 MNIST_FOLDER = "MNIST/raw"
 CIFAR10_FOLDER = "cifar-10-batches-py"
 CIFAR10_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
@@ -24,29 +23,39 @@ class RawImages:
     class_names: list[str]
 
 
-def find_idx(root: str | Path, name: str) -> Path:
-    """MNIST's file `name`, plain or gzipped, under `root`/MNIST/raw."""
-    plain = Path(root) / MNIST_FOLDER / name
-    for path in (plain, plain.with_name(name + ".gz")):
-        if path.is_file():
-            return path
+def find_idx(root: str | Path, part: str, kind: str) -> Path:
+    """MNIST's file of a `part` (train, t10k) and a `kind` (images, labels), plain or gzipped.
+
+    It lies in `root`/MNIST/raw or in `root` itself. Its name is the publishers', or has a dot for the second hyphen, as
+    7-Zip unpacks it: to a file, or into a folder of the file's name.
+    """
+    folder = Path(root) / MNIST_FOLDER
+    stem, end = f"{part}-{kind}", f"idx{3 if kind == 'images' else 1}-ubyte"
+    names = f"{stem}-{end}", f"{stem}.{end}"
+    inside = [f"{outer}/{name}" for outer in (*names, f"{names[0]}.gz") for name in names]
+    for place in (folder, Path(root)):
+        for name in (*names, *(f"{name}.gz" for name in names), *inside):
+            if (place / name).is_file():
+                return place / name
     raise FileNotFoundError(
-        f"{plain} (or .gz) is missing: `folder` must be the one that holds {MNIST_FOLDER}"
+        f"{folder / names[0]} (or .gz) is missing: `folder` must be the one that holds {MNIST_FOLDER}"
     )
 
 
 def mnist_files(root: str | Path) -> list[Path]:
     """MNIST's four files."""
-    return [
-        find_idx(root, f"{part}-{kind}-ubyte")
-        for part in ("train", "t10k")
-        for kind in ("images-idx3", "labels-idx1")
-    ]
+    return [find_idx(root, part, kind) for part in ("train", "t10k") for kind in ("images", "labels")]
+
+
+def _cifar10_folder(root: str | Path) -> Path:
+    """`root`/cifar-10-batches-py, or `root` where it is that folder itself."""
+    folder = Path(root) / CIFAR10_FOLDER
+    return folder if folder.is_dir() or not (Path(root) / "batches.meta").is_file() else Path(root)
 
 
 def cifar10_files(root: str | Path) -> list[Path]:
     """CIFAR-10's files: the class names, five training batches, the test batch."""
-    folder = Path(root) / CIFAR10_FOLDER
+    folder = _cifar10_folder(root)
     paths = [folder / name for name in ("batches.meta", *CIFAR10_BATCHES, "test_batch")]
     for path in paths:
         if not path.is_file():
@@ -57,13 +66,15 @@ def cifar10_files(root: str | Path) -> list[Path]:
 
 
 def read_mnist(root: str | Path) -> RawImages:
-    """Read and check MNIST's four files under `root`."""
+    """Read and check MNIST's four files under `root`.
+
+    The classes are the labels that occur, by their numbers in the files: digits in MNIST, letters in another data set.
+    """
     train_images, train_labels, test_images, test_labels = mnist_files(root)
-    return RawImages(
-        train=_read_idx_pair(train_images, train_labels),
-        test=_read_idx_pair(test_images, test_labels),
-        class_names=DIGITS,
-    )
+    parts = _read_idx_pair(train_images, train_labels), _read_idx_pair(test_images, test_labels)
+    found = np.union1d(*(labels for _, labels in parts))
+    train, test = ((images, np.searchsorted(found, labels).astype(np.uint8)) for images, labels in parts)
+    return RawImages(train, test, class_names=[str(label) for label in found.tolist()])
 
 
 def _read_idx_pair(images_path: Path, labels_path: Path) -> tuple[Bytes, Bytes]:
@@ -72,8 +83,6 @@ def _read_idx_pair(images_path: Path, labels_path: Path) -> tuple[Bytes, Bytes]:
         raise ValueError(f"{images_path} holds the shape {images.shape}, not (N, 28, 28)")
     if labels.shape != images.shape[:1]:
         raise ValueError(f"{labels_path} has {labels.shape} labels for {len(images)} images")
-    if len(labels) and labels.max() > 9:
-        raise ValueError(f"{labels_path} has the label {labels.max()}: not a digit")
     return images[:, None], labels
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from ganscribe.sources.annotations import ANNOTATIONS, read_annotations
 from ganscribe.sources.images import RawImages, cifar10_files, mnist_files, read_cifar10, read_mnist
@@ -61,7 +61,7 @@ def _zip_names(path: Path) -> set[str]:
         raise FileNotFoundError(f"{path} is missing: put COCO's archive there, or set archive: false")
     try:
         with zipfile.ZipFile(path) as opened:
-            return {name.removeprefix(f"{COCO_IMAGES}/") for name in opened.namelist()}
+            return {PureWindowsPath(name).name for name in opened.namelist()}
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is truncated or damaged ({error}): get it again") from error
 

@@ -7,10 +7,11 @@ category, whose `name` is the word for its shape, and its `colour`.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ganscribe.core.files import read_json
 
 OBJECTS = Path("annotations/objects_train2014.json")
 
@@ -36,13 +37,14 @@ def read_objects(path: str | Path) -> list[SceneObject]:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
+    try:
         sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
         shapes = {category["id"]: category["name"] for category in document["categories"]}
         return [_object(entry, shapes, sizes) for entry in document["annotations"]]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: run `dvc repro download@coco`") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a file of drawn objects ({error!r}): correct or remove it"
         ) from error

@@ -24,7 +24,9 @@ class GanRecipe:
         "the images; a run of params.yaml must name them", default=None
     )
     splits: tuple[Literal["train", "val"], ...] = option("the parts that are trained on", default=("train",))
-    classes: tuple[int, ...] | None = option("only images with these labels; all, if null", default=None)
+    classes: tuple[int, ...] | None = option(
+        "only images of these of the data set's classes, counted from 0; all, if null", default=None
+    )
     optimiser: OptimiserName = option("of both networks: adam, rmsprop or sgd", default="adam")
     learning_rate: Rate = option("of both networks, at the start", default=1e-3)
     betas: tuple[float, float] = option("Adam's", default=(0.5, 0.999), paper="Kingma and Ba 1412.6980")

@@ -1,0 +1,36 @@
+"""select_captions: what its choice leaves the stages behind."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ganscribe.datasets.captions import read_captions
+from ganscribe.sources.acquire import acquire
+from publications import small_coco
+
+
+@pytest.mark.parametrize("split", ["[0.4, 0.3, 0.3]", "[0.7, 0.3, 0.0]"])
+def test_it_is_said_that_nothing_is_left_to_score(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.syspath_prepend(project / "stages")
+    (tmp_path / "params").symlink_to(project / "params")
+    text = (project / "params.yaml").read_text()
+    changes = {"coco: {source: scale, folder: null": "coco: {source: local, folder: mine"}
+    for old, new in (changes | {"split: [0.8, 0.1, 0.1]": f"split: {split}"}).items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "params.yaml").write_text(text)
+    small_coco(tmp_path / "mine")
+    acquire("coco", source="local", folder="mine", destination="data/raw/coco", scenes=1, seed=0)
+    done = CliRunner().invoke(runpy.run_path(str(project / "stages/select_captions.py"))["main"])
+    assert done.exit_code == 0, done.output
+    captions = read_captions("data/captions/captions.parquet")
+    has_test = any(caption.split == "test" for caption in captions)
+    assert has_test == split.endswith("0.3]") and ("leaves no test images" in done.stderr) == (not has_test)

@@ -1,0 +1,42 @@
+"""tokenize_captions: the tokeniser of params.yaml, and what makes it doubtful."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from ganscribe.datasets.captions import SelectedCaption, write_captions
+from ganscribe.datasets.tokens import read_vocabulary
+
+TEXTS = ["一只猫坐在桌子上。", "一只狗在草地上"]
+
+
+@pytest.mark.parametrize("tokeniser", ["tutorial", "unicode"])
+def test_the_tokeniser_of_the_parameters(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokeniser: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(project / "stages")
+    (tmp_path / "params").symlink_to(project / "params")
+    text = (project / "params.yaml").read_text()
+    for old, new in (
+        ("vocabulary_size: 5000", "vocabulary_size: 4"),
+        ("tokeniser: tutorial", f"tokeniser: {tokeniser}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "params.yaml").write_text(text)
+    rows = [SelectedCaption(n, n, f"{n}.jpg", "", text, "train", True) for n, text in enumerate(TEXTS)]
+    write_captions("data/captions/captions.parquet", rows)
+    done = CliRunner().invoke(runpy.run_path(str(project / "stages/tokenize_captions.py"))["main"])
+    assert done.exit_code == 0, done.output
+    vocabulary = read_vocabulary("data/tokens/vocabulary.json")
+    lengths = [len(tokens) for tokens in pd.read_parquet("data/tokens/tokens.parquet")["tokens"]]
+    assert vocabulary.tokeniser == tokeniser
+    assert ("一只猫坐在桌子上。" in vocabulary.words) == (tokeniser == "tutorial")
+    assert lengths == ([3, 3] if tokeniser == "tutorial" else [10, 9])
+    assert ("Warning: 2 captions have no blank" in done.stderr) == (tokeniser == "tutorial")
