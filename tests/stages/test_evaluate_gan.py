@@ -245,8 +245,8 @@ def write_parameters(project: Path) -> None:
     shutil.copytree(project / "params", "params")
     text = re.sub(r"(?m)^scale: \w+", "scale: tiny", (project / "params.yaml").read_text())
     for old, new in {"lenet5": "first", "resnet20": "second", "lenet5_cifar10": "of_cifar10"}.items():
-        text = re.sub(rf"(?m)^    {old}: ", f"    {new}: ", text)
-    text = re.sub(r"(?m)^judges: .*$", f"judges: [{', '.join(JUDGES)}]", text)
+        text = re.sub(rf"(?m)^    {old}:$", f"    {new}:", text)
+    text = re.sub(r"(?m)^judges:\n(- .*\n)*", f"judges: [{', '.join(JUDGES)}]\n", text)
     Path("params.yaml").write_text(text)
     scale = Path("params/tiny.yaml").read_text()
     for name, count in {"gan_samples": SAMPLES, "snapshot_samples": SNAPSHOT_SAMPLES}.items():
