@@ -215,6 +215,11 @@ def test_gans_that_were_held_against_other_images_share_no_table(
     change(files["poor"], **facts)
     groups = [[row["name"] for row in group["table"]["rows"]] for group in tables.score_tables("gan", files)]
     assert sorted(groups) == [["good"], ["horse"], ["poor"]]
+
+
+def test_the_page_has_a_table_for_each_set_of_real_images(root: Path) -> None:
+    for name, digest in (("good", "11"), ("poor", "22"), ("horse", "33")):
+        change(root / "data/gan_scores" / name / "scores.json", data_sha256=digest)
     text = page.render(root, params={"scale": "tiny"}).split('<section id="captioner">')[0]
     assert 'class="best"' not in text and "<td>poor</td>" in text and "Not to be held against" not in text
 

@@ -154,7 +154,7 @@ def test_loading_a_model_leaves_the_path_to_the_package_as_it_was(store: Path, t
     with pytest.raises(ValueError, match="is damaged"):
         mlflow.pyfunc.load_model(str(damaged))
     assert sys.path == before
-    assert spawned("ganscribe.training.workers") == [0]
+    assert spawned("ganscribe.training") == [0]
 
 
 ELSEWHERE = """

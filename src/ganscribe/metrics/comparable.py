@@ -14,7 +14,8 @@ SAME: dict[str, tuple[str, ...]] = {
 }
 
 UNKNOWN_DATA = (
-    "an earlier version of the project did not note which data were scored: `dvc repro` scores them again"
+    "an earlier version of the project did not note which data were scored (`dvc repro` scores the models of this"
+    " folder again)"
 )
 
 
