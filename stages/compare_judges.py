@@ -15,15 +15,20 @@ from ganscribe.core.files import atomic_folder, atomic_write, write_csv
 from ganscribe.core.length import exercised_sentence, labels
 from ganscribe.drawing.plots import save_agreement
 from ganscribe.metrics.agreement import compare_judges
+from ganscribe.metrics.comparable import made_of
 
 SCORES = Path("data/gan_scores")
 
 
 def read_runs() -> dict[str, dict[str, Any]]:
-    """Read the scores of the runs of one data set, the one that most runs have."""
+    """Read the scores of the runs that were held against the same images, those that most runs were held against."""
     scores = {path.parent.name: json.loads(path.read_text()) for path in sorted(SCORES.glob("*/scores.json"))}
-    most = [dataset for dataset, _ in Counter(each["dataset"] for each in scores.values()).most_common(1)]
-    return {run: each for run, each in scores.items() if each["dataset"] in most}
+    data = {
+        run: tuple(value for key, value in made_of("gan", each).items() if not key.startswith("judge"))
+        for run, each in scores.items()
+    }
+    most = [images for images, _ in Counter(data.values()).most_common(1)]
+    return {run: each for run, each in scores.items() if data[run] in most}
 
 
 def read_tables(runs: Collection[str]) -> dict[str, pd.DataFrame]:

@@ -18,23 +18,36 @@ from ganscribe.core.length import exercised_sentence, labels
 from ganscribe.experiments import comparisons, figures, findings
 from ganscribe.experiments.findings import Finding
 from ganscribe.experiments.tracking import quality_along
+from ganscribe.metrics.comparable import made_of
 
 MEASURED = Path("data/diagnostics")  # what measure_gradients and measure_distances leave
 SCORES, CURVES, SAMPLES = Path("data/gan_scores"), Path("curves/gan"), Path("plots/gan_scores")
 
 
-class MissingRunsError(ValueError):
-    """An experiment compares runs that params.yaml no longer has, or a score that its runs do not have."""
+class UnfitRunsError(ValueError):
+    """An experiment compares runs that params.yaml no longer has, or whose scores cannot be compared."""
 
 
 def read_scores(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the scores of the GANs that an experiment needs. Raises MissingRunsError where some have gone."""
+    """Return the scores of the GANs that an experiment needs. Raises UnfitRunsError where some have gone."""
     missing = [run for run in runs if not (SCORES / run / "scores.json").exists()]
     if missing:
-        raise MissingRunsError(
-            f"it compares {', '.join(missing)}, which gan.runs of params.yaml does not have"
-        )
+        raise UnfitRunsError(f"it compares {', '.join(missing)}, which gan.runs of params.yaml does not have")
     return {run: json.loads((SCORES / run / "scores.json").read_text()) for run in runs}
+
+
+def read_comparable(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the scores of GANs that are held against each other. Raises UnfitRunsError where they must not be."""
+    scores = read_scores(runs)
+    first = next(iter(scores))
+    for run, each in scores.items():
+        own, other = made_of("gan", each), made_of("gan", scores[first])
+        differing = [key for key in own if own[key] != other[key]]
+        if differing:
+            raise UnfitRunsError(
+                f"it compares the scores of {first} and {run}, which differ in {', '.join(differing)}"
+            )
+    return scores
 
 
 def with_lengths(finding: Finding, scores: dict[str, dict[str, Any]]) -> Finding:
@@ -43,10 +56,10 @@ def with_lengths(finding: Finding, scores: dict[str, dict[str, Any]]) -> Finding
 
 
 def read_gradients() -> pd.DataFrame:
-    """Return the gradients that were measured, the paper's kind of network first. Raises MissingRunsError."""
+    """Return the gradients that were measured, the paper's kind of network first. Raises UnfitRunsError."""
     tables = {path.stem: pd.read_csv(path) for path in sorted((MEASURED / "gradients").glob("*.csv"))}
     if findings.PAPER_RUN not in tables:
-        raise MissingRunsError(
+        raise UnfitRunsError(
             f"it is about {findings.PAPER_RUN}, which diagnostics.gradients.runs of params.yaml does not have"
         )
     return pd.concat([tables.pop(findings.PAPER_RUN), *tables.values()], ignore_index=True)
@@ -85,10 +98,10 @@ def critic_tracks_quality(figure: Path) -> Finding:
 
 def without_batch_norm(figure: Path) -> Finding:
     runs = [run for pair in comparisons.BATCH_NORM_PAIRS.values() for run in pair]
-    scores = read_scores(runs)
+    scores = read_comparable(runs)
     without = [run for run, each in scores.items() if "modes" not in each]
     if without:
-        raise MissingRunsError(
+        raise UnfitRunsError(
             f"it compares modes, which {', '.join(without)} has none of: not scored on all classes"
         )
     finding, named = comparisons.without_batch_norm(scores), labels(scores)
@@ -101,7 +114,7 @@ def without_batch_norm(figure: Path) -> Finding:
 
 def adam_on_wgan(figure: Path) -> Finding:
     runs = list(comparisons.OPTIMISER_RUNS.values())
-    scores, curves = read_scores(runs), {run: pd.read_csv(CURVES / f"{run}.csv") for run in runs}
+    scores, curves = read_comparable(runs), {run: pd.read_csv(CURVES / f"{run}.csv") for run in runs}
     finding = comparisons.adam_on_wgan(curves, scores)
     named = {name: labels(scores)[run] for name, run in comparisons.OPTIMISER_RUNS.items()}
     figures.draw_optimisers(finding.table, figure, labels=named)
@@ -136,7 +149,7 @@ def main() -> None:
         for name, experiment in EXPERIMENTS.items():
             try:
                 finding = found[name] = experiment(drawn / f"{name}.png")
-            except MissingRunsError as error:
+            except UnfitRunsError as error:
                 click.echo(f"the experiment {name} is left out: {error}", err=True)
                 continue
             write_json(written / name / "numbers.json", finding.metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from ganscribe.core.length import Length
 from ganscribe.core.scores import headline
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.captions import image_folder
+from ganscribe.datasets.image_files import read_image_files
 from ganscribe.datasets.objects import OBJECTS_FILE, read_main_objects
 from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.execution.progress import progress
@@ -39,6 +41,7 @@ from ganscribe.metrics.objects import Target, score_objects
 FEATURES, TOKENS = Path("data/features"), Path("data/tokens/tokens.parquet")
 CAPTIONS = Path("data/captions/captions.parquet")
 OBJECTS = CAPTIONS.with_name(OBJECTS_FILE)
+IMAGES = Path("data/coco/images.parquet")
 BATCH_SIZE = 64
 
 
@@ -82,6 +85,19 @@ def open_exam(model: Path, *, precision: str) -> Exam:
     return Exam(saved, shards, references, length, resolve_precision(precision, device), device)
 
 
+def data_sha256(references: Mapping[int, list[str]]) -> str:
+    """Return a digest of the pictures that a captioner is scored on, and of their references.
+
+    Raises ValueError where the list of pictures lacks one of them.
+    """
+    pictures = {file.image_id: file.sha256 for file in read_image_files(IMAGES)}
+    missing = references.keys() - pictures.keys()
+    if missing:
+        raise ValueError(f"{IMAGES} does not list image {min(missing)}: run `dvc repro -f fetch_images`")
+    scored = [(image_id, pictures[image_id], texts) for image_id, texts in sorted(references.items())]
+    return hashlib.sha256(json.dumps(scored).encode()).hexdigest()
+
+
 def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
     """Return what holds for every decoding, the references' own statistics included, and training's captions."""
     saved, shards = exam.saved, exam.shards
@@ -103,6 +119,7 @@ def shared_facts(exam: Exam) -> tuple[dict[str, Any], list[list[str]]]:
         "num_images": len(set(test.image_ids)),
         "num_references": len(test),
         "tokeniser": saved.vocabulary.tokeniser,
+        "data_sha256": data_sha256(exam.references),
         "precision": exam.precision,
         **exam.length.scores,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from ganscribe.drawing.plots import save_confusion, save_labelled
 from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
 
 COLUMNS = 5  # of the square of worst mistakes, which has as many rows at most
+
+
+def data_sha256(test: Images) -> str:
+    """Return a digest of the images that a classifier is scored on, and of their labels."""
+    return hashlib.sha256(test.images.numpy().tobytes() + test.labels.numpy().tobytes()).hexdigest()
 
 
 def draw(folder: Path, test: Images, evaluation: Evaluation, scores: dict[str, Any], *, label: str) -> None:
@@ -73,6 +79,7 @@ def main(name: str, home: Path) -> None:
         "num_images": len(test.images),
         "dataset": test.dataset,
         "source": test.source,
+        "data_sha256": data_sha256(test),
     }
     write_json(home / f"metrics/classifiers/{name}.json", headline(CLASSIFIER_SCORES, scores))
     draw(plots, test, evaluation, scores, label=length.label(name))

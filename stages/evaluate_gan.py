@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -153,8 +154,10 @@ def ask(judge: str, images: ImageSets, *, seed: int, is_first: bool, weights: Pa
 def facts_of(images: ImageSets, weights: Path | None) -> dict[str, Any]:
     """Return what the scores were made of, whoever judges."""
     reference = images.reference
+    real = hashlib.sha256(reference.images.numpy().tobytes() + reference.labels.numpy().tobytes())
     facts: dict[str, Any] = {"num_real": len(reference.images), "num_floor": len(images.other_real)}
     facts |= {"resize": "none", "dataset": reference.dataset, "source": reference.source}
+    facts |= {"data_sha256": real.hexdigest()}
     facts |= images.length.facts
     if weights is None:
         return facts | {"inception": "not available (no weights: sources.fid_inception is none)"}

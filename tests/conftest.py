@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,14 +26,6 @@ def no_sender() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganscribe.records.recording.start_sender", lambda: None)
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def same_path() -> Iterator[None]:
-    """A model that MLflow loads puts its own copy of the package in front; processes of later tests would find it."""
-    before = list(sys.path)
-    yield
-    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

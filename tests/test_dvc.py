@@ -6,6 +6,7 @@ import ast
 import copy
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from itertools import product
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from dvc.repo import Repo
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from ganscribe import config
@@ -191,6 +193,40 @@ def test_the_pipeline_file_reads_on_three_screens_and_names_no_run(project: Path
     families = (params.gan.runs, params.classifier.runs, params.captioner.runs)
     for run in [run for runs in families for run in runs]:
         assert not re.search(rf"(runs\.|@|(models|curves|metrics|plots|data)/\w+/){run}\b", text), run
+
+
+def numbers(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{key}", value
+
+
+@pytest.mark.parametrize(
+    "name", ["params.yaml", "params/full.yaml", "params/sample.yaml", "params/tiny.yaml"]
+)
+def test_a_parameter_set_on_the_command_line_changes_its_own_line(
+    project: Path, tmp_path: Path, name: str
+) -> None:
+    """By what DVC calls for -S: the file is in DVC's own form, whatever number is changed."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(project / name, path)
+    before = path.read_text().splitlines()
+    found = dict(numbers(config.read_yaml(path)))
+    assert len(found) > 4
+    first = next(iter(found))
+    for changed in ([first], list(found)):
+        path.write_bytes((project / name).read_bytes())
+        apply_overrides(path, [f"{key}={found[key] + 1}" for key in changed])
+        after = path.read_text().splitlines()
+        others = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
+        keys = {key.rpartition(".")[2] for key in changed}
+        assert 0 < len(others) <= len(changed)
+        assert all(keys & set(re.findall(r"\w+", one)) for one, _ in others), "no other line is touched"
+        assert [one.partition("#")[1:] for one in before] == [one.partition("#")[1:] for one in after]
+    raised = {key: value + 1 for key, value in found.items()}
+    assert dict(numbers(config.read_yaml(path))) == pytest.approx(raised)
 
 
 def test_the_lock_is_short_and_has_no_stage_that_is_gone(stages: list[Any], project: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_experiment_that_it_proposes_changes_one_run(project: Path, folder: 
     before = config.read(folder)[0].gan.runs
     assert getattr(before[run], option) != value
     text = (folder / "params.yaml").read_text()
-    old = re.search(rf"^    {run}: .*$", text, re.MULTILINE)
+    old = re.search(rf"^    {run}:\n(      .*\n)*", text, re.MULTILINE)
     assert old is not None
     new = re.sub(rf"{option}: \w+", f"{option}: {value}", old[0])
     (folder / "params.yaml").write_text(text.replace(old[0], new))

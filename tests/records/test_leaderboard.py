@@ -12,7 +12,7 @@ from ganscribe.records.leaderboard import as_text, build_tables, matches
 from ganscribe.records.store import RunRecord
 
 FACTS: dict[str, Any] = {"dataset": "mnist", "source": "sample", "judge": "lenet5", "judge_sha256": "a" * 64}
-FACTS |= {"num_samples": 1000, "num_real": 500}
+FACTS |= {"num_samples": 1000, "num_real": 500, "data_sha256": "d" * 64}
 
 
 def record(run_id: str, *, started: int = 0, family: str = "gan", **more: Any) -> RunRecord:
@@ -81,9 +81,19 @@ def test_runs_that_were_only_exercised_stand_below_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"judge_sha256": "b" * 64}, {"num_samples": 500}, {"num_real": 7}, {"judge": None}]
+    "other",
+    [
+        {"judge_sha256": "b" * 64},
+        {"num_samples": 500},
+        {"num_real": 7},
+        {"judge": None},
+        {"data_sha256": "e" * 64},
+        {"data_sha256": None},
+    ],
 )
-def test_scores_by_another_judge_or_of_another_count_have_a_table_of_their_own(other: dict[str, Any]) -> None:
+def test_scores_by_another_judge_of_another_count_or_on_other_data_have_a_table_of_their_own(
+    other: dict[str, Any],
+) -> None:
     tables = build_tables([gan("a", 20.0), gan("b", 1.0, facts=FACTS | other)], "gan")
     assert [[row.run_id for row in table.rows] for table in tables] == [["a"], ["b"]]
 
@@ -97,12 +107,72 @@ def test_a_run_scored_by_two_judges_stands_in_both_tables() -> None:
     ]
 
 
+def test_as_many_other_test_images_are_not_compared() -> None:
+    """Captioners of two data seeds, and classifiers of drawn pictures: the second is no change of the first."""
+    cases = {
+        "captioner": ({"greedy.num_images": 80, "greedy.num_references": 400}, "greedy.", "CIDEr"),
+        "classifier": ({"dataset": "cifar10", "source": "sample", "num_images": 100}, "", "error"),
+    }
+    for family, (counts, prefix, score) in cases.items():
+        runs = [
+            record(
+                seed,
+                family=family,
+                scores=[counts | {f"{prefix}{score}": value, f"{prefix}data_sha256": seed}],
+            )
+            for seed, value in (("zero", 0.25), ("one", 0.73))
+        ]
+        tables = build_tables(runs, family)
+        assert [[(row.run_id, row.change) for row in table.rows] for table in tables] == [
+            [("zero", 0.0)],
+            [("one", 0.0)],
+        ], "before, +0.48 (+192.0%)"
+        assert build_tables(runs, family, baseline="zero")[1].rows[0].change is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"data_sha256": "e" * 64}, {"num_samples": 7}, {"num_real": 7}, {"judge_sha256": "b" * 64}]
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_latest_scores_are_those_of_the_run_s_plain_metrics(change: dict[str, Any], order: int) -> None:
+    before, now = [FACTS | {"fid": 20.0}, FACTS | change | {"fid": 1.0}][::order]
+    words = {key: str(value) for key, value in now.items() if isinstance(value, str)}
+    numbers = {key: float(value) for key, value in now.items() if not isinstance(value, str)}
+    further = [each | {"judge": "vgg11", "judge_sha256": "c" * 64, "fid": 30.0} for each in (before, now)]
+    run = record(
+        "a",
+        scores=[FACTS | {"fid": 20.0}, FACTS | change | {"fid": 1.0}, *further],
+        tags=words,
+        metrics=numbers,
+    )
+    first, *others = leaderboard.latest_rows(run, leaderboard.FAMILIES["gan"])
+    own = {key: now[key] for key in FACTS}
+    assert (first[0], first[1].score) == (own, now["fid"])
+    expected = (own | {"judge": "vgg11", "judge_sha256": "c" * 64}, 30.0)
+    count = 2 if "judge_sha256" in change else 1  # vgg11 is the same judge in both
+    assert [(facts, row.score) for facts, row in others] == [expected] * count
+
+
 def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
-    words = {key: str(value) for key, value in FACTS.items() if not key.startswith("num_")}
-    numbers = {key: float(value) for key, value in FACTS.items() if key.startswith("num_")}
+    """Which data it was scored on is not known, so that it stands apart from those of which that is known."""
+    facts = {key: value for key, value in FACTS.items() if key != "data_sha256"}
+    words = {key: str(value) for key, value in facts.items() if not key.startswith("num_")}
+    numbers = {key: float(value) for key, value in facts.items() if key.startswith("num_")}
     old = record("old", tags=words, metrics=numbers | {"fid": 12.0})
-    (table,) = build_tables([old, gan("new", 11.0)], "gan")
-    assert [row.run_id for row in table.rows] == ["new", "old"]
+    first, second = build_tables([old, gan("younger", 11.0, facts=facts), gan("new", 10.0)], "gan")
+    assert [row.run_id for row in first.rows] == ["younger", "old"]
+    assert [row.run_id for row in second.rows] == ["new"]
+    reason = "an earlier version of the project did not note which data were scored"
+    assert "data_sha256 unknown" in as_text(first, "gan") and reason in as_text(first, "gan")
+    assert "data_sha256 dddddddddddd" in as_text(second, "gan") and reason not in as_text(second, "gan")
+    again = gan("old", 12.5)
+    again.tags["scores.before"] = json.dumps(facts | {"fid": 12.0})
+    assert [
+        [row.score for row in table.rows] for table in build_tables([again, gan("new", 10.0)], "gan")
+    ] == [
+        [10.0, 12.5],
+        [12.0],
+    ], "a run that is scored again stands among the new ones too"
     assert build_tables([record("unscored"), record("odd", metrics={"fid": float("nan")})], "gan") == []
 
 

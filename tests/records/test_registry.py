@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganscribe import cli
+from ganscribe.core.length import Length
 from ganscribe.records import registry, store
+from ganscribe.records.runs import TrackedRun
 
 NAME = "ganscribe-gan-dcgan"
 FACTS: dict[str, Any] = {
@@ -19,6 +22,7 @@ FACTS: dict[str, Any] = {
     "judge_sha256": "a" * 64,
     "num_samples": 1000,
     "num_real": 500,
+    "data_sha256": "d" * 64,
 }
 
 
@@ -38,12 +42,13 @@ def empty(client: Any) -> None:
 
 
 def add(client: Any, name: str, *scores: dict[str, Any], family: str = "gan") -> str:
-    """Register a version whose run has these scores; its number."""
-    tags = {f"scores.{number}": json.dumps(each) for number, each in enumerate(scores)}
-    tags |= {"git.commit": "c" * 40, "scale": "tiny"}
-    if scores and "judge" in scores[0]:
-        tags["judge"] = scores[0]["judge"]  # as the first score leaves it on the run
+    """Register a version whose run has been scored so, by further judges after the first; its number."""
+    tags = {"git.commit": "c" * 40, "scale": "tiny"}
     run = client.create_run(store.experiment_id(client, family), tags=tags)
+    tracked = TrackedRun(client, run, registered_name=name, is_reopened=True)
+    for each in ({key: value for key, value in each.items() if value is not None} for each in scores):
+        is_further = "judge" in each and each["judge"] != scores[0]["judge"]
+        tracked.score(each, pipeline=each.get("pipeline", "p"), is_further=is_further)
     if not any(model.name == name for model in client.search_registered_models()):
         client.create_registered_model(name)
     return str(client.create_model_version(name, "nowhere", run_id=run.info.run_id).version)
@@ -73,9 +78,16 @@ def test_only_a_version_that_is_no_worse_becomes_champion(client: Any) -> None:
     [
         ({"judge_sha256": "b" * 64}, "judge_sha256 b+ here, a+ there"),
         ({"num_samples": 10}, "num_samples 10 here, 1000 there"),
+        ({"data_sha256": "e" * 64}, "data_sha256 e+ here, d+ there"),
+        (
+            {"data_sha256": None},
+            "of this one, an earlier version of the project did not note which data were",
+        ),
     ],
 )
-def test_different_judges_or_counts_are_not_compared(client: Any, other: dict[str, Any], reason: str) -> None:
+def test_different_judges_counts_or_data_are_not_compared(
+    client: Any, other: dict[str, Any], reason: str
+) -> None:
     add(client, NAME, FACTS | {"fid": 20.0})
     add(client, NAME, FACTS | other | {"fid": 1.0})
     registry.promote(client, NAME, "1")
@@ -84,6 +96,57 @@ def test_different_judges_or_counts_are_not_compared(client: Any, other: dict[st
     add(client, NAME, FACTS | other | {"fid": 1.0}, FACTS | {"fid": 19.0})
     registry.promote(client, NAME, "3")
     assert champion(client) == "3", "it has been scored by the champion's judge too"
+
+
+def test_scores_of_unknown_data_are_compared_with_their_like_alone(client: Any) -> None:
+    old = {key: value for key, value in FACTS.items() if key != "data_sha256"}
+    add(client, NAME, old | {"fid": 20.0})
+    add(client, NAME, old | {"fid": 25.0})
+    add(client, NAME, old | {"fid": 19.0})
+    add(client, NAME, FACTS | {"fid": 1.0})
+    add(client, NAME, old | {"fid": 99.0}, FACTS | {"fid": 0.5})
+    registry.promote(client, NAME, "1")
+    with pytest.raises(ValueError, match="it is worse than version 1"):
+        registry.promote(client, NAME, "2")
+    registry.promote(client, NAME, "3")
+    reason = "of the champion, an earlier version of the project did not note which data were scored"
+    with pytest.raises(ValueError, match=reason):
+        registry.promote(client, NAME, "4")
+    registry.promote(client, NAME, "4", is_forced=True)
+    assert "fid 0.5 against the champion's 1" in registry.promote(client, NAME, "5"), "known data decide"
+
+
+def test_the_differences_are_those_to_the_scores_with_the_most_in_common(client: Any) -> None:
+    """Each of them is among the champion's scores somewhere, but not with the others."""
+    add(client, NAME, FACTS | {"fid": 20.0}, FACTS | {"judge": "vgg11", "judge_sha256": "b" * 64, "fid": 3.0})
+    add(client, NAME, FACTS | {"judge_sha256": "b" * 64, "fid": 1.0})
+    registry.promote(client, NAME, "1")
+    with pytest.raises(
+        ValueError, match=r"version 1: (judge lenet5 here, vgg11 there|judge_sha256 b+ here, a+ there)"
+    ):
+        registry.promote(client, NAME, "2")
+
+
+def test_a_version_that_was_only_exercised_takes_no_meaningful_one_s_place(client: Any) -> None:
+    def exercised(fid: float) -> str:
+        return add(client, NAME, FACTS | {"fid": fid} | Length(15, 3905).scores)
+
+    exercised(30.0)
+    add(client, NAME, FACTS | {"fid": 40.0} | Length(350, 1950).scores)
+    exercised(1.0)
+    exercised(0.5)
+    said = r"was only exercised \(15 of 3,905 steps\), so that its scores mean nothing"
+    with_reason = re.compile(f"version 1 is the champion, the first: fid 30; but it {said}")
+    assert with_reason.search(registry.promote(client, NAME, "1"))
+    assert re.search(f"in place of version 1: version 1 {said}", registry.promote(client, NAME, "2"))
+    assert champion(client) == "2", "whatever the scores of what was only exercised are"
+    with pytest.raises(
+        ValueError, match=f"version 3 is not promoted: it {said}, and the champion, version 2, was not"
+    ):
+        registry.promote(client, NAME, "3")
+    assert champion(client) == "2"
+    assert re.search(f"in place of version 2: it {said}", registry.promote(client, NAME, "3", is_forced=True))
+    assert re.search(f"fid 0.5 against .* 1; but it {said}, and so was", registry.promote(client, NAME, "4"))
 
 
 def test_a_captioners_best_decoding_counts_and_more_is_better(client: Any) -> None:
@@ -108,15 +171,33 @@ def test_mistakes_are_told(client: Any) -> None:
         registry.promote(client, NAME, "1")
 
 
-def test_a_version_bears_commit_hash_and_scores(client: Any) -> None:
-    add(client, NAME, FACTS | {"fid": 20.0, "modes": 9}, FACTS | {"judge": "vgg11", "fid": 30.0})
-    (version,) = store.read_versions(client, f"name = '{NAME}'")
+def tags_of(client: Any, number: str = "1") -> dict[str, str]:
+    """What link_runs leaves on a version."""
+    (version,) = (each for each in store.read_versions(client, f"name = '{NAME}'") if each.version == number)
     run = store.as_record(client.get_run(version.run_id), "gan")
     registry.tag_versions(client, run, folder=Path("models/gan/dcgan"), md5="0f.dir")
-    (version,) = store.read_versions(client, f"name = '{NAME}'")
+    (version,) = (each for each in store.read_versions(client, f"name = '{NAME}'") if each.version == number)
+    return version.tags
+
+
+def test_a_version_bears_commit_hash_and_scores_with_what_they_were_made_of(client: Any) -> None:
+    length = Length(15, 3905).scores
+    add(client, NAME, FACTS | length | {"fid": 20.0, "modes": 9}, FACTS | {"judge": "vgg11", "fid": 30.0})
     expected = {"dvc.path": "models/gan/dcgan", "dvc.md5": "0f.dir", "git.commit": "c" * 40, "fid": "20"}
-    expected |= {"modes": "9", "vgg11.fid": "30"}
-    assert expected.items() <= version.tags.items()
+    expected |= {"modes": "9", "vgg11.fid": "30", "exercised": "true", "budget": "15 of 3,905 steps"}
+    expected |= {key: str(value) for key, value in FACTS.items()} | {"vgg11.data_sha256": "d" * 64}
+    assert expected.items() <= tags_of(client).items()
+
+
+def test_the_scores_on_a_version_are_those_of_the_last_scoring(client: Any) -> None:
+    """By every judge; in either order, since which tag of the run comes first is up to its digest."""
+    both = [FACTS | {"fid": 20.0}, FACTS | {"fid": 1.0, "data_sha256": "e" * 64, "num_real": 400}]
+    for first, last in (both, both[::-1]):
+        scored = [first, first | {"judge": "vgg11"}, last, last | {"judge": "vgg11"}]
+        tags = tags_of(client, add(client, NAME, *scored))
+        for prefix in ("", "vgg11."):
+            found = {key: tags[f"{prefix}{key}"] for key in ("fid", "data_sha256", "num_real")}
+            assert found == {key: f"{last[key]:.6g}" if key == "fid" else str(last[key]) for key in found}
 
 
 def test_the_commands(client: Any) -> None:

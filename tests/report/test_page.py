@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
@@ -269,11 +270,90 @@ def test_every_picture_has_its_size_and_words(root: Path) -> None:
 
 def test_scores_by_different_judges_share_no_table(root: Path) -> None:
     files = {path.parent.name: path for path in sorted(root.glob("data/gan_scores/*/scores.json"))}
-    digits, horses = tables.gan_tables(files)
+    digits, horses = tables.score_tables("gan", files)
     assert [row["name"] for row in digits["table"]["rows"]] == ["good", "poor"]
     assert [row["name"] for row in horses["table"]["rows"]] == ["horse"]
-    assert (digits["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
+    assert (digits["facts"]["dataset"], digits["table"]["notes"]["judge_sha256"]) == ("mnist", "aa11")
     assert all(not best for row in horses["table"]["rows"] for _, best in row["cells"])
+
+
+def change(path: Path, **facts: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+@pytest.mark.parametrize(
+    "facts", [{"data_sha256": "22"}, {"num_real": 7}, {"num_samples": 7}, {"source": "download"}]
+)
+def test_gans_that_were_held_against_other_images_share_no_table(
+    root: Path, facts: dict[str, object]
+) -> None:
+    files = {path.parent.name: path for path in sorted(root.glob("data/gan_scores/*/scores.json"))}
+    for path in files.values():
+        change(path, data_sha256="11", num_real=500, num_samples=1000, source="sample")
+    change(files["poor"], **facts)
+    groups = [[row["name"] for row in group["table"]["rows"]] for group in tables.score_tables("gan", files)]
+    assert sorted(groups) == [["good"], ["horse"], ["poor"]]
+
+
+def test_the_page_has_a_table_for_each_set_of_real_images(root: Path) -> None:
+    for name, digest in (("good", "11"), ("poor", "22"), ("horse", "33")):
+        change(root / "data/gan_scores" / name / "scores.json", data_sha256=digest)
+    text = page.render(root, params={"scale": "tiny"}).split('<section id="captioner">')[0]
+    assert 'class="best"' not in text and "<td>poor</td>" in text and "Not to be held against" not in text
+
+
+def test_classifiers_of_two_data_sets_share_no_table(root: Path) -> None:
+    """One that errs less on easy digits is not the best of pictures."""
+    for name, dataset, error in (
+        ("lenet5", "mnist", 0.01),
+        ("other", "mnist", 0.02),
+        ("pictures", "cifar10", 0.5),
+    ):
+        path = root / "plots/classifiers" / name / "scores.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"error": error, "dataset": dataset, "data_sha256": dataset}))
+        (root / f"curves/classifiers/{name}.csv").write_text("step,train_loss\n1,0.5\n")
+    files = {path.parent.name: path for path in sorted(root.glob("plots/classifiers/*/scores.json"))}
+    digits, pictures = tables.score_tables("classifier", files)
+    assert [(row["name"], row["cells"]) for row in digits["table"]["rows"]] == [
+        ("lenet5", [("0.01", True)]),
+        ("other", [("0.02", False)]),
+    ]
+    assert [(row["name"], row["cells"]) for row in pictures["table"]["rows"]] == [
+        ("pictures", [("0.5", False)])
+    ]
+    text = page.render(root, params={"scale": "tiny"})
+    assert text.index("<h3>mnist</h3>") < text.index("<td>lenet5</td>") < text.index("<h3>cifar10</h3>")
+
+
+def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
+    """Not even where their numbers are the same, by which pictures are known that the project draws."""
+    before = page.render(root, params={"scale": "tiny"})
+    assert before.count("did not note which data were scored") >= 1, "they are of an earlier version"
+    shutil.copytree(root / "models/captioner/best", root / "models/captioner/tutorial")
+    shutil.copyfile(root / "curves/captioner/best.csv", root / "curves/captioner/tutorial.csv")
+    rows = pd.DataFrame({"image_id": [1, 2], "METEOR": [0.1] * 2, "ROUGE-L": [0.2] * 2, "CIDEr": [0.5, 0.7]})
+    rows = rows.assign(BLEU=np.tile([4, 4, 4, 3, 2, 1, 3, 2, 1, 0], (2, 1)).tolist())
+    for run, digest, cider in (("best", "11", 0.25), ("tutorial", "22", 0.73)):
+        scores = {
+            "CIDEr": cider,
+            "intervals": SURE,
+            "num_images": 80,
+            "num_references": 400,
+            "data_sha256": digest,
+        }
+        folder = root / "data/captioned" / run
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "greedy.json").write_text(json.dumps(scores))
+        (folder / "beam.json").unlink(missing_ok=True)
+        rows.to_parquet(folder / "greedy.parquet")
+    apart = page.render(root, params={"scale": "tiny"})
+    assert "Set 2 of test images" in apart and "best less tutorial" not in apart
+    assert ("0.73", False) in Page(apart).cells and ("0.73", True) not in Page(apart).cells
+    change(root / "data/captioned/tutorial/greedy.json", data_sha256="11")
+    together = page.render(root, params={"scale": "tiny"})
+    assert "of test images</h3>" not in together and "best less tutorial, greedy" in together
+    assert ("0.73", True) in Page(together).cells
 
 
 def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:

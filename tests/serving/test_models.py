@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import inspect
 import io
 import json
+import multiprocessing
 import struct
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
@@ -127,19 +131,56 @@ def test_signature_example_and_run(store: Path) -> None:
     assert not (store / "mlruns").exists(), "artifacts belong in mlartifacts"
 
 
+def spawned(*modules: str) -> list[int | None]:
+    """The exit codes of spawned processes that each import one module, all at once."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=importlib.import_module, args=(module,)) for module in modules]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def test_loading_a_model_leaves_the_path_to_the_package_as_it_was(store: Path, tmp_path: Path) -> None:
+    """Workers of a training that starts afterwards take this path, and need rooms that no model brings."""
+    before = list(sys.path)
+    load("gan")
+    assert sys.path == before
+    damaged = Path(
+        mlflow.artifacts.download_artifacts("models:/ganscribe-gan-tested@candidate", dst_path=str(tmp_path))
+    )
+    next(damaged.glob("data/*/model.pt")).write_bytes(b"?")
+    with pytest.raises(ValueError, match="is damaged"):
+        mlflow.pyfunc.load_model(str(damaged))
+    assert sys.path == before
+    assert spawned("ganscribe.training") == [0]
+
+
 ELSEWHERE = """
-import json, sys
+import importlib, json, multiprocessing, sys
+from pathlib import Path
 import mlflow.pyfunc, pandas
+SPAWNED
+before = list(sys.path)
 for name in ("classifier", "gan"):
     model = mlflow.pyfunc.load_model(f"models:/ganscribe-{name}-tested@candidate")
     model.predict(model.input_example)
+assert sys.path == before, "the project is installed"
+assert spawned("ganscribe.training") == [0]
+importlib.import_module("ganscribe.convnets.networks.vgg11")  # later, and still the model's own
+sys.path[:] = [path for path in sys.path if not Path(path, "ganscribe", "__init__.py").is_file()]
+model = mlflow.pyfunc.load_model(model_uri=f"models:/ganscribe-{name}-tested@candidate")
+model.predict(model.input_example)
+assert spawned("ganscribe.serving", "ganscribe.training") == [0, 1], "where it is not, the model's code is all there is"
 print(json.dumps([module.__file__ for name, module in sys.modules.items() if name.startswith("ganscribe")]))
-"""
+""".replace("SPAWNED", inspect.getsource(spawned))
 
 
 def test_the_code_that_travels_is_enough(store: Path) -> None:
     """In a process of its own a model runs on the code that it came with; rooms that it does not need stay behind."""
-    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     files = [Path(file).relative_to(store.resolve()) for file in json.loads(done.stdout.splitlines()[-1])]
     assert files
     travelled = {path.name for path in store.glob("mlartifacts/**/code/ganscribe/*")}

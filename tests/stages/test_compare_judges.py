@@ -18,13 +18,19 @@ FIDS = {"lenet5": {"b": 10.0, "a": 20.0, "c": 30.0}, "resnet20": {"b": 1.5, "a":
 
 
 def write_run(
-    name: str, fids: dict[str, float], *, dataset: str = "mnist", sha256: str = "aa", steps: int = 500
+    name: str,
+    fids: dict[str, float],
+    *,
+    dataset: str = "mnist",
+    sha256: str = "aa",
+    steps: int = 500,
+    data_sha256: str | None = None,
 ) -> None:
     folder = Path("data/gan_scores", name)
     folder.mkdir(parents=True)
-    (folder / "scores.json").write_text(
-        json.dumps({"dataset": dataset, "trained_steps": steps, "recipe_steps": 1000})
-    )
+    scores = {"dataset": dataset, "trained_steps": steps, "recipe_steps": 1000}
+    scores |= {"data_sha256": data_sha256} if data_sha256 else {}
+    (folder / "scores.json").write_text(json.dumps(scores))
     rows = [
         {"judge": judge, "judge_sha256": f"{sha256} {judge}", "num_samples": 200}
         | dict.fromkeys(SCORES, fid)
@@ -72,6 +78,16 @@ def test_a_judge_that_has_not_scored_every_run_is_left_out(
     assert compare(project, monkeypatch).exit_code == 0
     caption = Path("data/judges_compared/caption.txt").read_text()
     assert "of 4 runs, scored by 2 judges" in caption and "exercised" not in caption
+
+
+def test_a_run_of_the_data_set_that_was_held_against_other_images_is_left_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One on chosen classes: its FIDs are of other real images."""
+    write_run("sevens", {"lenet5": 4.0, "resnet20": 0.1}, data_sha256="of the sevens")
+    assert compare(project, monkeypatch).exit_code == 0
+    caption = Path("data/judges_compared/caption.txt").read_text()
+    assert "of 3 runs, scored by 2 judges" in caption and "sevens" not in caption
 
 
 def test_runs_that_were_only_exercised_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,22 @@ def test_an_experiment_whose_runs_are_missing_is_left_out_and_the_others_are_mad
     assert set(made()) == EXPERIMENTS - set(left_out)
 
 
+def test_scores_that_were_made_differently_are_not_held_against_each_other(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The FID of a run on other images is neither better nor worse; its experiments are left out as above."""
+    monkeypatch.syspath_prepend(project / "stages")
+    stage = runpy.run_path(str(project / "stages/diagnose.py"))
+    for run, experiment in (("wgan_adam", "adam_on_wgan"), ("gan", "without_batch_norm")):
+        path = Path(f"data/gan_scores/{run}/scores.json")
+        write_json(path, json.loads(path.read_text()) | {"dataset": "cifar10", "data_sha256": "1"})
+        with pytest.raises(
+            stage["UnfitRunsError"], match=rf"{run}\b.*, which differ in dataset, data_sha256"
+        ):
+            stage[experiment](folder / "figure.png")
+    stage["critic_tracks_quality"](folder / "figure.png")  # whose findings are of one run at a time
+
+
 def test_a_run_that_kept_no_generators_is_named_and_nothing_is_overwritten(
     project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,5 +217,5 @@ def test_an_experiment_that_compares_modes_is_left_out_where_a_run_has_none(
     write_json(path, scores)
     monkeypatch.syspath_prepend(project / "stages")
     stage = runpy.run_path(str(project / "stages/diagnose.py"))
-    with pytest.raises(stage["MissingRunsError"], match="modes, which gan_nobn has none of"):
+    with pytest.raises(stage["UnfitRunsError"], match="modes, which gan_nobn has none of"):
         stage["without_batch_norm"](folder / "figure.png")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +20,25 @@ from PIL import Image
 from ganscribe import records
 from ganscribe.captioning.inference import load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
-from ganscribe.datasets.captions import SelectedCaption, write_captions
+from ganscribe.datasets.captions import SelectedCaption, read_captions, write_captions
+from ganscribe.datasets.image_files import ImageFile, write_image_files
 from ganscribe.datasets.objects import write_objects
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
 from ganscribe.features.pictures import PREPROCESSING
 from ganscribe.features.shards import ShardWriter, open_shards
 from ganscribe.metrics import captions as scorer
+from ganscribe.metrics.comparable import SAME
 from ganscribe.sources.objects import SceneObject
 
 VOCABULARY = Vocabulary((PAD, UNK, START, END, "a", "dog", "runs"))
 METADATA = {"network": "n", "weights": "w", "weights_sha256": "0", "precision": "fp32"}
 METADATA["preprocessing"] = PREPROCESSING["none"]
+
+
+def list_images(sha256: dict[str, str]) -> None:
+    """What fetch_images leaves: the digest of each picture."""
+    files = [ImageFile(number, name, 1, digest) for number, (name, digest) in enumerate(sha256.items())]
+    write_image_files("data/coco/images.parquet", files)
 
 
 @pytest.fixture
@@ -69,6 +79,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Path("data/raw/coco/train2014").mkdir(parents=True)
     for name in names:
         Image.new("RGB", (40, 30), "red").save(Path("data/raw/coco/train2014", name))
+    list_images(dict.fromkeys(names, "of red"))
     torch.manual_seed(0)
     options = {"vocabulary_size": 7, "embedding_dim": 4, "units": 8, "encoder_dim": 8}
     save_captioner(
@@ -87,10 +98,13 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+def load(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(project / "stages")
+    return runpy.run_path(str(project / "stages/evaluate_captioner.py"))
+
+
 def evaluate(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    script = project / "stages/evaluate_captioner.py"
-    monkeypatch.syspath_prepend(script.parent)
-    return CliRunner().invoke(runpy.run_path(str(script))["main"], ["best"])
+    return CliRunner().invoke(load(project, monkeypatch)["main"], ["best"])
 
 
 def test_a_java_that_dies_loses_no_caption(
@@ -161,7 +175,7 @@ def test_what_is_known_of_the_images_is_scored(
         scores = json.loads(Path(f"data/captioned/best/{way}.json").read_text())
         assert scores["object_accuracy"] == np.mean(named) and list(table["object_accuracy"]) == named
         assert scores.get("attention_on_object") == (np.mean(hits) if hits else None)
-        assert scores["trained"] == 0.75
+        assert scores["trained"] == 0.75 and set(SAME["captioner"]) <= scores.keys()
         interval = scores["intervals"]["object_accuracy"]
         assert interval["low"] <= scores["object_accuracy"] <= interval["high"]
         found[way] = named
@@ -194,3 +208,30 @@ def test_captions_are_scored_as_the_captioner_splits_them(
     assert done.exit_code == 0, done.output
     scores = json.loads(Path("data/captioned/best/greedy.json").read_text())
     assert scores["BLEU-3"] == pytest.approx(1) and scores["tokeniser"] == "unicode"
+
+
+def test_the_scored_data_are_the_test_pictures_and_their_references(
+    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another picture of the same number, or another caption of it, makes other data; one of training does not."""
+    stage = load(project, monkeypatch)
+
+    def digest(blue: int | None = None) -> str:
+        list_images({f"{number}.jpg": "of blue" if number == blue else "of red" for number in range(6)})
+        exam = stage["open_exam"](Path("models/captioner/best/model.pt"), precision="fp32")
+        return str(stage["data_sha256"](exam.references))
+
+    first = digest()
+    assert re.fullmatch("[0-9a-f]{64}", first) and first == digest() == digest(blue=0)
+    assert digest(blue=3) != first
+    captions = read_captions("data/captions/captions.parquet")
+    for number, is_other in ((0, False), (-1, True)):  # of training, of test
+        changed = list(captions)
+        changed[number] = changed[number]._replace(caption="a cat")
+        write_captions("data/captions/captions.parquet", changed)
+        assert (digest() != first) == is_other
+    list_images({f"{number}.jpg": "of red" for number in range(3)})
+    with pytest.raises(
+        ValueError, match=r"images\.parquet does not list image 3: run `dvc repro -f fetch_images`"
+    ):
+        stage["data_sha256"]({2: ["a dog"], 3: ["a dog"]})

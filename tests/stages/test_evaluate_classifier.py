@@ -1,18 +1,78 @@
-"""evaluate_classifier: its pictures show mistakes, and only these."""
+"""evaluate_classifier: the scores say on which images they were made; its pictures show mistakes, and only these."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
+import gans
+from ganscribe import convnets
 from ganscribe.convnets.common.evaluation import Evaluation
-from ganscribe.datasets.images import Images
+from ganscribe.core.files import save_torch, write_json
+from ganscribe.datasets.images import Images, read_images
+from ganscribe.datasets.prepare import write_images
+from ganscribe.metrics.comparable import SAME
+
+CLASSES = list("abcdefghij")
+
+
+def write_test_images(seed: int) -> None:
+    """As many test images of one data set, those of another seed being others."""
+    write_images(
+        "data/mnist/test.parquet",
+        gans.pictures(30, seed=seed).numpy(),
+        (torch.arange(30) % 10).to(torch.uint8).numpy(),
+        range(30),
+        dataset="mnist",
+        classes=CLASSES,
+        source="sample",
+    )
+
+
+def test_the_scores_say_on_which_images_they_were_made(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.syspath_prepend(project / "stages")
+    shutil.copytree(project / "params", "params")
+    shutil.copy(project / "params.yaml", "params.yaml")
+    folder = Path("models/classifiers/lenet5")
+    model = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
+    saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": [1, 28, 28]}
+    save_torch(folder / "model.pt", saved | {"state_dict": model.state_dict()})
+    training = {"trained_steps": 3, "recipe_steps": 4, "num_parameters": 5, "flops": 6}
+    write_json(folder / "training.json", training)
+    write_json(folder / "run_key.json", {"family": "classifier", "name": "lenet5", "run_key": "k"})
+    stage = runpy.run_path(str(project / "stages/evaluate_classifier.py"))
+
+    found = []
+    for seed in (0, 1, 0):
+        write_test_images(seed)
+        done = CliRunner().invoke(stage["main"], ["lenet5"])
+        assert done.exit_code == 0, done.output
+        scores = json.loads(Path("plots/classifiers/lenet5/scores.json").read_text())
+        assert (scores["dataset"], scores["source"], scores["num_images"]) == ("mnist", "sample", 30)
+        assert set(SAME["classifier"]) <= scores.keys()
+        found.append(scores["data_sha256"])
+    first, other, again = found
+    assert first == again != other
+    test = read_images("data/mnist/test.parquet")
+    labelled = dataclasses.replace(test, labels=test.labels.flip(0))
+    assert stage["data_sha256"](test) == first != stage["data_sha256"](labelled)
+
 
 NAMES = ["zero", "one", "two"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import runpy
@@ -21,9 +22,10 @@ from ganscribe import convnets
 from ganscribe.config.stages import GanEvaluation
 from ganscribe.core.files import file_sha256, save_torch, write_json
 from ganscribe.core.seeds import random_stream, stream_seed
-from ganscribe.datasets.images import read_images
+from ganscribe.datasets.images import Images, read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.gan.common.sampling import load_generator
+from ganscribe.metrics.comparable import SAME
 from ganscribe.metrics.gan.images import (
     Extractor,
     classifier_extractor,
@@ -161,7 +163,28 @@ def test_what_depends_on_no_judge_is_the_first_one_s(stage: dict[str, Any]) -> N
         assert scores["judge_sha256"] == file_sha256(f"data/judges/{judge}/model.pt")
         assert (scores["num_samples"], scores["num_real"], scores["num_floor"]) == (SAMPLES, 50, SAMPLES)
         assert (scores["dataset"], scores["source"], scores["resize"]) == ("mnist", "sample", "none")
+        assert set(SAME["gan"]) <= scores.keys()
     assert one["fid"] != other["fid"]
+
+
+def test_the_scored_data_are_the_real_images_and_their_labels(stage: dict[str, Any]) -> None:
+    """Not the samples, and not the images of the floor; another pixel or another label makes other data."""
+    images = stage["collect_images"](Path("models/gan/mine"), RUN)
+
+    def digest(**changes: Any) -> str:
+        return str(stage["facts_of"](dataclasses.replace(images, **changes), None)["data_sha256"])
+
+    def other(name: str) -> Images:
+        values = getattr(images.reference, name).clone()
+        values.flatten()[-1] ^= 1
+        return dataclasses.replace(images.reference, **{name: values})
+
+    first = digest()
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert first == digest(generated=images.generated + 1, other_real=images.other_real + 1)
+    again = read_images("data/mnist/test.parquet")
+    assert first == digest(reference=again), "the file's other bytes do not count"
+    assert len({first, digest(reference=other("images")), digest(reference=other("labels"))}) == 3
 
 
 def test_shares_of_classes_are_known_of_a_run_on_every_class(stage: dict[str, Any]) -> None:
@@ -237,8 +260,8 @@ def write_parameters(project: Path) -> None:
     shutil.copytree(project / "params", "params")
     text = re.sub(r"(?m)^scale: \w+", "scale: tiny", (project / "params.yaml").read_text())
     for old, new in {"lenet5": "first", "resnet20": "second", "lenet5_cifar10": "of_cifar10"}.items():
-        text = re.sub(rf"(?m)^    {old}: ", f"    {new}: ", text)
-    text = re.sub(r"(?m)^judges: .*$", f"judges: [{', '.join(JUDGES)}]", text)
+        text = re.sub(rf"(?m)^    {old}:$", f"    {new}:", text)
+    text = re.sub(r"(?m)^judges:\n(- .*\n)*", f"judges: [{', '.join(JUDGES)}]\n", text)
     Path("params.yaml").write_text(text)
     scale = Path("params/tiny.yaml").read_text()
     for name, count in {"gan_samples": SAMPLES, "snapshot_samples": SNAPSHOT_SAMPLES}.items():

@@ -35,9 +35,9 @@ def runs(
 ) -> None:
     """Show the scored runs of a family (default: of all), best first.
 
-    Scores of different judges or sample counts stand in tables of their own. A commit with a plus sign had
-    uncommitted changes, which the run keeps as git.diff. `ganscribe runs sync` sends to MLflow what stages
-    have recorded while it could not be reached.
+    Scores of different judges, of different sample counts or on different data stand in tables of their own. A
+    commit with a plus sign had uncommitted changes, which the run keeps as git.diff. `ganscribe runs sync` sends to
+    MLflow what stages have recorded while it could not be reached.
     """
     if family == "sync":
         from ganscribe.records import sender
@@ -94,7 +94,8 @@ def lineage(subject: str, is_json: bool) -> None:
 def promote(model: str, version: str, force: bool) -> None:
     """Make VERSION (a number or an alias) of the registered MODEL the champion.
 
-    Refused where it scores worse than the present champion, or was scored by another judge.
+    Refused where it scores worse than the present champion, was scored by another judge or on other data, or was
+    only exercised where the champion was not.
     """
     from ganscribe.records import registry
 

@@ -2,7 +2,7 @@
 
 Runs that a scale's cap ended so early that they mean nothing stand apart, below the others.
 
-Scores by different judges, or of different counts, never share a table: `FAMILIES` names what must be equal.
+Scores by different judges, of different counts or on different data never share a table (metrics/comparable.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ganscribe.core.length import MEANINGFUL_SHARE, Length
+from ganscribe.metrics.comparable import SAME, UNKNOWN_DATA, UNSAID, is_known
 from ganscribe.metrics.tables import FAMILIES as SCORES
 from ganscribe.metrics.tables import RANKING, find
 from ganscribe.records.store import RunRecord
@@ -27,8 +28,12 @@ class Family:
     """How the runs of a family are ranked, and what must be equal within a table."""
 
     name: str
-    same: tuple[str, ...]
     by_decoding: bool = False  # each decoding of a captioner is a row
+
+    @property
+    def same(self) -> tuple[str, ...]:
+        """What must be equal within a table."""
+        return SAME[self.name]
 
     @property
     def score(self) -> str:
@@ -49,18 +54,10 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "gan": Family(
-        name="gan",
-        same=("dataset", "source", "judge", "judge_sha256", "num_samples", "num_real"),
-    ),
-    "classifier": Family(name="classifier", same=("dataset", "source", "num_images")),
-    "captioner": Family(
-        name="captioner", same=("num_images", "num_references", "tokeniser"), by_decoding=True
-    ),
+    "gan": Family(name="gan"),
+    "classifier": Family(name="classifier"),
+    "captioner": Family(name="captioner", by_decoding=True),
 }
-
-# What an earlier version of the project had, and did not say.
-UNSAID = {"tokeniser": "tutorial"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +92,7 @@ class Table:
 
 
 def score_sets(record: RunRecord) -> list[dict[str, Any]]:
-    """Everything that has been scored of a run, once for each judge and count; flat, with its `pipeline`."""
+    """Everything that has been scored of a run, once for each judge, count and data; flat, with its `pipeline`."""
     sets = [json.loads(value) for key, value in sorted(record.tags.items()) if key.startswith("scores.")]
     # A run of an earlier version of the project has its last scores alone.
     return sets or [record.tags | record.metrics]
@@ -134,6 +131,20 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
             )
             found.append((facts, row))
     return found
+
+
+def latest_rows(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row]]:
+    """The rows of the last scoring of a run, by all its judges, those of the first judge at the front."""
+    plain = {key: value for key, value in record.tags.items() if not key.startswith("scores.")}
+    first = rows_of(replace(record, tags=plain), family)  # a run's plain metrics are the first judge's
+    facts_of = {row.decoding: facts for facts, row in first}
+    return first + [
+        (facts, row)
+        for facts, row in rows_of(record, family)
+        if (known := facts_of.get(row.decoding)) is not None
+        and facts.get("judge") != known.get("judge")
+        and all(value == known[key] for key, value in facts.items() if not key.startswith("judge"))
+    ]
 
 
 def _whole(value: Any) -> Any:
@@ -215,7 +226,8 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
 def as_text(table: Table, family: str) -> str:
     """A table for the terminal: one line of what the scores were made of, then one line per run.
 
-    Those that were only exercised stand below a line that says so.
+    Those that were only exercised stand below a line that says so. Scores that stand apart because it is not known
+    which data were scored have a line that says that.
     """
     kind = FAMILIES[family]
     lines = []
@@ -241,7 +253,8 @@ def as_text(table: Table, family: str) -> str:
         text.insert(
             len(text) - exercised, f"only exercised, with less than {MEANINGFUL_SHARE:.0%} of their steps:"
         )
-    return "\n".join([f"{family}: {made_of}", *text])
+    note = [] if is_known(table.facts) else [f"not to be held against other tables, since {UNKNOWN_DATA}"]
+    return "\n".join([f"{family}: {made_of}", *note, *text])
 
 
 def _number(value: float) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganscribe.records.leaderboard import FAMILIES, Row, rows_of
+from ganscribe.metrics.comparable import UNKNOWN_DATA, is_known
+from ganscribe.records.leaderboard import FAMILIES, Row, latest_rows, rows_of
 from ganscribe.records.store import RunRecord, VersionRecord, read_runs, read_versions
 
 if TYPE_CHECKING:
@@ -20,18 +21,22 @@ REGISTERED = {
     "classifier": ("classifier", "model.pt"),
     "captioner": ("captioner", "model.pt"),
 }
-COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage")
+COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage", "budget", "exercised")
 
 
 def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str | None) -> None:
-    """Put a run's commit, the DVC hash of its model's `folder` and its scores on the run's versions."""
+    """Put a run's commit, the DVC hash of its model's `folder` and its latest scores on the run's versions.
+
+    The scores come with what they were made of: judge, counts, a digest of the scored data.
+    """
     tags = {key: run.tags[key] for key in COPIED if key in run.tags}
     tags |= {"dvc.path": folder.as_posix(), "dvc.md5": md5} if md5 else {}
-    for facts, row in rows_of(run, FAMILIES[run.family]):
+    for facts, row in latest_rows(run, FAMILIES[run.family]):
         prefix = f"{row.decoding}." if row.decoding else ""
         if facts.get("judge") != run.tags.get("judge"):  # one of the other judges
             prefix = f"{facts['judge']}."
         scores = {FAMILIES[run.family].score: row.score} | row.values
+        tags |= {f"{prefix}{key}": str(value) for key, value in facts.items() if value is not None}
         tags |= {f"{prefix}{key}": f"{value:.6g}" for key, value in scores.items()}
     for version in read_versions(client, f"run_id = '{run.run_id}'"):
         for key, value in tags.items():
@@ -53,7 +58,9 @@ def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = F
     """Make a version the champion; returns what was done, as a sentence.
 
     Raises ValueError where it scores worse than the champion, where the two cannot be compared (another
-    judge, other counts, no scores) unless `is_forced`, and where there is no such model or version.
+    judge, other counts, other data, no scores) and where it was only exercised and the champion was not, unless
+    `is_forced`; and where there is no such model or version. A version that means something takes the place of one
+    that was only exercised whatever the scores of that one are.
     """
     versions = read_versions(client, f"name = '{name}'")
     if not versions:
@@ -79,22 +86,29 @@ def _compare(
     mine = _best(by_id.get(version.run_id))
     if not mine:
         return "it has no scores: evaluate it first (`dvc repro`)", ""
+    kind, exercised = FAMILIES[by_id[version.run_id].family], _exercised(mine)
     if champion is None:
-        name = FAMILIES[by_id[version.run_id].family].score
-        return "", ", ".join(f"{name} {row.score:.4g}" for _, row in mine.values())
+        scores = ", ".join(f"{kind.score} {row.score:.4g}" for _, row in mine.values())
+        return "", f"{scores}; but it {exercised}" if exercised else scores
     theirs = _best(by_id.get(champion.run_id))
+    also = _exercised(theirs)
+    if exercised and not also:
+        return f"it {exercised}, and the champion, version {champion.version}, was not", ""
+    if also and not exercised:
+        return "", f"version {champion.version} {also}"
     shared = [key for key in mine if key in theirs]
+    # Where the scored data are known of some, scores on unknown data decide nothing.
+    shared = [key for key in shared if is_known(mine[key][0])] or shared
     if not shared:
         return f"it cannot be compared with the champion, version {champion.version}: " + _differences(
             [facts for facts, _ in mine.values()], [facts for facts, _ in theirs.values()]
         ), ""
-    kind = FAMILIES[by_id[version.run_id].family]
     texts, worse = [], False
     for key in shared:
         own, other = mine[key][1].score, theirs[key][1].score
         worse = worse or (own > other if kind.less_is_better else own < other)
         texts.append(f"{kind.score} {own:.4g} against the champion's {other:.4g}")
-    text = "; ".join(texts)
+    text = "; ".join([*texts, *([f"but it {exercised}, and so was the champion"] if exercised else [])])
     return (f"it is worse than version {champion.version}: {text}", "") if worse else ("", text)
 
 
@@ -110,8 +124,22 @@ def _best(run: RunRecord | None) -> dict[str, tuple[dict[str, Any], Row]]:
     return best
 
 
+def _exercised(best: dict[str, tuple[dict[str, Any], Row]]) -> str:
+    """What there is to say of a run that was only exercised; nothing of another one."""
+    trained = [row.trained for _, row in best.values() if row.is_exercised]
+    return f"was only exercised ({trained[0]}), so that its scores mean nothing" if trained else ""
+
+
 def _differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """In what the scores differ that have the most in common."""
     if not theirs:
         return "the champion has no scores, or its run has gone"
-    keys = [key for key in mine[0] if mine[0][key] not in [facts[key] for facts in theirs]]
-    return ", ".join(f"{key} {mine[0][key]} here, {theirs[0][key]} there" for key in keys)
+    pairs = [[(key, own[key], other[key]) for key in own] for own in mine for other in theirs]
+    differing = [[each for each in pair if each[1] != each[2]] for pair in pairs]
+    found = []
+    for key, own, other in min(differing, key=len):
+        if key == "data_sha256" and None in (own, other):
+            found.append(f"of {'this one' if own is None else 'the champion'}, {UNKNOWN_DATA}")
+        else:
+            found.append(f"{key} {own} here, {other} there")
+    return ", ".join(found)

@@ -16,13 +16,7 @@ from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
 from ganscribe.report.pictures import CLASSIFIER_PICTURES, GAN_PICTURES, attention_figures, picture, pictures
 from ganscribe.report.summary import summarise
-from ganscribe.report.tables import (
-    difference_table,
-    gan_tables,
-    interval_table,
-    score_table,
-    tables_by_dataset,
-)
+from ganscribe.report.tables import comparable_files, difference_table, interval_table, score_tables
 
 
 def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
@@ -102,6 +96,22 @@ def captioner_entry(root: Path, run: str, scores: Path) -> dict[str, Any]:
     }
 
 
+def caption_tables(root: Path, files: dict[str, Path]) -> list[dict[str, Any]]:
+    """What the page shows of captioners that were scored alike: scores, their intervals, paired differences."""
+    groups = [group for _, group in comparable_files("captioner", files)]
+    return [
+        found
+        | {
+            "intervals": interval_table(group),
+            "differences": difference_table(
+                root,
+                sorted({path.parent.name for path in group.values() if not _trained(path)["is_exercised"]}),
+            ),
+        }
+        for found, group in zip(score_tables("captioner", files), groups, strict=True)
+    ]
+
+
 def captioned_figure(folder: Path, path: Path) -> dict[str, Any]:
     """What the page shows of one experiment: its figure and the caption in its `folder`."""
     name, caption = folder.name.replace("_", " "), (folder / "caption.txt").read_text().strip()
@@ -111,6 +121,10 @@ def captioned_figure(folder: Path, path: Path) -> dict[str, Any]:
 def _rows(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of the first table."""
     return list(tables[0]["table"]["rows"]) if tables else []
+
+
+def _names(groups: Sequence[dict[str, Any]]) -> list[str]:
+    return [row["name"] for group in groups for row in group["table"]["rows"]]
 
 
 def render(root: Path, *, params: dict[str, Any]) -> str:
@@ -127,24 +141,21 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         for folder in (data / "gan_scores", plots / "classifiers")
     )
     captioned = {f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/*/*.json"))}
-    tables, classifier_tables, caption_table = (
-        gan_tables(gans),
-        tables_by_dataset(classifiers),
-        score_table("captioner", captioned),
-    )
+    gan_groups, classifier_groups = score_tables("gan", gans), score_tables("classifier", classifiers)
+    caption_groups = caption_tables(root, captioned)
     # A captioner stands where its best decoding does.
-    scored = {
-        captioned[row["name"]].parent.name: captioned[row["name"]] for row in reversed(caption_table["rows"])
-    }
+    scored = {captioned[name].parent.name: captioned[name] for name in reversed(_names(caption_groups))}
     captioners = [captioner_entry(root, run, path) for run, path in reversed(scored.items())]
     return environment.get_template("report.html").render(
         params=params,
-        summary=summarise(root, _rows(tables), caption_table["rows"], captioned, _rows(classifier_tables)),
+        summary=summarise(
+            root, _rows(gan_groups), _rows(caption_groups), captioned, _rows(classifier_groups)
+        ),
         scores=FAMILIES,
         least=f"{MEANINGFUL_SHARE:.0%}",
-        gan_tables=tables,
+        gan_groups=gan_groups,
         data_cards=data_cards(root),
-        gans=[gan_entry(root, row["name"]) for table in tables for row in table["table"]["rows"]],
+        gans=[gan_entry(root, name) for name in _names(gan_groups)],
         judges=[
             captioned_figure(path.parent, plots / "judges.png")
             for path in data.glob("judges_compared/caption.txt")
@@ -153,16 +164,8 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
             captioned_figure(path.parent, plots / "experiments" / f"{path.parent.name}.png")
             for path in sorted(data.glob("experiments/*/caption.txt"))
         ],
-        classifier_tables=classifier_tables,
-        classifiers=[
-            classifier_entry(root, row["name"])
-            for table in classifier_tables
-            for row in table["table"]["rows"]
-        ],
-        caption_table=caption_table,
-        caption_intervals=interval_table(captioned),
-        caption_differences=difference_table(
-            root, sorted(entry["name"] for entry in captioners if not entry["is_exercised"])
-        ),
+        classifier_groups=classifier_groups,
+        classifiers=[classifier_entry(root, name) for name in _names(classifier_groups)],
+        caption_groups=caption_groups,
         captioners=captioners,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ganscribe.core.length import Length, is_exercised
 from ganscribe.core.scores import TRAINED, Score
 from ganscribe.metrics.caption_comparison import compare
+from ganscribe.metrics.comparable import UNKNOWN_DATA, is_known, made_of
 from ganscribe.metrics.tables import RANKING, find
 
 Record = dict[str, Any]
@@ -95,25 +95,24 @@ def _is_best(score: Score | None, record: Record, compared: Sequence[Record]) ->
     return len(values) > 1 and bool(record.get(score.name) == best(values))
 
 
-def tables_by_dataset(files: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return a table of classifiers for each data set, the one with the most first."""
-    datasets: dict[str, dict[str, Path]] = {}
+def comparable_files(family: str, files: dict[str, Path]) -> list[tuple[dict[str, Any], dict[str, Path]]]:
+    """Return the JSON files of scores that may share a table, with what those were made of; the largest group first."""
+    groups: dict[str, tuple[dict[str, Any], dict[str, Path]]] = {}
     for name, path in files.items():
-        datasets.setdefault(json.loads(path.read_text())["dataset"], {})[name] = path
-    ordered = sorted(datasets.items(), key=lambda entry: (-len(entry[1]), entry[0]))
-    return [{"dataset": dataset, "table": score_table("classifier", group)} for dataset, group in ordered]
+        facts = made_of(family, json.loads(path.read_text()))
+        groups.setdefault(json.dumps(facts), (facts, {}))[1][name] = path
+    return [group for _, group in sorted(groups.items(), key=lambda item: (-len(item[1][1]), item[0]))]
 
 
-def gan_tables(files: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return a table for each judge: scores by different judges share no column."""
-    judges: dict[tuple[str, str, str], dict[str, Path]] = {}
-    for name, path in files.items():
-        judge = itemgetter("dataset", "judge", "judge_sha256")(json.loads(path.read_text()))
-        judges.setdefault(judge, {})[name] = path
-    ordered = sorted(judges.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+def score_tables(family: str, files: dict[str, Path]) -> list[dict[str, Any]]:
+    """Return a table of scores for each judge, count and data: what differs in them shares no column."""
     return [
-        {"dataset": dataset, "judge": judge, "table": score_table("gan", group)}
-        for (dataset, judge, _), group in ordered
+        {
+            "facts": facts,
+            "doubt": "" if is_known(facts) else UNKNOWN_DATA,
+            "table": score_table(family, group),
+        }
+        for facts, group in comparable_files(family, files)
     ]
 
 

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 def _load_pyfunc(path: str) -> Served:
     """Return the model whose files lie in the folder `path`: what every registered model calls in MLflow."""
-    from ganscribe.serving.models import Served
+    from ganscribe.serving.models import load
 
-    return Served(path)
+    return load(path)

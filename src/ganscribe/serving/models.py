@@ -12,6 +12,7 @@ other: the network uses all cores for one, and memory does not grow with their n
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -191,6 +192,26 @@ class Served:
                 return pd.DataFrame(self.predict_rows(rows, params or {}))
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def load(folder: str | Path) -> Served:
+    """Return the model whose files lie in `folder`, and leave `sys.path` as it was before MLflow loaded the model.
+
+    MLflow puts the code that travels with a model in front of it. Whatever is imported later of the package in use is
+    found without that, in the package's own folder; but processes that this one spawns take its `sys.path`, and would
+    find a package without the rooms that a model does not need, such as `training`. Where there is no other ganscribe
+    to be found, the model's code stays on the path: such processes have nothing else.
+    """
+    try:
+        return Served(folder)
+    finally:
+        home = next((parent for parent in Path(folder).parents if (parent / "MLmodel").is_file()), None)
+        before = sys.path
+        sys.path = [entry for entry in before if home is None or Path(entry) != home / "code"]
+        package = __name__.partition(".")[0]
+        found = [finder.find_spec(package, None) for finder in sys.meta_path]
+        if not any(spec is not None and spec.origin is not None for spec in found):
+            sys.path = before
 
 
 def kind_of(path: Path) -> str:
