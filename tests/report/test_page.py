@@ -237,16 +237,6 @@ def test_a_run_that_has_collapsed_is_never_the_best(root: Path) -> None:
     assert ("3.25", True) not in Page(text).cells and "the best GAN, 'poor'" in text
 
 
-def test_classifiers_of_different_data_sets_share_no_table(root: Path) -> None:
-    files = {}
-    for name, dataset in (("a", "mnist"), ("b", "cifar10"), ("c", "mnist")):
-        files[name] = root / f"{name}.json"
-        files[name].write_text(json.dumps({"accuracy": 0.5, "error": 0.5, "dataset": dataset}))
-    found = tables.tables_by_dataset(files)
-    shown = [(each["dataset"], [row["name"] for row in each["table"]["rows"]]) for each in found]
-    assert shown == [("mnist", ["a", "c"]), ("cifar10", ["b"])]
-
-
 def test_columns_say_which_direction_is_better(root: Path) -> None:
     text = page.render(root, params=PARAMS)
     assert '<th>fid <span class="better" title="lower is better">↓</span></th>' in text
