@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 
 import pytest
+from click.testing import CliRunner
 
+from ganscribe import cli
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.messages import hide_secrets, messages_for_errors
 
@@ -87,3 +89,9 @@ def test_no_error_tells_a_password(error: type[Exception], capsys: pytest.Captur
     assert "http://***@localhost is down" in told
     assert "s3cret" not in told
     assert ("Traceback" in told) == (error is not ValueError)
+
+
+def test_what_is_wrong_with_the_command_itself_is_click_s_to_show() -> None:
+    done = CliRunner().invoke(cli.main, ["runs", "http://alice:s3cret@localhost"])
+    assert done.exit_code == 2
+    assert done.output.startswith("Usage: ")

@@ -56,7 +56,8 @@ def messages_for_errors() -> Iterator[None]:
         is_fault |= isinstance(error, RuntimeError) and full is None
         message = f"Error: {error}\n"
         if os.environ.get("GANSCRIBE_TRACEBACK") or is_fault:
-            if all(hide_secrets(str(each)) == str(each) for each in causes):
+            # What has a `show` is click's own, of what the user has just typed.
+            if hasattr(error, "show") or all(hide_secrets(str(each)) == str(each) for each in causes):
                 raise
             message = traceback.format_exc()
         elif full is not None:

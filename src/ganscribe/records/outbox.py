@@ -13,6 +13,7 @@ A store (an address that MLflow takes) has a folder in `<main repository>/.outbo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -109,8 +110,9 @@ class Entry:
 
     def failure(self) -> str | None:
         """Why it could not be sent the last time; None where nobody has failed, or all has to be tried again."""
-        path = self.folder / "failed.txt"
-        return hide_secrets(path.read_text()) if path.exists() else None
+        with contextlib.suppress(FileNotFoundError):
+            return hide_secrets((self.folder / "failed.txt").read_text())
+        return None
 
     def forget_failure(self) -> None:
         """Have it tried again, by a sender at work too."""

@@ -123,9 +123,9 @@ class Sender:
         self.transfers: dict[Path, Transfer] = {}
         self.refused: set[Path] = set()
 
-    def _is_refused(self, entry: Entry) -> bool:
-        """Whether the store has refused it, and nobody has asked since to have it tried again."""
-        return entry.folder in self.refused and entry.failure() is not None
+    def _refusal(self, entry: Entry) -> str | None:
+        """Why the store has refused it, unless somebody has asked since to have it tried again."""
+        return entry.failure() if entry.folder in self.refused else None
 
     def look(self, *, live: bool = True) -> bool:
         """Send what is new in every recording (without `live`: in those that have ended), oldest first.
@@ -139,8 +139,8 @@ class Sender:
             if is_live and (not live or not header):
                 continue
             key = header.get("run_key") or entry.folder.name
-            if self._is_refused(entry):
-                blocked[key] = entry.failure() or ""
+            if reason := self._refusal(entry):
+                blocked[key] = reason
             elif not header:
                 entry.remove()  # its process died before the first line was whole
             elif header.get("format") != FORMAT:
@@ -187,7 +187,7 @@ class Sender:
         idle_since = time.monotonic()
         while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
             is_up = self.look()
-            waiting = [entry for entry in entries(self.outbox) if not self._is_refused(entry)]
+            waiting = [entry for entry in entries(self.outbox) if not self._refusal(entry)]
             if not is_up and not any(entry.is_live() for entry in waiting):
                 return  # the next stage's sender tries again
             if waiting:
