@@ -380,3 +380,21 @@ def test_a_run_deleted_while_it_is_trained_is_named_with_what_brings_it_back(fol
     client.restore_run(run.info.run_id)
     sender.finish()
     assert points("key") == [(0, 0.0)]
+
+
+def test_a_sender_ends_where_another_store_takes_the_place_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As doctor advises for a damaged one, while a sender is at work."""
+    shutil.copyfile("mlflow.db", "fresh.db")
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 600)
+    at_work = threading.Thread(target=sender.main, daemon=True)
+    at_work.start()
+    with records.training_run(run_key="first", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    sender.finish()
+    Path("mlflow.db").rename("old.db")
+    Path("fresh.db").rename("mlflow.db")
+    at_work.join(timeout=20)
+    assert not at_work.is_alive()

@@ -20,7 +20,7 @@ import filelock
 from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import FORMAT, Entry, entries, outbox_folder
 from ganscribe.records.runs import MAX_BATCH, TrackedRun, reopen_run, resume_run, start_run, system_metrics
-from ganscribe.records.store import active_run, open_client
+from ganscribe.records.store import active_run, open_client, store_file
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -183,10 +183,16 @@ class Sender:
         return transfer
 
     def follow(self) -> None:
-        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while."""
-        idle_since = time.monotonic()
+        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while.
+
+        Ends as well where another file takes the place of the store's: MLflow holds on to the one it knows.
+        """
+        idle_since, known = time.monotonic(), None
         while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
+            if known not in (None, _store_inode()):
+                return
             is_up = self.look()
+            known = known or _store_inode()
             waiting = [entry for entry in entries(self.outbox) if not self._refusal(entry)]
             if not is_up and not any(entry.is_live() for entry in waiting):
                 return  # the next stage's sender tries again
@@ -198,6 +204,11 @@ class Sender:
                 if time.monotonic() - tried > RETRY_SECONDS:
                     break
                 time.sleep(POLL_SECONDS)
+
+
+def _store_inode() -> int | None:
+    path = store_file()
+    return path.stat().st_ino if path is not None and path.exists() else None
 
 
 def _cause(transfer: Transfer | None, error: Exception) -> Exception:
