@@ -161,3 +161,43 @@ def test_java_starts() -> None:
     (finding,) = machine.check_java()
     assert finding.is_ok
     assert "version" in finding.text
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite://mlflow.db", "mysql+nodriver://u:s3cret@h/db", "mssql+jdbc://h/db"]
+)
+def test_no_fault_of_the_store_stops_the_other_checks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    done = doctor()
+    assert done.exit_code == 1
+    topics = [line[5:].split(":")[0].strip() for line in done.output.splitlines()]
+    assert topics[-4:] == ["mlflow store", "git", "dvc pipeline", "dvc remote"]
+    assert [line.split(":")[0] for line in done.output.splitlines() if line.startswith("FAULT")] == [
+        "FAULT mlflow store"
+    ]
+    assert "s3cret" not in done.output
+
+
+def test_whatever_a_check_raises_is_a_fault_and_the_next_one_comes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".dvc/config").write_text(
+        "['remote \"team\"']\n    url = https://u:s3cret@example.org/x?token=s3cret\n"
+    )
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("the machine\nis out of sorts")
+
+    monkeypatch.setattr(machine, "choose_device", lambda: 1 / 0)
+    monkeypatch.setattr("ganscribe.records.store.open_client", fail)
+    monkeypatch.setattr(sources.shutil, "disk_usage", fail)
+    (folder / "mlflow.db").touch()
+    lines = doctor().output.splitlines()
+    assert [line.split(" -> ")[0] for line in lines if line.startswith("FAULT")] == [
+        "FAULT device: ZeroDivisionError: division by zero",
+        "FAULT disk: RuntimeError: the machine is out of sorts",
+        "FAULT mlflow store: RuntimeError: the machine is out of sorts",
+    ]
+    assert lines[-1] == "ok    dvc remote: team: https://***@example.org/x?token=***"

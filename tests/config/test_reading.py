@@ -107,8 +107,8 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("options: {k: 36", "options: {kay: 36", "convnet 'cliquenet' has no option 'kay': it takes T"),
         ("scale: sample ", "scale: huge ", "'huge' is unknown, choose one of full, sample, tiny"),
         (
-            "networks: dcgan_sn, dataset: mnist,",
-            "networks: dcgan_sn,",
+            "networks: dcgan_sn\n      dataset: mnist\n",
+            "networks: dcgan_sn\n",
             "gan.runs.sngan.dataset: missing, add it",
         ),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),

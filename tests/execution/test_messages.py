@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 
 import pytest
+from click.testing import CliRunner
 
+from ganscribe import cli
 from ganscribe.execution.checkpoint import Interrupted
-from ganscribe.execution.messages import messages_for_errors
+from ganscribe.execution.messages import hide_secrets, messages_for_errors
 
 
 @pytest.mark.parametrize("error", [ValueError("so"), FileNotFoundError("so"), Interrupted("so")])
@@ -42,3 +44,54 @@ def test_the_traceback_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("GANSCRIBE_TRACEBACK", "1")
     with pytest.raises(ValueError, match="so"), messages_for_errors():
         raise ValueError("so")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("http://alice:s3cret@127.0.0.1:5000/api: 401", "http://***@127.0.0.1:5000/api: 401"),
+        (
+            "postgresql+psycopg://u:s3/c@r?et@db.example.org/runs",
+            "postgresql+psycopg://***@db.example.org/runs",
+        ),
+        (
+            "https://s3cret@mirror.example.org/x.gz, then http://b/c",
+            "https://***@mirror.example.org/x.gz, then http://b/c",
+        ),
+        (
+            "url: /x?X-Amz-Signature=s3cret&token=s3cret (Caused by",
+            "url: /x?X-Amz-Signature=***&token=*** (Caused by",
+        ),
+        ('"https://minio:s3cret@minio:9000/b?uploads=s3cret"', '"https://***@minio:9000/b?uploads=***"'),
+        (
+            "sqlite:////srv/runs.db and models:/gan@champion",
+            "sqlite:////srv/runs.db and models:/gan@champion",
+        ),
+        (
+            "a@example.org asked whether x=1 & y=2? At http://h:5000",
+            "a@example.org asked whether x=1 & y=2? At http://h:5000",
+        ),
+    ],
+)
+def test_an_address_tells_no_password(text: str, told: str) -> None:
+    assert hide_secrets(text) == told
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
+def test_no_error_tells_a_password(error: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, messages_for_errors():
+        try:
+            raise OSError("no answer from http://alice:s3cret@localhost")
+        except OSError as cause:
+            raise error("http://alice:s3cret@localhost is down") from cause
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert "http://***@localhost is down" in told
+    assert "s3cret" not in told
+    assert ("Traceback" in told) == (error is not ValueError)
+
+
+def test_what_is_wrong_with_the_command_itself_is_click_s_to_show() -> None:
+    done = CliRunner().invoke(cli.main, ["runs", "http://alice:s3cret@localhost"])
+    assert done.exit_code == 2
+    assert done.output.startswith("Usage: ")

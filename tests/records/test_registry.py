@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,23 @@ def test_only_a_version_that_is_no_worse_becomes_champion(client: Any) -> None:
     assert "already" in registry.promote(client, NAME, "3")
     registry.promote(client, NAME, "2", is_forced=True)
     assert champion(client) == "2"
+
+
+def test_a_worse_version_is_refused_whatever_else_is_registered(client: Any) -> None:
+    add(client, NAME, FACTS | {"fid": 20.0})
+    add(client, NAME, FACTS | {"fid": 25.0})
+    registry.promote(client, NAME, "1")
+    path = store.store_file()
+    assert path is not None
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        query = "INSERT INTO registered_models (name, workspace) VALUES (?, 'default')"
+        database.executemany(query, [(f"another {number}",) for number in range(1100)])
+        database.commit()
+        with pytest.raises(ValueError, match="worse than version 1"):
+            registry.promote(client, NAME, "2")
+        database.execute("DELETE FROM registered_models WHERE name LIKE 'another %'")
+        database.commit()
+    assert champion(client) == "1"
 
 
 @pytest.mark.parametrize(

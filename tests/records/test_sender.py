@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +41,18 @@ def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that is not up yet, as the store in use."""
+    """A server that is not up yet, as the store in use, with a password in its address."""
     made = Server(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri.replace("://", "://alice:s3cret@"))
     yield made
     made.kill()
+
+
+def assert_no_password(text: str) -> None:
+    """Neither in `text` nor in any file of the outbox."""
+    files = [path for path in outbox_folder().rglob("*") if path.is_file()]
+    assert "s3cret" not in text
+    assert [path for path in files if b"s3cret" in path.read_bytes()] == []
 
 
 def points(run_key: str) -> list[tuple[int, float]]:
@@ -65,6 +76,8 @@ def test_a_server_that_comes_late_and_dies_in_the_middle_loses_nothing(folder: P
     assert done.exit_code == 1 and "They are kept in" in done.output and "Traceback" not in done.output
     done = CliRunner().invoke(cli.main, ["doctor"])
     assert "FAULT mlflow outbox: 1 recordings have not reached MLflow" in done.output
+    assert "http://***@127.0.0.1" in done.output
+    assert_no_password(done.output)
 
     server.start()
     following = sender.Sender(outbox_folder())
@@ -77,8 +90,12 @@ def test_a_server_that_comes_late_and_dies_in_the_middle_loses_nothing(folder: P
         recording.log(2, {"loss": 1.0})
     assert len(entries(outbox_folder())) == 1, "the first has arrived"
     server.start()
+    assert_no_password("")
     done = CliRunner().invoke(cli.main, ["runs", "sync"])
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "1 recordings sent")
+    done = CliRunner().invoke(cli.main, ["doctor"])
+    assert "ok    mlflow store: http://***@127.0.0.1" in done.output
+    assert_no_password(done.output)
     assert points("first") == [(0, 0.0)]
     assert points("second") == [(0, 0.0), (1, 0.5), (2, 1.0)]
     client = store.open_client()
@@ -225,3 +242,159 @@ def test_a_run_that_somebody_else_is_at_work_on_is_left_alone(folder: Path) -> N
     assert len(statuses) == 2
     assert statuses.pop(theirs.info.run_id) == "RUNNING"
     assert list(statuses.values()) == ["FINISHED"]
+
+
+class Unauthorised(BaseHTTPRequestHandler):
+    """Answers 401 to everything, and tells what it was asked for."""
+
+    def answer(self) -> None:
+        content = f"who is http://alice:s3cret@{self.headers['Host']}{self.path}?token=s3cret".encode()
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+def test_a_sender_s_log_tells_no_password(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unauthorised) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://alice:s3cret@127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with records.training_run(run_key="key", **RUN) as recording:
+            recording.log(0, {"loss": 0.0})
+        log = outbox_folder() / "sender.log"
+        with log.open("wb") as handle:
+            command = [sys.executable, "-m", "ganscribe.records.sender"]
+            subprocess.run(command, stdout=handle, stderr=handle, check=True, timeout=60)
+        server.shutdown()
+    assert "Traceback" in log.read_text() and "error code 401" in log.read_text()
+    with records.stage_run("report", params={}, inputs=[]):
+        pass
+    warned = capsys.readouterr().err
+    assert "1 recordings have not reached MLflow" in warned and "401" in warned
+    assert_no_password(warned)
+
+
+def test_a_deleted_experiment_is_named_with_what_brings_it_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a sender is at work, to which an old answer is no answer."""
+    client = store.open_client()
+    with records.training_run(run_key="old", **RUN) as recording:
+        recording.score({"fid": 1.0, "judge": "lenet5"})
+    sender.finish()
+    number = store.experiment_id(client, "gan")
+    client.delete_experiment(number)
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    with records.reopened_run("key", family="gan", name="dcgan") as recording:
+        recording.score({"fid": 2.0, "judge": "lenet5"})
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 600)
+    at_work = threading.Thread(target=sender.main, daemon=True)
+    at_work.start()
+    deadline = time.monotonic() + 30
+    while not all(entry.failure() for entry in entries(outbox_folder())):
+        assert time.monotonic() < deadline, "what waits behind it has no reason"
+        time.sleep(0.05)
+
+    command = f"mlflow experiments restore --experiment-id {number}"
+    done = CliRunner().invoke(cli.main, ["runs", "sync"])
+    assert done.exit_code == 1
+    assert f"(the experiment ganscribe/gan was deleted in MLflow: `{command}`" in done.output
+    done = CliRunner().invoke(cli.main, ["runs"])
+    assert f"1 runs with scores were deleted in MLflow and can be had back: `{command}`" in done.output
+    assert "train and evaluate" not in done.output
+    assert f"the experiment ganscribe/gan was deleted in MLflow, and takes no run -> `{command}`" in (
+        CliRunner().invoke(cli.main, ["doctor"]).output
+    )
+
+    client.restore_experiment(number)
+    done = CliRunner().invoke(cli.main, ["runs", "sync"])
+    assert (done.exit_code, done.output) == (0, "2 recordings sent\n")
+    assert at_work.is_alive(), "it is the sender at work that sent them"
+    assert points("key") == [(0, 0.0)]
+    assert "fid" in CliRunner().invoke(cli.main, ["runs"]).output
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 0)
+    at_work.join(timeout=10)
+    assert not at_work.is_alive()
+
+
+def test_a_sender_ends_though_something_waits_behind_what_was_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_torch("generator.pt", {"noise_dim": 3})
+    with records.training_run(run_key="bad", **RUN) as recording:
+        recording.log_model("classifier", "generator.pt")
+    with records.reopened_run("bad", family="gan", name="dcgan") as recording:
+        recording.score({"fid": 1.0})
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 0.2)
+    at_work = threading.Thread(target=sender.main, daemon=True)
+    at_work.start()
+    at_work.join(timeout=20)
+    assert not at_work.is_alive()
+    assert len(entries(outbox_folder())) == 2
+
+
+def test_the_next_stage_has_the_sender_at_work_try_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = store.open_client()
+    number = store.experiment_id(client, "gan")
+    client.delete_experiment(number)
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    at_work = sender.Sender(outbox_folder())
+    at_work.look()
+    client.restore_experiment(number)
+    at_work.look()
+    assert len(entries(outbox_folder())) == 1, "it is not asked again and again"
+    monkeypatch.setattr(sender, "TAKEOVER_SECONDS", 0.1)
+    with sender._lock(outbox_folder()):
+        sender.main()  # the next stage's
+    at_work.look()
+    assert points("key") == [(0, 0.0)]
+
+
+def test_a_run_deleted_while_it_is_trained_is_named_with_what_brings_it_back(folder: Path) -> None:
+    client, at_work = store.open_client(), sender.Sender(outbox_folder())
+    with records.training_run(run_key="key", **RUN) as recording:
+        assert at_work.look()
+        (run,) = store.find_runs(client, "key")
+        client.delete_run(run.info.run_id)
+        recording.log(0, {"loss": 0.0})
+        assert at_work.look()
+    remedy = f"`mlflow runs restore --run-id {run.info.run_id}` brings it back"
+    (entry,) = entries(outbox_folder())
+    assert remedy in str(entry.failure())
+    with pytest.raises(OSError, match=remedy):
+        sender.finish()
+    client.restore_run(run.info.run_id)
+    sender.finish()
+    assert points("key") == [(0, 0.0)]
+
+
+def test_a_sender_ends_where_another_store_takes_the_place_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As doctor advises for a damaged one, while a sender is at work."""
+    shutil.copyfile("mlflow.db", "fresh.db")
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "LINGER_SECONDS", 600)
+    at_work = threading.Thread(target=sender.main, daemon=True)
+    at_work.start()
+    with records.training_run(run_key="first", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    sender.finish()
+    Path("mlflow.db").rename("old.db")
+    Path("fresh.db").rename("mlflow.db")
+    at_work.join(timeout=20)
+    assert not at_work.is_alive()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
+import shutil
+import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from ganscribe import cli
-from ganscribe.records import store
+from ganscribe import cli, records
+from ganscribe.records import registry, runs, sender, store
+from ganscribe.records.lineage import artifact
+from ganscribe.records.outbox import tracking_uri
 
 
 @pytest.fixture
@@ -51,12 +57,113 @@ def test_a_store_in_postgresql_without_its_extra_is_one_message(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://user@127.0.0.1:1/mlflow")
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ValueError, match=r'pip install "ganscribe\[postgresql\]"'):
+    with pytest.raises(OSError, match=r'pip install "ganscribe\[postgresql\]"'):
         store.open_client()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("sqlite://mlflow.db", "sqlite:///relative/path/to/file.db"),
+        ("mysql+nodriver://u:s3cret@h/db", "mysql.nodriver"),
+        ("mssql+jdbc://h/db?password=s3cret", "mssql.jdbc"),
+        ("postgresql+pg8000://u:s3cret@h/db", "install the driver pg8000"),
+        ("postgresql://u:s3cret@h:port/db", "invalid literal for int"),
+        ("sqlite:////proc/nothing/mlflow.db?x=s3cret", "there is no MLflow store at /proc/nothing/mlflow.db"),
+        ("gopher://u:s3cret@h", "gopher"),
+        ("http://u:s3cret@[h", "Invalid IPv6 URL"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = CliRunner().invoke(cli.main, ["runs"])
+    assert done.exit_code == 1
+    assert said in done.output
+    assert done.output.startswith("Error: ") and done.output.count("\n") == 1
+    assert "s3cret" not in done.output
 
 
 def test_a_store_of_another_kind_of_uri_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
     assert store.store_file() is None
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/runs.db?timeout=60")
-    assert store.store_file() == Path("/srv/runs.db")
+    for address in ("sqlite:////srv/runs.db?timeout=60", "sqlite+pysqlite:////srv/runs.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert store.store_file() == Path("/srv/runs.db")
+
+
+@pytest.mark.parametrize("name", ["100%25 sure", "q?x", "50% off", 'größe #1 ["a\'b"]'])
+def test_a_folder_of_any_name_keeps_its_own_store(
+    tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copyfile(fresh_store, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.store_file() == folder / "mlflow.db"
+    with records.training_run(family="gan", name="dcgan", run_key="key", params={}, inputs=[]) as recording:
+        Path("git.diff").write_text("as it was")
+        recording.log_files("git.diff")
+    sender.finish()
+    client = store.open_existing()
+    run = store.find_run(client, "key")
+    assert run is not None
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(run.info.run_id,)]
+    (kept,) = (folder / "mlartifacts").rglob("git.diff")
+    assert kept.read_text() == "as it was"
+    assert artifact.artifact_file(run.info.artifact_uri, "git.diff") == kept
+    assert (
+        Path(client.download_artifacts(run.info.run_id, "git.diff", str(tmp_path))).read_text() == "as it was"
+    )
+    assert list(tmp_path.iterdir()) == [folder, tmp_path / "git.diff"]
+
+
+def test_a_plain_folder_keeps_its_address(folder: Path) -> None:
+    """The outbox is named by it, and older stores are known by it."""
+    assert tracking_uri() == f"sqlite:///{folder}/mlflow.db"
+
+
+def add_others(path: Path, table: str, number: int, **more: Any) -> None:
+    """Rows of other people's, made after ours and with names that come first, past MLflow's client."""
+    values = {"name": "", "creation_time": 2**42, **more}
+    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executemany(
+            query, [tuple((values | {"name": f"another {i}"}).values()) for i in range(number)]
+        )
+        database.commit()
+
+
+def test_a_store_full_of_other_experiments_and_models_hides_nothing(folder: Path, fresh_store: Path) -> None:
+    shutil.copyfile(fresh_store, folder / "mlflow.db")
+    client, name, tags = store.open_client(), "ganscribe-gan-dcgan", {"scale": "tiny"}
+    reopened = {"family": "gan", "name": "dcgan", "run_key": "key", "tags": tags}
+    run = runs.reopen_run(client, **reopened)
+    client.create_registered_model(name)
+    client.create_model_version(name, "nowhere", run_id=run.run_id)
+    client.set_registered_model_alias(name, "champion", "1")
+    add_others(folder / "mlflow.db", "experiments", 1200, lifecycle_stage="active", workspace="default")
+    add_others(folder / "mlflow.db", "registered_models", 1100, workspace="default")
+    assert len(client.search_experiments()) == len(client.search_registered_models(max_results=1000)) == 1000
+    assert runs.reopen_run(client, **reopened).run_id == run.run_id
+    assert [record.run_id for record in store.read_runs(client)] == [run.run_id]
+    assert [record.aliases for record in store.read_versions(client, f"name = '{name}'")] == [("champion",)]
+    with pytest.raises(ValueError, match=f"no registered model is called 'dcgan': there are {name}$"):
+        registry.promote(client, "dcgan", "1")
+
+
+def test_more_than_a_page_is_read(folder: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copyfile(fresh_store, folder / "mlflow.db")
+    monkeypatch.setattr(store, "PAGE", 2)
+    client = store.open_client()
+    for family in ("a", "b", "c", "d", "e"):
+        run = client.create_run(store.experiment_id(client, family), tags={"run_key": "key"})
+        client.create_registered_model(family)
+        client.create_model_version(family, "nowhere", run_id=run.info.run_id)
+    assert len(store.find_runs(client, "key")) == len(store.read_runs(client)) == 5
+    assert [version.name for version in store.read_versions(client)] == ["a", "b", "c", "d", "e"]

@@ -64,7 +64,7 @@ def root(tmp_path: Path) -> Path:
         "data/gan_scores/good/scores.json": {"fid": 3.25, "modes": 10, **digits},
         "data/gan_scores/poor/scores.json": {"fid": 114.0, "modes": 7, **digits},
         "data/gan_scores/horse/scores.json": {"fid": 1.5, **horses},
-        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991, "dataset": "mnist"},
+        "plots/classifiers/lenet5/scores.json": {"accuracy": 0.991, "error": 0.009, "dataset": "mnist"},
         "data/captioned/best/greedy.json": {"CIDEr": 0.5, "SPICE": "not installed", "intervals": SURE},
         "data/captioned/best/beam.json": {"CIDEr": 0.6, "SPICE": "not installed", "intervals": SURE},
     }
@@ -288,7 +288,7 @@ def test_gans_that_were_held_against_other_images_share_no_table(
 def test_the_page_has_a_table_for_each_set_of_real_images(root: Path) -> None:
     for name, digest in (("good", "11"), ("poor", "22"), ("horse", "33")):
         change(root / "data/gan_scores" / name / "scores.json", data_sha256=digest)
-    text = page.render(root, params={"scale": "tiny"}).split('<section id="captioner">')[0]
+    text = page.render(root, params=PARAMS).split('<section id="captioner">')[0]
     assert 'class="best"' not in text and "<td>poor</td>" in text and "Not to be held against" not in text
 
 
@@ -312,13 +312,13 @@ def test_classifiers_of_two_data_sets_share_no_table(root: Path) -> None:
     assert [(row["name"], row["cells"]) for row in pictures["table"]["rows"]] == [
         ("pictures", [("0.5", False)])
     ]
-    text = page.render(root, params={"scale": "tiny"})
+    text = page.render(root, params=PARAMS)
     assert text.index("<h3>mnist</h3>") < text.index("<td>lenet5</td>") < text.index("<h3>cifar10</h3>")
 
 
 def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
     """Not even where their numbers are the same, by which pictures are known that the project draws."""
-    before = page.render(root, params={"scale": "tiny"})
+    before = page.render(root, params=PARAMS)
     assert before.count("did not note which data were scored") >= 1, "they are of an earlier version"
     shutil.copytree(root / "models/captioner/best", root / "models/captioner/tutorial")
     shutil.copyfile(root / "curves/captioner/best.csv", root / "curves/captioner/tutorial.csv")
@@ -337,11 +337,11 @@ def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
         (folder / "greedy.json").write_text(json.dumps(scores))
         (folder / "beam.json").unlink(missing_ok=True)
         rows.to_parquet(folder / "greedy.parquet")
-    apart = page.render(root, params={"scale": "tiny"})
+    apart = page.render(root, params=PARAMS)
     assert "Set 2 of test images" in apart and "best less tutorial" not in apart
     assert ("0.73", False) in Page(apart).cells and ("0.73", True) not in Page(apart).cells
     change(root / "data/captioned/tutorial/greedy.json", data_sha256="11")
-    together = page.render(root, params={"scale": "tiny"})
+    together = page.render(root, params=PARAMS)
     assert "of test images</h3>" not in together and "best less tutorial, greedy" in together
     assert ("0.73", True) in Page(together).cells
 

@@ -319,3 +319,20 @@ def test_odd_headers_are_one_mirror_s_failure(server: Any, tmp_path: Path, heade
     server.add("/odd", **({"body": BODY} | headers))
     server.add("/mirror", body=BODY)
     assert get(server, tmp_path / "a", "/odd", "/mirror").read_bytes() == BODY
+
+
+def test_a_mirror_s_password_is_neither_told_nor_kept(
+    server: Any, tmp_path: Path, project_folder: Path
+) -> None:
+    server.add("/a?token=s3cret", body=BODY, stall_after=600_000, ranges=False)
+    address = server.url("/a?token=s3cret").replace("://", "://alice:s3cret@")
+    options: dict[str, Any] = {"max_bytes": len(BODY), "timeout_seconds": (2.0, 0.5), "retries": 0}
+    with pytest.raises(ValueError, match=r"http://\*\*\*@.*/a\?token=\*\*\*: stalled") as told:
+        fetch([address], tmp_path / "a", **options)
+    (failure,) = fetch_many([Download((address,), tmp_path / "b")], **options)
+    assert "stalled" in failure.reason
+    kept = [path for path in project_folder.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+    assert (kept, "s3cret" in f"{told.value} {failure.reason}") == ([], False)
+    served = server.add("/a?token=s3cret", body=BODY)
+    assert fetch([address], tmp_path / "a", **options).read_bytes() == BODY
+    assert served.sent_bytes == len(BODY) - 524_288, "the bytes at hand are known to be of this mirror"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import click
 
 from ganscribe.cli.models import open_store, send_recorded
+from ganscribe.execution.messages import hide_secrets
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:
@@ -47,25 +49,31 @@ def runs(
     from ganscribe.records import leaderboard, store
     from ganscribe.records.lineage import origin
 
-    client, tags = open_store(), _pairs(words)
+    client, tags, deleted = open_store(), _pairs(words), []
     named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
     resolved = (named or commit or "").strip()
+    chosen = functools.partial(
+        leaderboard.matches, pipeline=pipeline, commit=resolved, scale=scale, tags=tags
+    )
     tables = []
     for each in [family] if family else list(leaderboard.FAMILIES):
-        found = leaderboard.build_tables(
-            [record for record in store.read_runs(client, each) if not record.is_deleted],
-            each,
-            baseline=baseline,
-            shown=lambda record: leaderboard.matches(
-                record, pipeline=pipeline, commit=resolved, scale=scale, tags=tags
-            ),
-        )
+        records = store.read_runs(client, each)
+        kept = [record for record in records if not record.is_deleted]
+        found = leaderboard.build_tables(kept, each, baseline=baseline, shown=chosen)
         tables += [(each, table) for table in found]
+        gone = [record for record in records if record.is_deleted and not found and chosen(record)]
+        deleted += [record for record in gone if leaderboard.rows_of(record, leaderboard.FAMILIES[each])]
+    if deleted:
+        commands = list(dict.fromkeys(record.restored_by for record in deleted))
+        listed = "`, `".join(commands[:3]) + ("`, ..." if len(commands) > 3 else "`")
+        click.echo(
+            f"{len(deleted)} runs with scores were deleted in MLflow and can be had back: `{listed}", err=True
+        )
     if baseline and tables and not any(row.baseline for _, table in tables for row in table.rows):
         raise ValueError(f"--baseline {baseline}: no scored run has this id, name, pipeline or commit")
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
-    elif not tables:
+    elif not tables and not deleted:
         click.echo("no run with scores is of these: train and evaluate with `dvc repro`, or ask for less")
     else:
         click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
@@ -84,7 +92,8 @@ def lineage(subject: str, is_json: bool) -> None:
 
     send_recorded()
     found = artifact.trace(subject)
-    click.echo(json.dumps(artifact.as_json(found), indent=2) if is_json else artifact.as_text(found))
+    text = json.dumps(artifact.as_json(found), indent=2) if is_json else artifact.as_text(found)
+    click.echo(hide_secrets(text))
 
 
 @click.command(epilog="Example: ganscribe promote ganscribe-gan-dcgan 3")
@@ -112,7 +121,8 @@ def doctor(online: bool, cache: bool) -> None:
     faults = 0
     for finding in examine(is_online=online, is_thorough=cache):
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{'ok   ' if finding.is_ok else 'FAULT'} {finding.topic}: {finding.text}{remedy}")
+        verdict = "ok   " if finding.is_ok else "FAULT"
+        click.echo(hide_secrets(f"{verdict} {finding.topic}: {finding.text}{remedy}"))
         faults += not finding.is_ok
     if faults:
         raise click.exceptions.Exit(1)

@@ -13,11 +13,13 @@ A store (an address that MLflow takes) has a folder in `<main repository>/.outbo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +28,22 @@ from typing import Any
 import filelock
 
 from ganscribe.core.files import atomic_write, project_root
+from ganscribe.execution.messages import hide_secrets
 
 FORMAT = 1  # of the events; a sender leaves what it does not know
 
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(project_root() / "mlflow.db")
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a sqlite file; the plain one, unless `%` or `?` in the path would mean something there."""
+    if "?" not in str(path) and urllib.parse.unquote(str(path)) == str(path):
+        return f"sqlite:///{path}"
+    # With the driver's name, since MLflow makes the folder of a plain address as if nothing were quoted in it.
+    return f"sqlite+pysqlite:///{urllib.parse.quote(str(path))}"
 
 
 def outbox_folder() -> Path:
@@ -95,12 +106,17 @@ class Entry:
     def mark_failed(self, reason: str) -> None:
         """Note why it could not be sent."""
         with atomic_write(self.folder / "failed.txt") as handle:
-            handle.write(reason.encode())
+            handle.write(hide_secrets(reason).encode())
 
     def failure(self) -> str | None:
-        """Why it could not be sent the last time; None where nobody has failed."""
-        path = self.folder / "failed.txt"
-        return path.read_text() if path.exists() else None
+        """Why it could not be sent the last time; None where nobody has failed, or all has to be tried again."""
+        with contextlib.suppress(FileNotFoundError):
+            return hide_secrets((self.folder / "failed.txt").read_text())
+        return None
+
+    def forget_failure(self) -> None:
+        """Have it tried again, by a sender at work too."""
+        (self.folder / "failed.txt").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete it: everything has arrived."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganscribe.metrics.comparable import UNKNOWN_DATA, is_known
 from ganscribe.records.leaderboard import FAMILIES, Row, latest_rows, rows_of
-from ganscribe.records.store import RunRecord, VersionRecord, read_runs, read_versions
+from ganscribe.records.store import RunRecord, VersionRecord, every, read_runs, read_versions
 
 if TYPE_CHECKING:
     from ganscribe.records.store import MlflowClient
@@ -64,7 +64,8 @@ def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = F
     """
     versions = read_versions(client, f"name = '{name}'")
     if not versions:
-        known = sorted({each.name for each in read_versions(client)})
+        found = every(client.search_registered_models, filter_string="name LIKE 'ganscribe-%'")
+        known = sorted(each.name for each in found)
         raise ValueError(f"no registered model is called {name!r}: there are {', '.join(known) or 'none'}")
     version = find_version(versions, name, wanted)
     champion = next((each for each in versions if CHAMPION in each.aliases), None)

@@ -19,6 +19,7 @@ from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.lineage.origin import params_sha256
 from ganscribe.records.outbox import tracking_uri
 from ganscribe.records.store import (
+    active_run,
     experiment_id,
     find_run,
     find_runs,
@@ -250,9 +251,9 @@ def start_run(
 
 
 def resume_run(client: MlflowClient, run_id: str, *, family: str, name: str) -> TrackedRun:
-    """The run `run_id`, to go on where a sender stopped."""
+    """The run `run_id`, to go on where a sender stopped. Raises ValueError where it has been deleted."""
     own = registered_name(family, name)
-    return TrackedRun(client, client.get_run(run_id), registered_name=own, is_reopened=True)
+    return TrackedRun(client, active_run(client, run_id), registered_name=own, is_reopened=True)
 
 
 def reopen_run(

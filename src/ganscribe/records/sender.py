@@ -7,17 +7,20 @@ for the next stage, and ends. What MLflow does not take stays where it is.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import filelock
 
+from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import FORMAT, Entry, entries, outbox_folder
 from ganscribe.records.runs import MAX_BATCH, TrackedRun, reopen_run, resume_run, start_run, system_metrics
-from ganscribe.records.store import open_client
+from ganscribe.records.store import active_run, open_client, store_file
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -118,54 +121,58 @@ class Sender:
         self.outbox = outbox
         self.is_verbose = is_verbose
         self.transfers: dict[Path, Transfer] = {}
-        self.failed: set[Path] = set()
+        self.refused: set[Path] = set()
+
+    def _refusal(self, entry: Entry) -> str | None:
+        """Why the store has refused it, unless somebody has asked since to have it tried again."""
+        return entry.failure() if entry.folder in self.refused else None
 
     def look(self, *, live: bool = True) -> bool:
         """Send what is new in every recording (without `live`: in those that have ended), oldest first.
 
-        A recording that fails is left, with those after it on the same model. False where the store itself
-        does not answer, and nothing more was tried.
+        A recording that fails is left, with those after it on the same model, until `try_again`. False where
+        the store itself does not answer, and nothing more was tried.
         """
-        blocked: set[str] = set()
+        blocked: dict[str, str] = {}
         for entry in entries(self.outbox):
             is_live, header = entry.is_live(), entry.header()
             if is_live and (not live or not header):
                 continue
-            if header.get("format") != FORMAT:
-                self._refuse(entry, header)
-                continue
-            key = header["run_key"] or entry.folder.name
-            if entry.folder in self.failed or key in blocked:
-                blocked.add(key)
-                continue
-            try:
-                self._advance(entry)
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is kept, and the next one tried)
-                if self.is_verbose:
-                    traceback.print_exc()
-                entry.mark_failed(" ".join(str(error).split())[:300] or type(error).__name__)
-                blocked.add(key)
-                self._drop(entry)
-                if not answers():
-                    return False
-                self.failed.add(entry.folder)
+            key = header.get("run_key") or entry.folder.name
+            if reason := self._refusal(entry):
+                blocked[key] = reason
+            elif not header:
+                entry.remove()  # its process died before the first line was whole
+            elif header.get("format") != FORMAT:
+                self._refuse(entry, "it was recorded by another version of ganscribe, which must send it")
+            elif key in blocked:
+                self._refuse(entry, blocked[key])
+            else:
+                try:
+                    self._advance(entry)
+                except Exception as error:  # noqa: BLE001 (whatever it is, it is kept, and the next one tried)
+                    if self.is_verbose:
+                        traceback.print_exc()
+                    entry.mark_failed(one_line(error))
+                    transfer = self._drop(entry)
+                    if not answers():
+                        return False
+                    blocked[key] = one_line(_cause(transfer, error))
+                    self._refuse(entry, blocked[key])
         return True
 
     def _advance(self, entry: Entry) -> None:
         if entry.folder not in self.transfers:
             self.transfers[entry.folder] = Transfer(open_client(), entry)
-        (entry.folder / "failed.txt").unlink(missing_ok=True)
+        entry.forget_failure()
         if self.transfers[entry.folder].advance():
             del self.transfers[entry.folder]
 
-    def _refuse(self, entry: Entry, header: dict[str, Any]) -> None:
-        if header:
-            entry.mark_failed("it was recorded by another version of ganscribe, which must send it")
-            self.failed.add(entry.folder)
-        else:  # its process died before the first line was whole
-            entry.remove()
+    def _refuse(self, entry: Entry, reason: str) -> None:
+        entry.mark_failed(reason)
+        self.refused.add(entry.folder)
 
-    def _drop(self, entry: Entry) -> None:
+    def _drop(self, entry: Entry) -> Transfer | None:
         transfer = self.transfers.pop(entry.folder, None)
         if transfer is not None:
             try:
@@ -173,18 +180,47 @@ class Sender:
             except Exception:  # noqa: BLE001 (the last sample, for the store that has just failed)
                 if self.is_verbose:
                     traceback.print_exc()
+        return transfer
 
     def follow(self) -> None:
-        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while."""
-        idle_since = time.monotonic()
+        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while.
+
+        Ends as well where another file takes the place of the store's: MLflow holds on to the one it knows.
+        """
+        idle_since, known = time.monotonic(), None
         while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
+            if known not in (None, _store_inode()):
+                return
             is_up = self.look()
-            waiting = [entry for entry in entries(self.outbox) if entry.folder not in self.failed]
+            known = known or _store_inode()
+            waiting = [entry for entry in entries(self.outbox) if not self._refusal(entry)]
             if not is_up and not any(entry.is_live() for entry in waiting):
                 return  # the next stage's sender tries again
             if waiting:
                 idle_since = time.monotonic()
-            time.sleep(POLL_SECONDS if is_up else RETRY_SECONDS)
+            time.sleep(POLL_SECONDS)
+            tried = time.monotonic()
+            while not is_up and any(entry.failure() for entry in waiting):  # else somebody has asked again
+                if time.monotonic() - tried > RETRY_SECONDS:
+                    break
+                time.sleep(POLL_SECONDS)
+
+
+def _store_inode() -> int | None:
+    path = store_file()
+    return path.stat().st_ino if path is not None and path.exists() else None
+
+
+def _cause(transfer: Transfer | None, error: Exception) -> Exception:
+    """What is behind `error`: that the run has been deleted, which has a remedy, or else the error itself."""
+    if transfer is not None and transfer.run is not None:
+        try:
+            active_run(transfer.client, transfer.run.run_id)
+        except ValueError as deleted:
+            return deleted
+        except Exception:  # noqa: BLE001 (the first error says as much)
+            return error
+    return error
 
 
 def answers() -> bool:
@@ -196,6 +232,12 @@ def answers() -> bool:
     return True
 
 
+def try_again(outbox: Path) -> None:
+    """Have everything that was refused tried again, by the sender at work or by the next one."""
+    for entry in entries(outbox):
+        entry.forget_failure()
+
+
 def _lock(outbox: Path) -> filelock.BaseFileLock:
     return filelock.FileLock(outbox / "sender.lock")
 
@@ -203,9 +245,10 @@ def _lock(outbox: Path) -> filelock.BaseFileLock:
 def finish() -> int:
     """Send everything of stages that have ended; returns how many recordings there were.
 
-    Waits where a sender is at work. Raises OSError where MLflow does not take them.
+    Waits where a sender is at work. Raises OSError where MLflow does not take them, asked once more.
     """
     outbox, count, lock = outbox_folder(), 0, _lock(outbox_folder())
+    try_again(outbox)
     while ended := [entry for entry in entries(outbox) if not entry.is_live()]:
         count = max(count, len(ended))
         with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=POLL_SECONDS):
@@ -228,8 +271,22 @@ def main() -> None:
         with _lock(outbox).acquire(timeout=TAKEOVER_SECONDS):
             Sender(outbox, is_verbose=True).follow()
     except filelock.Timeout:
-        return  # that one sends this recording too
+        try_again(outbox)  # that one sends this recording too
+
+
+class _Discreet(io.TextIOBase):
+    """A stream on which nobody reads a password: of MLflow's own messages and of tracebacks too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(hide_secrets(text))
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 if __name__ == "__main__":
+    sys.stdout = sys.stderr = _Discreet(sys.stderr)  # sender.log
     main()

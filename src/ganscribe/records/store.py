@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from ganscribe.core.files import project_root
+from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import tracking_uri
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-SQLITE = "sqlite:///"
+PAGE = 1000  # of a list, which MLflow hands out in pages
 PREFIX = "ganscribe/"  # of the names of the experiments, one a family
-ALL_RUNS = 3  # mlflow.entities.ViewType.ALL: deleted ones too
+ACTIVE, ALL = 1, 3  # mlflow.entities.ViewType: without and with deleted ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +40,16 @@ class RunRecord:
     family: str
     status: str
     started: int
-    is_deleted: bool = False
+    restored_by: str = ""  # the command that brings it back where it has been deleted
     artifact_uri: str = ""
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it has been deleted, by itself or with its experiment."""
+        return bool(self.restored_by)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -63,8 +70,8 @@ class VersionRecord:
 
 def store_file() -> Path | None:
     """The store's sqlite file, None where the store is not one."""
-    uri = tracking_uri()
-    return Path(uri.removeprefix(SQLITE).split("?")[0]) if uri.startswith(SQLITE) else None
+    found = re.match(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)", tracking_uri())
+    return Path(urllib.parse.unquote(found[1])) if found else None
 
 
 def _check_sqlite() -> None:
@@ -85,7 +92,10 @@ def _check_sqlite() -> None:
 
 
 def open_client() -> MlflowClient:
-    """A client of the tracking store; creates it on first use, under a lock. OSError where it cannot."""
+    """A client of the tracking store; creates it on first use, under a lock.
+
+    Raises OSError, without the password of its address, whatever kept the store from being opened.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -93,7 +103,6 @@ def open_client() -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the outbox keeps what did not arrive
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     uri = tracking_uri()
@@ -103,15 +112,19 @@ def open_client() -> MlflowClient:
         try:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
-        except MlflowException as error:
-            raise OSError(f"the MLflow store at {uri} cannot be opened: {error.message}") from error
-        except ModuleNotFoundError as error:
-            if error.name != "psycopg":
-                raise
-            raise ValueError(
-                'a store in PostgreSQL needs psycopg: pip install "ganscribe[postgresql]"'
+        except Exception as error:  # SQLAlchemy, drivers and MLflow raise what they like
+            raise OSError(
+                f"the MLflow store at {hide_secrets(uri)} cannot be opened: {one_line(error)} {_remedy(error)}"
             ) from error
     return client
+
+
+def _remedy(error: Exception) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return "(is it running, and is MLFLOW_TRACKING_URI its address?)"
+    if error.name in ("psycopg", "psycopg2"):
+        return '(pip install "ganscribe[postgresql]", and an address that begins with postgresql+psycopg://)'
+    return f"(install the driver {error.name}, or name another one in MLFLOW_TRACKING_URI)"
 
 
 def store_lock() -> filelock.BaseFileLock:
@@ -131,14 +144,14 @@ def open_existing() -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient, family: str) -> str:
-    """The id of the family's experiment, made where it is missing."""
+    """The id of the family's experiment, made where it is missing. Raises ValueError where it was deleted."""
     from mlflow.exceptions import MlflowException
 
     name = f"{PREFIX}{family}"
     with store_lock():
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
-            return str(experiment.experiment_id)
+            return str(_active(experiment).experiment_id)
         # A server decides itself where artifacts go; a database would put them under the working folder.
         is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
         location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
@@ -148,7 +161,20 @@ def experiment_id(client: MlflowClient, family: str) -> str:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
-            return str(experiment.experiment_id)  # another clone was faster
+            return str(_active(experiment).experiment_id)  # another clone was faster
+
+
+def _active(experiment: Experiment) -> Experiment:
+    if experiment.lifecycle_stage == "deleted":
+        raise ValueError(
+            f"the experiment {experiment.name} was deleted in MLflow: `{restored_by(experiment)}` brings it back"
+        )
+    return experiment
+
+
+def restored_by(experiment: Experiment) -> str:
+    """The command that brings a deleted experiment back, with its runs."""
+    return f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
 
 
 def registered_name(family: str, name: str) -> str:
@@ -156,11 +182,46 @@ def registered_name(family: str, name: str) -> str:
     return f"ganscribe-{family}-{name}"
 
 
+def every(search: Callable[..., Any], **wanted: Any) -> list[Any]:
+    """Everything that one of MLflow's searches finds, page by page."""
+    from mlflow.utils import get_results_from_paginated_fn
+
+    def page(number: int, token: str | None) -> Any:
+        return search(max_results=number, page_token=token, **wanted)
+
+    return list(get_results_from_paginated_fn(page, PAGE))
+
+
+def _experiments(client: MlflowClient, view: int) -> dict[str, Experiment]:
+    """The project's experiments by their ids; a server may have thousands of others."""
+    found = every(client.search_experiments, view_type=view, filter_string=f"name LIKE '{PREFIX}%'")
+    return {each.experiment_id: each for each in found if each.name.startswith(PREFIX)}
+
+
+def _runs(client: MlflowClient, ids: Iterable[str], query: str, view: int, order: str) -> list[Run]:
+    wanted = {"experiment_ids": list(ids), "filter_string": query, "run_view_type": view}
+    order_by = [f"attributes.start_time {order}"]
+    return every(client.search_runs, **wanted, order_by=order_by) if ids else []
+
+
 def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list[Run]:
-    """The runs whose `tag` has this value, in any experiment, newest first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    newest_first = ["attributes.start_time DESC"]
-    return list(client.search_runs(experiments, f"tags.{tag} = '{value}'", order_by=newest_first))
+    """The runs whose `tag` has this value, in any of the project's experiments, newest first."""
+    return _runs(client, _experiments(client, ACTIVE), f"tags.{tag} = '{value}'", ACTIVE, "DESC")
+
+
+def deleted_experiments(client: MlflowClient) -> list[Experiment]:
+    """The project's experiments that have been deleted; MLflow refuses a second one of the same name."""
+    return [each for each in _experiments(client, ALL).values() if each.lifecycle_stage == "deleted"]
+
+
+def active_run(client: MlflowClient, run_id: str) -> Run:
+    """The run with this id. Raises ValueError where it, or its experiment, has been deleted."""
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        family = _active(client.get_experiment(run.info.experiment_id)).name
+        command = as_record(run, family).restored_by
+        raise ValueError(f"the run {run_id} was deleted in MLflow: `{command}` brings it back")
+    return run
 
 
 def find_run(client: MlflowClient, run_key: str) -> Run | None:
@@ -172,13 +233,14 @@ def find_run(client: MlflowClient, run_key: str) -> Run | None:
 
 def as_record(run: Run, family: str) -> RunRecord:
     """An MLflow run as a plain record."""
+    is_deleted = run.info.lifecycle_stage == "deleted"
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
         family=family,
         status=run.info.status,
         started=run.info.start_time,
-        is_deleted=run.info.lifecycle_stage == "deleted",
+        restored_by=f"mlflow runs restore --run-id {run.info.run_id}" if is_deleted else "",
         artifact_uri=run.info.artifact_uri,
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
@@ -189,29 +251,27 @@ def as_record(run: Run, family: str) -> RunRecord:
 def read_runs(client: MlflowClient, family: str | None = None, *, query: str = "") -> list[RunRecord]:
     """The runs of a family (None: of all), deleted ones too, oldest first; `query` in MLflow's own filter."""
     experiments = {
-        each.experiment_id: each.name.removeprefix(PREFIX)
-        for each in client.search_experiments(view_type=ALL_RUNS)
-        if each.name.startswith(PREFIX) and family in (None, each.name.removeprefix(PREFIX))
+        key: each
+        for key, each in _experiments(client, ALL).items()
+        if family in (None, each.name.removeprefix(PREFIX))
     }
-    records: list[RunRecord] = []
-    token: str | None = None
-    while experiments:
-        page = client.search_runs(
-            list(experiments), query, ALL_RUNS, order_by=["attributes.start_time ASC"], page_token=token
-        )
-        records += [as_record(run, experiments[run.info.experiment_id]) for run in page]
-        token = page.token
-        if not token:
-            break
+    records = []
+    for run in _runs(client, experiments, query, ALL, "ASC"):
+        experiment = experiments[run.info.experiment_id]
+        record = as_record(run, experiment.name.removeprefix(PREFIX))
+        if record.is_deleted and experiment.lifecycle_stage == "deleted":
+            record = replace(record, restored_by=restored_by(experiment))
+        records.append(record)
     return records
 
 
 def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
     """The registered versions that MLflow's filter `query` picks, by name and version."""
+    found = every(client.search_model_versions, filter_string=query)
     aliases: dict[tuple[str, str], list[str]] = {}  # versions come without theirs from a search
-    for model in client.search_registered_models(max_results=1000):
-        for alias, number in sorted(model.aliases.items()):
-            aliases.setdefault((model.name, str(number)), []).append(alias)
+    for name in {each.name for each in found}:
+        for alias, number in sorted(client.get_registered_model(name).aliases.items()):
+            aliases.setdefault((name, str(number)), []).append(alias)
     versions = [
         VersionRecord(
             name=each.name,
@@ -220,18 +280,9 @@ def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
             aliases=tuple(aliases.get((each.name, str(each.version)), ())),
             tags=dict(each.tags),
         )
-        for each in client.search_model_versions(query)
+        for each in found
     ]
     return sorted(versions, key=lambda each: (each.name, int(each.version)))
-
-
-def read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
-    """The text of a run's artifact, None where the run has none of this name."""
-    if name not in [entry.path for entry in client.list_artifacts(run_id)]:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(run_id, name, folder)
-        return Path(path).read_text(encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def classifier_summary(root: Path, run: str) -> dict[str, Any]:
     """The best classifier, by which the GANs are judged."""
     scores = _read(root / "plots/classifiers" / run / "scores.json")
     number = _number(
-        f"{scores['accuracy']:.1%}", "of the test images: the right class", f"by the classifier {run!r}"
+        f"{1 - scores['error']:.1%}", "of the test images: the right class", f"by the classifier {run!r}"
     )
     return {"number": number, "pictures": []}
 

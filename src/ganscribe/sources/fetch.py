@@ -19,6 +19,7 @@ import filelock
 import requests
 
 from ganscribe.core.files import atomic_write, project_root, write_json
+from ganscribe.execution.messages import hide_secrets
 from ganscribe.execution.progress import progress
 from ganscribe.sources.transfer import (
     TIMEOUT_SECONDS,
@@ -78,7 +79,9 @@ def fetch(
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise ValueError(f"another process is downloading {urls[0]}: wait for it or stop it first") from None
+        raise ValueError(
+            f"another process is downloading {path.name}: wait for it or stop it first"
+        ) from None
     try:
         partial = Partial(folder / f"{digest}.part")
         _fetch_from_mirrors(urls, partial, path.name, expected, retries=retries)
@@ -109,7 +112,7 @@ def _fetch_from_mirrors(
                         candidates.remove(url)
     raise ValueError(
         f"{name} could not be downloaded: "
-        + "; ".join(f"{url}: {problem}" for url, problem in problems.items())
+        + "; ".join(f"{hide_secrets(url)}: {problem}" for url, problem in problems.items())
         + ". Check the network and run again (what has arrived is kept), or use `source: local`"
     )
 
@@ -144,7 +147,7 @@ def _fetch_body(session: requests.Session, url: str, partial: Partial, name: str
         if not offset:
             partial.discard()
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-            write_json(partial.path.with_suffix(".json"), {"url": url, "validator": validator})
+            write_json(partial.path.with_suffix(".json"), {"url": hide_secrets(url), "validator": validator})
         left = body_bytes(response)
         total = None if left is None else offset + left
         with partial.path.open("ab") as handle, progress(total, name, "B", initial=offset) as bar:
@@ -218,5 +221,5 @@ def _fetch_small(
                     raise MirrorError(problem, final=True)
             return None
         except MirrorError as error:
-            problems.append(f"{url}: {error}")
+            problems.append(f"{hide_secrets(url)}: {error}")
     return Failure(item.path, "; ".join(problems))

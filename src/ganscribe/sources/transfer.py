@@ -20,6 +20,7 @@ import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 
+from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.execution.progress import progress
 
 CHUNK_BYTES = 1 << 17
@@ -177,7 +178,7 @@ def get(
     except requests.TooManyRedirects as error:
         raise MirrorError("too many redirects", final=True) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise MirrorError(str(error)[:200], final=True) from error  # ValueError: an odd redirect
+        raise MirrorError(one_line(error), final=True) from error  # ValueError: an odd redirect
     if response.status_code not in (200, 206, 416):
         response.close()
         raise MirrorError(f"HTTP {response.status_code} {response.reason}", final=response.status_code < 500)
@@ -187,7 +188,7 @@ def get(
 def range_headers(url: str, partial: Partial, expected: Expected) -> dict[str, str]:
     """Ask for the rest, if the bytes at hand can be shown to be the same file's beginning."""
     origin, size = partial.origin(), partial.size()
-    validator = origin.get("validator") if origin.get("url") == url else None
+    validator = origin.get("validator") if origin.get("url") == hide_secrets(url) else None
     if validator is not None and validator.startswith("W/"):
         validator = None  # a weak ETag is not allowed in If-Range
     if not size or (validator is None and not expected.has_checksum()):

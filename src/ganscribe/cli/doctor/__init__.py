@@ -10,27 +10,42 @@ from ganscribe.cli.doctor.machine import check_device, check_java, check_version
 from ganscribe.cli.doctor.records import check_cache, check_dvc, check_git, check_mlflow
 from ganscribe.cli.doctor.sources import check_disk, check_source
 from ganscribe.core.files import project_root
+from ganscribe.execution.messages import one_line
 
 SOURCES = ("mnist", "cifar10", "coco", "inception", "fid_inception")
 
 
 def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[Finding]:
     """Every finding, as it is made; a part that is missing or broken is a fault and stops nothing."""
-    yield from check_versions()
-    yield from check_device()
+    yield from _whole("versions", check_versions())
+    yield from _whole("device", check_device())
+    yield from _whole("parameters", _check_parameters(is_online=is_online))
+    yield from _whole("java", check_java())
+    yield from _whole("mlflow store", check_mlflow())
+    yield from _whole("git", check_git())
+    yield from _whole("dvc pipeline", check_dvc())
+    if is_thorough:
+        yield from _whole("dvc cache", check_cache())
+
+
+def _whole(topic: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings of one check, and what it raised, so that the next one comes."""
+    try:
+        yield from findings
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the other checks go on)
+        remedy = "put it right; the rest of this check was left out"
+        yield fault(topic, f"{type(error).__name__}: {one_line(error)}", remedy)
+
+
+def _check_parameters(*, is_online: bool) -> Iterator[Finding]:
+    """The parameters, and what they name."""
     try:
         params, scale = config.read(project_root())
     except (ValueError, OSError) as error:
         remedy = "repair it; what depends on it is not checked"
         yield fault("parameters", "; ".join(str(error).splitlines()), remedy)
-    else:
-        yield ok("parameters", f"params.yaml and params/{params.scale}.yaml are valid, scale {params.scale}")
-        for name in SOURCES:
-            yield from check_source(params, scale, name, is_online=is_online)
-        yield from check_disk(params, scale)
-    yield from check_java()
-    yield from check_mlflow()
-    yield from check_git()
-    yield from check_dvc()
-    if is_thorough:
-        yield from check_cache()
+        return
+    yield ok("parameters", f"params.yaml and params/{params.scale}.yaml are valid, scale {params.scale}")
+    for name in SOURCES:
+        yield from _whole(name, check_source(params, scale, name, is_online=is_online))
+    yield from _whole("disk", check_disk(params, scale))

@@ -41,11 +41,14 @@ def check_mlflow() -> Iterator[Finding]:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise OSError(f"{path} is damaged: {verdict}")
-        runs = len(store.read_runs(client))
+        records = store.read_runs(client)
     except (OSError, ValueError, sqlite3.DatabaseError) as error:
         yield fault("mlflow store", str(error), "restore it, move it away, or set MLFLOW_TRACKING_URI")
         return
-    yield ok("mlflow store", f"{uri}: {runs} runs")
+    yield ok("mlflow store", f"{uri}: {len(records)} runs")
+    for experiment in store.deleted_experiments(client):
+        text = f"the experiment {experiment.name} was deleted in MLflow, and takes no run"
+        yield fault("mlflow store", text, f"`{store.restored_by(experiment)}`, then `ganscribe runs sync`")
 
 
 def check_git() -> Iterator[Finding]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import urllib.parse
+import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,6 @@ from ganscribe.records.store import (
     RunRecord,
     VersionRecord,
     open_existing,
-    read_artifact,
     read_runs,
     read_versions,
 )
@@ -148,7 +150,7 @@ def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
         )
         return
     if run.is_deleted:
-        found.warnings.append(f"the MLflow run was deleted: `mlflow runs restore --run-id {run.run_id}`")
+        found.warnings.append(f"the MLflow run was deleted: `{run.restored_by}`")
     if run.status != "FINISHED":
         found.warnings.append(f"the MLflow run has not finished: it is {run.status}")
     if "restored" in run.tags:
@@ -192,9 +194,24 @@ def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path,
             found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it again")
 
 
+def artifact_file(uri: str, name: str) -> Path:
+    """Where an artifact lies of the run whose artifacts have the address `uri`, unless a server has them."""
+    is_quoted = uri.startswith("file:")
+    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path) if is_quoted else uri, name)
+
+
+def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
+    """The text of a run's artifact, None where the run has none of this name."""
+    if name not in [entry.path for entry in client.list_artifacts(run_id)]:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(run_id, name, folder)
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+
+
 def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
     """The file of the run's uncommitted changes, where it has any that git can apply."""
-    text = read_artifact(client, run.run_id, PATCH)
+    text = _read_artifact(client, run.run_id, PATCH)
     if text is None:
         found.warnings.append("the run had uncommitted changes, but its git.diff has gone from MLflow")
         return None
@@ -205,7 +222,7 @@ def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
         )
     if "\ndiff --git " not in text:
         return None
-    kept = Path(run.artifact_uri.removeprefix("file://"), PATCH)
+    kept = artifact_file(run.artifact_uri, PATCH)
     if not kept.is_file():  # a server has it
         kept = project_root() / ".checkpoints" / f"{run.run_id}.diff"
         with atomic_write(kept) as handle:
