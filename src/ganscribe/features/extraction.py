@@ -155,7 +155,7 @@ def plan_extraction(
 ) -> Extraction:
     """The extraction of `files`, whatever their order. ValueError: there are none."""
     if not files:
-        raise ValueError("there are no images to extract features of")
+        raise ValueError("no images were fetched, so no features can be extracted")
     metadata = {
         "decoder": decoder,
         "network": NETWORK,
