@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ CAPTIONS = Path("data/captions/captions.parquet")
 OBJECTS = CAPTIONS.with_name(OBJECTS_FILE)
 IMAGES = Path("data/coco/images.parquet")
 BATCH_SIZE = 64
+JAVA_AT_ONCE = 2  # METEOR takes up to two gigabytes
 
 
 @dataclass(frozen=True)
@@ -202,10 +204,18 @@ def score_all(
     """Score the captions of every decoding, and write them to `folder` again, with the scores."""
     facts, training = shared_facts(exam)
     scores: dict[str, dict[str, Any]] = {}
+    captions = {
+        way: [exam.saved.vocabulary.decode(one.tokens) for one in decoded] for way, decoded in found.items()
+    }
+
+    def score(texts: list[str]) -> tuple[dict[str, float | str], PerImage]:
+        candidates = dict(zip(exam.image_ids, texts, strict=True))
+        return score_images(exam.references, candidates, split=exam.saved.vocabulary.scoring_split)
+
+    with ThreadPoolExecutor(JAVA_AT_ONCE) as pool:  # most of it is waiting for Java
+        judged = dict(zip(captions, pool.map(score, captions.values()), strict=True))
     for way, decoded in found.items():
-        texts = [exam.saved.vocabulary.decode(one.tokens) for one in decoded]
-        candidates, split = dict(zip(exam.image_ids, texts, strict=True)), exam.saved.vocabulary.scoring_split
-        corpus, per_image = score_images(exam.references, candidates, split=split)
+        texts, (corpus, per_image) = captions[way], judged[way]
         naming, named = score_naming(exam, decoded)
         per_image |= named
         scores[way] = {

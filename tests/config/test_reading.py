@@ -115,8 +115,8 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),
         (
-            "cap: {sample: 20, tiny: 8, full: null}",
-            "cap: {sample: 20, tiny: 8}",
+            "cap: {sample: 10, tiny: 8, full: null}",
+            "cap: {sample: 10, tiny: 8}",
             "gan.cap.full: missing, add it",
         ),
         (
@@ -189,7 +189,7 @@ def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:
 
 def test_a_run_has_its_own_cap_or_its_family_s(folder: Path) -> None:
     caps = {name: config.load("gan", name, folder).budget.max_updates for name in ("dcgan", "gan_nobn")}
-    assert caps == {"dcgan": 300, "gan_nobn": 20}
+    assert caps == {"dcgan": 350, "gan_nobn": 10}
     edit(folder / "params.yaml", "scale: sample ", "scale: full ")
     assert config.load("gan", "dcgan", folder).budget.max_updates is None
 

@@ -6,6 +6,7 @@ parsed by the library that DVC uses, so that `1e-3` is the same number to both.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import json
@@ -32,6 +33,11 @@ MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml h
 
 def parse_yaml(text: str) -> Any:
     """What the YAML `text` holds. Raises ValueError where it is none, or where it is too large."""
+    return copy.deepcopy(_parse_once(text))
+
+
+@functools.lru_cache(maxsize=8)  # a stage asks for several parts of params.yaml, which takes 0.1 s to parse
+def _parse_once(text: str) -> Any:
     try:
         _characters_left(text, MAX_CHARACTERS)
         value = YAML(typ="safe", pure=True).load(text)

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+METHOD = 2  # of 0 to 6: hardly larger than by the default, 4, in a third of the time
+SMALL = 50_000  # bytes: less may stay as it is
 LOSSY = 90  # quality of what is like a photograph, in WebP
 WORTH = 1 / 3  # of the lossless size: above it, nothing is lost
 
@@ -25,10 +27,11 @@ def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str
         if not getattr(image, "is_animated", False):
             still = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
             lossless, lossy = io.BytesIO(), io.BytesIO()
-            still.save(lossless, "WEBP", lossless=True)
-            still.save(lossy, "WEBP", quality=LOSSY)
-            is_lossy = len(lossy.getvalue()) < WORTH * len(lossless.getvalue())
-            content = (lossy if is_lossy else lossless).getvalue()
+            still.save(lossless, "WEBP", lossless=True, method=METHOD)
+            content = lossless.getvalue()
+            if len(content) > SMALL:
+                still.save(lossy, "WEBP", quality=LOSSY)
+                content = lossy.getvalue() if len(lossy.getvalue()) < WORTH * len(content) else content
     url = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
     return {"url": url, **size, "caption": caption, "alternative": alternative or caption}
 
@@ -58,10 +61,10 @@ def pictures(root: Path, run: str, shown: dict[str, str]) -> list[dict[str, Any]
     ]
 
 
-def attention_figures(root: Path, run: str) -> list[dict[str, Any]]:
-    """The figures of where a captioner looks; what is said in them stands in the files, too."""
+def attention_figures(root: Path, run: str, *, count: int | None = None) -> list[dict[str, Any]]:
+    """The figures of where a captioner looks, or the first `count`; what is said in them stands in the files, too."""
     shown = []
-    for path in sorted((root / "plots" / "captioner" / run).glob("*.png")):
+    for path in sorted((root / "plots" / "captioner" / run).glob("*.png"))[:count]:
         with Image.open(path) as image:
             said = str(image.info.get("Description", "")).replace("\n", "; ")
         alternative = (

@@ -49,7 +49,7 @@ def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
         number = _number(
             format_number(round(found["CIDEr"], 3)), label, f"higher is better; {scores.stem} decoding"
         )
-    shown = attention_figures(root, run)[:1]
+    shown = attention_figures(root, run, count=1)
     for each in shown:
         each["caption"] = (
             f"A test image, the caption by {run!r}, and where it looked for each word: the brighter, the more."
