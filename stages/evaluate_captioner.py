@@ -208,7 +208,7 @@ def score_all(
         way: [exam.saved.vocabulary.decode(one.tokens) for one in decoded] for way, decoded in found.items()
     }
 
-    def score(texts: list[str]) -> tuple[dict[str, float | str], PerImage]:
+    def score(texts: list[str]) -> tuple[dict[str, float | str], dict[str, Any]]:
         candidates = dict(zip(exam.image_ids, texts, strict=True))
         return score_images(exam.references, candidates, split=exam.saved.vocabulary.scoring_split)
 
