@@ -146,14 +146,11 @@ def test_the_page_refuses_too(models: Models, tmp_path: Path, ghostscript: Path)
     step = next(each.fn for each in page.fns.values() if component in each.inputs)
     path = eps(tmp_path / "a.eps")
     taken = component.preprocess(ImageData(path=str(path), orig_name="a.eps"))
-    with pytest.raises(gradio.Error, match="EPS, a program"):
-        step("tiny", taken)
+    assert "EPS, a program" in step("tiny", taken)[2]
     assert not ghostscript.exists()
     path.write_bytes(HUGE["a.png"])
-    with pytest.raises(Image.DecompressionBombError):
-        component.preprocess(ImageData(path=str(path), orig_name="a.png"))
-    with pytest.raises(gradio.Error, match="exceeds limit"):
-        step("tiny", str(path))
+    taken = component.preprocess(ImageData(path=str(path), orig_name="a.png"))
+    assert "exceeds limit" in step("tiny", taken)[2]
 
 
 def ask(folder: Path, rows: list[dict[str, Any]]) -> Any:
