@@ -11,6 +11,7 @@ from ganscribe.metrics.tables import RANKING, find
 from ganscribe.report.tables import comparable_files, format_number, has_collapsed
 
 EXAMPLES = 6
+TITLES = {"fid": "FID", "CIDEr": "CIDEr"}  # of the scores that rank
 # By family: the folder and file of a model, and those of its scores (a captioner's by the decoding of the page).
 PLACES = {
     "gan": ("models/gan", "generator.pt", "data/gan_scores", "scores.json"),
@@ -52,11 +53,7 @@ def rank_models(root: Path, family: str) -> dict[str, Choice]:
         order[run] = (is_exercised, has_collapsed(scores), *rank)
         dataset = facts.get("recipe", {}).get("dataset")
         said = [f"on {dataset}"] if dataset else []
-        said += (
-            ["no score"]
-            if value is None
-            else [f"{name if name == 'CIDEr' else name.upper()} {format_number(value)}"]
-        )
+        said += ["no score" if value is None else f"{TITLES[name]} {format_number(value)}"]
         said += ["collapsed"] if has_collapsed(scores) else []
         said += [length.note or str(length)] if length else []
         labels[run] = f"{run}: {', '.join(said)}"

@@ -45,7 +45,7 @@ class Served:
         self.predict_rows = self.kind.load(folder)
         self._turn = threading.Lock()
 
-    def check(self, model_input: Any, params: Any = None) -> None:
+    def check_request(self, model_input: Any, params: Any = None) -> None:
         """Raise Refused for what the model does not know, or lacks, in a request as it came."""
         check_request(model_input, params, inputs=self.kind.meanings, params_known=self.kind.params)
 
@@ -54,7 +54,7 @@ class Served:
 
         Raises Refused, with the first reason, where no row can be read.
         """
-        self.check(model_input, params)
+        self.check_request(model_input, params)
         rows = [
             dict(zip(model_input.columns, row, strict=True)) for row in model_input.itertuples(index=False)
         ]

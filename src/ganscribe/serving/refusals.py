@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +14,9 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ParamSpec
+
+FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}  # of rows, as MLflow knows them
+_log = logging.getLogger(__name__)
 
 
 class Refused(MlflowException):
@@ -62,22 +68,38 @@ def check_request(
             raise Refused(f"the parameter {name!r} is {value!r}: send true or false")
 
 
-def refuse_before_mlflow() -> None:
-    """Have MLflow ask a loaded model's own `check` first, where it has one.
+def check_body(body: bytes) -> None:
+    """Raise Refused for what is not the JSON of one request, and for whatever else it has besides rows and params."""
+    try:
+        request = json.loads(body)
+    except ValueError as error:
+        raise Refused(f"the request is not JSON: {error}") from error
+    if not isinstance(request, dict) or len(FORMS & request.keys()) != 1:
+        raise Refused(f"the request has to be an object with its rows in one of {', '.join(sorted(FORMS))}")
+    for name in request.keys() - FORMS - {"params"}:
+        raise Refused(
+            f"{name!r} is unknown: beside the rows a request may have params, an object, and nothing else"
+        )
 
-    MLflow drops columns and parameters that a model's signature does not name, with a line in the server's log, and the
-    model never sees them. What it refuses itself it answers with everything that was sent.
+
+def refuse_before_mlflow() -> None:
+    """Have MLflow ask a loaded model's own `check_request` first, where it has one.
+
+    MLflow drops parameters, columns and whatever else a model's signature does not name, with a line in the server's
+    log, and the model never sees them. What it refuses itself it answers with all that was sent, or a stack trace.
+    Other models of the process are served as before.
     """
-    predict = mlflow.pyfunc.PyFuncModel.predict
+    from mlflow.pyfunc import scoring_server
+
+    predict, invocations = mlflow.pyfunc.PyFuncModel.predict, scoring_server.invocations
     if hasattr(predict, "asks_model"):
         return
 
     @functools.wraps(predict)
     def asking(self: Any, data: Any, params: Any = None) -> Any:
-        check = getattr(self._model_impl, "check", None)
-        if check is None:
+        if not hasattr(self._model_impl, "check_request"):
             return predict(self, data, params)
-        check(data, params)
+        self._model_impl.check_request(data, params)
         try:
             return predict(self, data, params)
         except MlflowException as error:
@@ -85,5 +107,22 @@ def refuse_before_mlflow() -> None:
                 raise
             raise Refused("the request does not have the form of rows with named columns") from error
 
+    @functools.wraps(invocations)
+    def serving(data: bytes, content_type: str | None, model: Any, input_schema: Any) -> Any:
+        if not hasattr(getattr(model, "_model_impl", None), "check_request"):
+            return invocations(data, content_type, model, input_schema)
+        if (content_type or "").partition(";")[0].strip() == "application/json":
+            check_body(data)
+        try:
+            return invocations(data, content_type or "none", model, input_schema)
+        except MlflowException as error:
+            if isinstance(error, Refused):
+                raise
+            if "stack_trace" in error.json_kwargs:  # it may be a fault of the model: not for the one who asks
+                _log.error("a request could not be answered", exc_info=True)
+            whole = re.search(r"Failed to convert column (\w+) to type 'int64'", error.message)
+            raise Refused(f"{whole[1]!r} has to be a whole number" if whole else error.message) from error
+
     asking.asks_model = True  # type: ignore[attr-defined]
     mlflow.pyfunc.PyFuncModel.predict = asking
+    scoring_server.invocations = serving
