@@ -23,6 +23,7 @@ from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import Inception
 from ganscribe.features.pictures import PREPROCESSING, load_image
 from ganscribe.serving import photographs
+from ganscribe.sources.drawn.scenes import draw_scene
 
 WORDS = ("red", "blue", "dog", "ball", "on", "the", "grass", "runs")
 VOCABULARY = Vocabulary((PAD, UNK, START, END, *WORDS))
@@ -156,8 +157,8 @@ def test_what_is_no_picture_is_named_and_the_rest_is_done(album: list[Path], fol
     assert result.exit_code == 1
     assert [line.split(": ")[0] for line in result.stdout.splitlines()] == [str(album[0]), str(album[1])]
     for name, reason in (
-        ("notes.txt", "no image"),
-        ("half.png", "corrupt"),
+        ("notes.txt", "not a picture"),
+        ("half.png", "damaged, or not a picture"),
         ("missing.jpg", "no such file"),
         ("pipe", "neither a file nor a folder"),
     ):
@@ -190,14 +191,79 @@ def test_folders_and_patterns(album: list[Path], folder: Path) -> None:
     whole = captions(*(path.relative_to(folder) for path in album))
     Path("album/notes.txt").write_text("passed over")
     Path("album/.hidden.png").write_text("passed over")
-    Path("album/inner").mkdir()
-    shutil.copy(album[0], "album/inner/deep.png")
+    for name in ("album/.thumbnails/00.png", "album/figures/00.attention.png", "album/00.attention-2.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        shutil.copy(album[0], name)  # passed over
     assert captions("album") == whole == captions("album/", "album/0*", album[0].relative_to(folder))
+    Path("album/inner/most").mkdir(parents=True)
+    shutil.copy(album[0], "album/inner/most/deep.png")
+    assert captions("album") == whole | {"album/inner/most/deep.png": whole["album/00.png"]}
+    assert captions("album/inner") == {"album/inner/most/deep.png": whole["album/00.png"]}
     assert list(captions("album/1?.png")) == ["album/10.png", "album/11.png"]
     assert list(captions(folder / "album" / "10*")) == [str(folder / "album/10.png")]
-    assert list(captions("album/**/*.png"))[-1] == "album/inner/deep.png"
+    assert list(captions("album/**/*.png"))[-1] == "album/inner/most/deep.png"
     shutil.copy(album[0], "odd[1].png")
     assert list(captions("odd[1].png")) == ["odd[1].png"]  # a file of that name comes before the pattern
+
+
+def test_a_picture_that_no_reader_is_for_is_named(album: list[Path], folder: Path) -> None:
+    Path("trip/phone").mkdir(parents=True)
+    shutil.copy(album[0], "trip/a.png")
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for name, content in (
+        ("phone/IMG.HEIC", heic),
+        ("phone/sent.jpg", heic),
+        ("raw.cr2", b"II"),
+        ("0.png", b""),
+    ):
+        Path("trip", name).write_bytes(content)
+    for words in (("trip",), ("trip/**",), ("trip/a.png", "trip/phone", "trip/raw.cr2", "trip/0.png")):
+        result = run(*words)
+        assert result.exit_code == 1 and result.stdout.startswith("trip/a.png: ")
+        reasons = dict(line.split(" is left out: ") for line in result.stderr.splitlines())
+        assert reasons.keys() == {
+            f"Error: trip/{name}" for name in ("phone/IMG.HEIC", "phone/sent.jpg", "raw.cr2", "0.png")
+        }
+        assert all("HEIC" in reasons[f"Error: trip/phone/{name}"] for name in ("IMG.HEIC", "sent.jpg"))
+        assert reasons["Error: trip/0.png"] == "the file is empty"
+    only = run("trip/phone/IMG.HEIC", "--json")
+    assert only.exit_code == 1 and json.loads(only.stdout) == [] and "HEIC" in only.stderr
+    Path("trip/phone/sent.jpg").unlink()
+    assert "trip/phone/IMG.HEIC: HEIC" in refused("trip/phone")
+
+
+def test_a_model_of_drawn_scenes_says_so_of_photographs(
+    album: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(album[0]).stderr == "", "a model of photographs has nothing to say"
+    scenes = [draw_scene(index, seed=3) for index in range(300)]
+    words = sorted({word for scene in scenes for caption in scene.captions for word in caption.split()})
+    monkeypatch.setattr(f"{__name__}.VOCABULARY", Vocabulary((PAD, UNK, START, END, *words)))
+    monkeypatch.setitem(OPTIONS, "vocabulary_size", len(VOCABULARY.words))
+    save_model(folder / "models/captioner/best/model.pt")
+    result = run(album[0])
+    assert result.exit_code == 0 and result.stdout.count("\n") == 1
+    assert result.stderr.startswith("Note: this model knows drawn scenes of coloured shapes only")
+    assert "`dvc exp run -S scale=full train_captioner`" in result.stderr and result.stderr.count("\n") == 1
+    Path("data/raw").mkdir()
+    scenes[0].picture.save("data/raw/scene.png")
+    assert run("data/raw/scene.png").stderr == "", "it is right about the project's own pictures"
+    assert "drawn scenes" in run("data/raw/scene.png", album[0]).stderr
+
+
+def test_features_of_random_weights_are_said(album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        photographs, "read_inception", lambda path, device: Inception(SmallNetwork(), "random-init", "small")
+    )
+    note = run(album[0]).stderr
+    assert "random weights" in note and "`dvc exp run -S sources.inception.source=download" in note
+
+
+def test_json_takes_no_file(album: list[Path]) -> None:
+    for words in (("--json", "out.json", album[0]), (album[0], "--json", "out.json")):
+        assert "leave out.json out, and end with `> out.json`" in refused(*words)
+    assert not Path("out.json").exists()
+    assert "out.json is left out: there is no such file" in run(album[0], "out.json").stderr
 
 
 def test_nothing_to_caption_is_said(folder: Path) -> None:

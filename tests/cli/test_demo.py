@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,16 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from ganscribe import cli
+from ganscribe.datasets.captions import SelectedCaption, write_captions
 from ganscribe.features.pictures import load_image
 from ganscribe.gan.common.sampling import load_generator, save_network
 from ganscribe.gan.networks import build_generator
+from ganscribe.serving.demo import Models, build_page
 from ganscribe.serving.photographs import caption_photographs, open_captioner
+from ganscribe.sources.drawn.scenes import draw_scene
 from loopback import free_port, listening, wait_for_page
 
 
@@ -32,17 +37,35 @@ def folder(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         shutil.copy(captioner_files / name, folder / place / name)
     facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
-    save_network(folder / "models/gan/tiny/generator.pt", network, networks="mlp", **facts)
+    for run, fid, steps in (("early", 20, 1), ("tiny", 30, 5), ("long", 40, 20)):
+        save_network(folder / f"models/gan/{run}/generator.pt", network, networks="mlp", **facts)
+        scores = folder / f"data/gan_scores/{run}/scores.json"
+        scores.parent.mkdir(parents=True)
+        scores.write_text(json.dumps({"fid": fid, "trained_steps": steps, "recipe_steps": 20}))
+    (folder / "data/raw/coco/train2014").mkdir(parents=True)
+    captions = []
+    for number, split in enumerate(("train", "test", "test")):
+        captions.append(SelectedCaption(number, number, f"{number}.png", "", "a dog", split, True))
+        draw_scene(number, seed=0).picture.save(folder / f"data/raw/coco/train2014/{number}.png")
+    (folder / "data/captions").mkdir()
+    write_captions(folder / "data/captions/captions.parquet", captions)
     return folder
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command says in the terminal."""
+    return tmp_path_factory.mktemp("log") / "demo.log"
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, log: Path) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-c", "from ganscribe.cli import main; main()"]
     command += ["demo", "--no-browser", "--port", str(port)]
     environment = os.environ | {"DVC_ROOT": str(folder), "GRADIO_SERVER_NAME": "0.0.0.0"}  # --host decides
-    process = subprocess.Popen(command, cwd=folder, env=environment)
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     try:
         wait_for_page(f"http://127.0.0.1:{port}")
         assert listening(process.pid) == {"127.0.0.1"}
@@ -86,8 +109,27 @@ def test_a_photograph_is_captioned(page: Any, folder: Path, tmp_path: Path) -> N
     page.locator("#attention img").first.wait_for()
 
 
+def test_a_file_that_is_no_picture_is_told_of_and_nothing_else(page: Any, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "notes.png")
+    page.get_by_text("This file has no caption: it is damaged, or not a picture").wait_for()
+    page.locator("input[type=file]").first.wait_for(state="attached")  # another one may be dropped
+    assert page.get_by_text("Error", exact=True).count() == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_examples_of_the_test_set_are_there_to_click(page: Any) -> None:
+    page.get_by_text("pictures of the test set: click one").wait_for()
+    page.locator(".gallery-item").last.click()
+    page.wait_for_function("document.querySelector('#caption textarea').value != ''")
+    page.locator("#attention img").first.wait_for()
+    page.get_by_text("its captions of photographs mean little").wait_for()  # random weights
+
+
 def test_a_walk_through_the_noise(page: Any, folder: Path) -> None:
     page.get_by_role("tab").nth(1).click()
+    best = page.get_by_label("generator", exact=True)
+    assert best.input_value() == "tiny: FID 30, 5 of 20 steps", "the best of what is no scribble"
     image = page.locator("#samples img")
     image.wait_for()
     first = image.get_attribute("src")
@@ -99,6 +141,20 @@ def test_a_walk_through_the_noise(page: Any, folder: Path) -> None:
     ends = [saved.between(5, seed=3, position=position) for position in (0, 1)]
     assert (ends[0] == saved.sample(5, seed=3, device=next(saved.network.parameters()).device)).all()
     assert (ends[1] == saved.sample(5, seed=4, device=next(saved.network.parameters()).device)).all()
+
+
+def test_models_that_cannot_be_opened_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_text("no model")
+    models = Models({"a": path}, {"b": path}, inception=path)
+    assert "not a saved captioner" in models.note("a")
+    page = build_page(models)
+    walks = [each.fn for each in page.fns.values() if len(each.inputs) == 3]
+    assert walks
+    for walk in walks:
+        with pytest.raises(gradio.Error, match="not a saved generator") as caught:
+            walk("b", 0, 0.0)
+        assert not caught.value.print_exception
 
 
 def test_a_folder_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

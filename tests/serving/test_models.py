@@ -111,12 +111,45 @@ def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
 def test_classifier_refuses_other_sizes_and_other_text(store: Path) -> None:
     model = load("classifier")
     small = encode_png(np.zeros((3, 8, 8), dtype=np.uint8))
-    with pytest.raises(MlflowException, match=r"\(3, 8, 8\)"):
+    with pytest.raises(MlflowException, match="8 x 8 pixels: send 32 x 32"):
         model.predict(pd.DataFrame({"image": [small]}))
     with pytest.raises(MlflowException, match="base64"):
         model.predict(pd.DataFrame({"image": ["no image!"]}))
-    with pytest.raises(MlflowException, match="not an image file"):
+    with pytest.raises(MlflowException, match="not a picture"):
         model.predict(pd.DataFrame({"image": [base64.b64encode(b"text").decode()]}))
+
+
+def test_one_bad_picture_does_not_fail_the_others(store: Path) -> None:
+    good = encode_png(np.random.default_rng(1).integers(0, 256, (3, 32, 32), dtype=np.uint8))
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (32, 32)).save(turned, "jpeg", exif=exif)  # a square stays one
+    heic = base64.b64encode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").decode()
+    rows = [good, heic, base64.b64encode(turned.getvalue()).decode(), "", good[:200]]
+    answers = load("classifier").predict(pd.DataFrame({"image": rows}))
+    assert answers["error"].isna().tolist() == [True, False, True, False, False]
+    assert answers["label"].isna().tolist() == [False, True, False, True, True]
+    alone = load("classifier").predict(pd.DataFrame({"image": [good]}))
+    assert answers.iloc[0][CLASSES].tolist() == pytest.approx(alone.iloc[0][CLASSES].tolist())
+    assert "HEIC" in answers["error"][1] and "empty" in answers["error"][3]
+
+
+def test_other_models_are_asked_as_before(tmp_path: Path, store: Path) -> None:
+    """Loading one of ours changes what MLflow does with requests to ours alone."""
+    load("gan")
+
+    class Other(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: pd.DataFrame) -> list[int]:
+            return [len(model_input.columns)]
+
+    mlflow.pyfunc.save_model(tmp_path / "other", python_model=Other())
+    other = mlflow.pyfunc.load_model(str(tmp_path / "other"))
+    assert other.predict(pd.DataFrame({"anything": [1]}), params={"unknown": 1}) == [1]
+    with pytest.raises(MlflowException, match="'anything' is unknown"):
+        load("gan").predict(pd.DataFrame({"anything": [1], "seed": [1], "count": [1]}))
+    with pytest.raises(MlflowException, match="parameter 'unknown' is unknown"):
+        load("gan").predict(pd.DataFrame({"seed": [1], "count": [1]}), params={"unknown": 1})
 
 
 def test_signature_example_and_run(store: Path) -> None:
@@ -238,7 +271,7 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.M
     chunk = b"IHDR" + header
     huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     huge += struct.pack(">I", 1000) + b"IDAT" + bytes(1004)
-    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|not an image file: .*bomb"):
+    with pytest.raises(ValueError, match=r"100000 x 100000 pixels|cannot be read: .*bomb"):
         read_file(base64.b64encode(huge).decode())
     with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
         read_file("A" * 40_000_000)

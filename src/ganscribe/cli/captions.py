@@ -64,6 +64,15 @@ def caption_files(
                 yield (one, next(found)) if isinstance(one, Photograph) else one
 
 
+def _doubt(captioner: PhotographCaptioner, paths: Sequence[Path]) -> str:
+    """What is to be known of the captions; nothing where all pictures are the project's own (in its data/)."""
+    from ganscribe.core.files import project_root
+    from ganscribe.serving.knowledge import doubt
+
+    data = (project_root() / "data").resolve()
+    return "" if all(path.resolve().is_relative_to(data) for path in paths) else doubt(captioner)
+
+
 def _as_json(
     photograph: Photograph, found: PhotographCaption, captioner: PhotographCaptioner
 ) -> dict[str, Any]:
@@ -156,7 +165,9 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     type=click.Path(path_type=Path),
     help="A folder for figures: each photograph, and where each word looked.",
 )
-@click.option("--json", "is_json", is_flag=True, help="A JSON array, one line a photograph.")
+@click.option(
+    "--json", "is_json", is_flag=True, help="A JSON array on standard output, one line for each photograph."
+)
 def caption(
     images: tuple[str, ...],
     model: str,
@@ -172,20 +183,22 @@ def caption(
 ) -> None:
     """Caption photographs.
 
-    IMAGE is a picture in any format that Pillow reads, a folder of them, or a pattern such as 'trip/*.jpg'.
-    A file that is not a picture is named on standard error and left out; the exit status is then 1.
+    IMAGE is a picture in any format that Pillow reads, a folder of them (and of folders), or a pattern such as
+    'trip/*.jpg'. What cannot be read is named on standard error and left out; the exit status is then 1.
     """
     given = {"width": width, "length_penalty": length_penalty, "temperature": temperature, "top_k": top_k}
     options = _check(method, given | {"seed": seed, "max_length": max_length}, attention)
+    if is_json and (files := [name for name in images if name.lower().endswith(".json")]):
+        raise ValueError(
+            f"--json takes no file, it prints: leave {files[0]} out, and end with `> {files[0]}`"
+        )
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it reads nevertheless
     paths, unread = find_photographs(images)
     if not paths:
         raise ValueError("; ".join(f"{one.path}: {one.reason}" for one in unread))
     captioner = _open(model)
-    from ganscribe.features.inception import RANDOM_INIT
-
-    if captioner.inception.label == RANDOM_INIT:
-        click.echo(f"Note: the features are {RANDOM_INIT}: captions of photographs mean little", err=True)
+    if note := _doubt(captioner, paths):
+        click.echo(f"Note: {note}", err=True)
     figures = figure_paths(paths, attention) if attention else {}
     separator = "["
     with _reporting(len(paths)) as (say, advance):

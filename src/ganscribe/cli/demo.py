@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 import click
-
-
-def _trained(folder: Path, name: str) -> dict[str, Path]:
-    """The models that are there, by run."""
-    return {path.parent.name: path for path in sorted(folder.glob(f"*/{name}"))}
 
 
 @click.command(epilog="Example: ganscribe demo --port 8000")
@@ -23,10 +17,10 @@ def demo(host: str, port: int, browser: bool) -> None:
     It shows the models of this folder, at this machine alone unless --host says otherwise.
     """
     from ganscribe.core.files import project_root
+    from ganscribe.serving.choices import example_pictures, rank_models
 
     root = project_root()
-    captioners = _trained(root / "models" / "captioner", "model.pt")
-    generators = _trained(root / "models" / "gan", "generator.pt")
+    captioners, generators = rank_models(root, "captioner"), rank_models(root, "gan")
     if not captioners and not generators:
         raise FileNotFoundError(
             f"{root / 'models'} holds no captioner and no generator: `dvc repro`, or `dvc pull`"
@@ -35,6 +29,12 @@ def demo(host: str, port: int, browser: bool) -> None:
         raise ValueError('the page needs gradio: pip install "ganscribe[demo]"')
     from ganscribe.serving.demo import Models, serve
 
-    models = Models(captioners, generators, inception=root / "data" / "features" / "inception.pt")
+    models = Models(
+        {run: choice.path for run, choice in captioners.items()},
+        {run: choice.path for run, choice in generators.items()},
+        inception=root / "data" / "features" / "inception.pt",
+        labels={choice.path: choice.label for choice in (*captioners.values(), *generators.values())},
+        examples=example_pictures(root),
+    )
     click.echo(f"http://{host}:{port} (Ctrl+C ends it)")
     serve(models, host=host, port=port, opens_browser=browser)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+
+FIGURE = re.compile(r"\.attention(-\d+)?\.png$")  # what `figure_paths` gives
 
 
 @dataclass(frozen=True)
@@ -32,40 +36,59 @@ class Unread:
 
 
 def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]]:
-    """The files that the arguments (files, folders, patterns) stand for, each once, and what is none.
+    """The files that the arguments (files, folders, patterns) stand for, each once, and what cannot be read.
 
-    In a folder, and of a pattern, files that have no picture's name are passed over.
+    A folder stands for all pictures in it and in its folders. In a folder, and of a pattern, files that have no
+    picture's name are passed over, and so are hidden ones and figures of attention.
     """
-    from ganscribe.features.folders import find_pictures
-
     found: dict[Path, None] = {}  # keeps the order
-    problems = []
+    problems: list[Unread] = []
     for argument in arguments:
         path = Path(argument).expanduser()
+        unread: list[Unread] = []
         if path.is_file():
             inside, problem = [path], ""
         elif path.is_dir():
-            inside, problem = find_pictures(path.iterdir()), "this folder has no pictures"
+            inside, unread = _pictures(path.rglob("*"), path)
+            problem = "this folder has no pictures"
         elif path.exists():
             inside, problem = [], "neither a file nor a folder"
         elif any(mark in argument for mark in "*?["):
             names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            inside, problem = find_pictures(map(Path, names)), "no picture has a name of this pattern"
+            inside, unread = _pictures(map(Path, names), Path())
+            problem = "no picture has a name of this pattern"
         else:
             inside, problem = [], "there is no such file"
         found |= dict.fromkeys(inside)
-        if not inside:
+        problems += unread
+        if not inside and not unread:
             problems.append(Unread(path, problem))
     return list(found), problems
+
+
+def _pictures(paths: Iterable[Path], folder: Path) -> tuple[list[Path], list[Unread]]:
+    """The pictures among the files below `folder`, and those whose names say that Pillow has no reader for them."""
+    from ganscribe.features.folders import find_pictures
+    from ganscribe.serving.pictures import unreadable
+
+    seen = [
+        path
+        for path in paths
+        if not any(part.startswith(".") and part != ".." for part in path.parts[len(folder.parts) :])
+        and not FIGURE.search(path.name)
+    ]
+    reasons = {path: reason for path in sorted(seen) if (reason := unreadable(path)) and path.is_file()}
+    return find_pictures(seen), [Unread(path, reason) for path, reason in reasons.items()]
 
 
 def read_photograph(path: Path, crop: str) -> Photograph | Unread:
     """Read one file, or say why it cannot be read."""
     from ganscribe.drawing.attention import as_seen
-    from ganscribe.features.pictures import as_input, open_image
+    from ganscribe.features.pictures import as_input
+    from ganscribe.serving.pictures import open_picture
 
     try:
-        image = open_image(path)
+        image = open_picture(path)
         return Photograph(path, as_input(image, crop=crop), image.size, as_seen(image, crop=crop))
     except ValueError as error:
         return Unread(path, str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,35 +14,66 @@ from PIL import Image
 from ganscribe.core.devices import choose_device
 from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.drawing.plots import save_grid
-from ganscribe.features.pictures import as_input, open_image
+from ganscribe.features.pictures import as_input
 from ganscribe.gan.common.sampling import load_generator
+from ganscribe.serving.knowledge import doubt
 from ganscribe.serving.photographs import caption_photographs, open_captioner
+from ganscribe.serving.pictures import open_picture
 
 if TYPE_CHECKING:
     import gradio
 
 COLUMNS = ROWS = 6
 MAX_FILE_SIZE = "25mb"
+# The options of a picture that the page makes.
+SHOWN: dict[str, Any] = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
 
 
 class Models:
-    """The models of the page, by run: captioners (with the network of their features) and generators."""
+    """The models of the page, by run: captioners (with the network of their features) and generators.
+
+    The page opens on the first of each. `labels` says what is shown of a model, by its file; `examples` are pictures to
+    click.
+    """
 
     def __init__(
-        self, captioners: Mapping[str, Path], generators: Mapping[str, Path], *, inception: Path
+        self,
+        captioners: Mapping[str, Path],
+        generators: Mapping[str, Path],
+        *,
+        inception: Path,
+        labels: Mapping[Path, str] | None = None,
+        examples: Sequence[Path] = (),
     ) -> None:
         self.captioners = captioners
         self.generators = generators
         self.inception = inception
+        self.labels = labels or {}
+        self.examples = examples
         self._captioner = functools.lru_cache(2)(
             lambda name: open_captioner(captioners[name], inception, device=choose_device())
         )
         self._generator = functools.lru_cache(8)(lambda name: load_generator(generators[name]))
 
+    def choices(self, models: Mapping[str, Path]) -> list[tuple[str, str]]:
+        """What is shown of each model, and its run."""
+        return [(self.labels.get(path, name), name) for name, path in models.items()]
+
+    def note(self, name: str) -> str:
+        """What is to be known before the captions of the captioner `name` are believed; empty where nothing is.
+
+        A model that cannot be opened is said of as well.
+        """
+        try:
+            said = doubt(self._captioner(name))
+        except (ValueError, OSError) as error:
+            said = str(error)
+        return f"**Note:** {said}." if said else ""
+
     def caption(self, name: str, photograph: str | Path) -> tuple[str, Image.Image]:
         """The caption of a picture file by the captioner `name`, and its attention figure."""
+        image = open_picture(photograph)
         captioner = self._captioner(name)
-        image = open_image(photograph)
         pixels = as_input(image, crop=captioner.crop)
         (found,) = caption_photographs(captioner, pixels[None])
         note = f"features: {captioner.inception.label}"
@@ -69,46 +100,84 @@ def build_page(models: Models) -> gradio.Blocks:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio
 
-    def caption(name: str, photograph: str | None) -> tuple[str, Any]:
+    with gradio.Blocks(title="ganscribe", analytics_enabled=False) as page:
+        gradio.Markdown(
+            "# ganscribe\nThe models of this folder, as they were trained here. The best come first."
+        )
+        if models.captioners:
+            with gradio.Tab("Caption a photograph"):
+                _add_captions(page, models)
+        if models.generators:
+            with gradio.Tab("Move through a generator's noise"):
+                _add_walk(page, models)
+    return page
+
+
+def _path(payload: Any) -> Any:
+    """The path of what was uploaded, whatever it is."""
+    return payload and payload.path
+
+
+def _add_captions(page: gradio.Blocks, models: Models) -> None:
+    import gradio
+
+    def caption(name: str, photograph: str | None) -> tuple[Any, ...]:
+        """The caption, its figure, what is wrong with the picture, and what is to be shown of it."""
         if photograph is None:
-            return "", None
+            return "", None, gradio.skip(), gradio.skip()
         try:
-            return models.caption(name, photograph)
+            return *models.caption(name, photograph), "", gradio.skip()
+        except (ValueError, OSError) as error:
+            return "", None, f"**This file has no caption:** {error}.", None
+
+    choices = models.choices(models.captioners)
+    run = gradio.Dropdown(
+        choices, value=choices[0][1], label="captioner", info="CIDEr: the higher, the better"
+    )
+    note = gradio.Markdown(elem_id="note")
+    with gradio.Row():
+        with gradio.Column(scale=1):
+            photograph = gradio.Image(
+                type="filepath", sources=["upload", "clipboard"], label="photograph", height=300
+            )
+            # gradio would open a file itself, and say what is wrong with it in its own way
+            photograph.preprocess = _path  # type: ignore[method-assign]
+            problem = gradio.Markdown(elem_id="problem")
+            if models.examples:
+                label = "pictures of the test set: click one"
+                gradio.Examples([str(path) for path in models.examples], photograph, label=label)
+        with gradio.Column(scale=2):
+            text = gradio.Textbox(label="caption", elem_id="caption")
+            gradio.Markdown("Where each word looks: the lighter, the more.")
+            figure = gradio.Image(show_label=False, elem_id="attention", **SHOWN)
+    outputs = [text, figure, problem, photograph]
+    for each in (photograph, run):
+        each.change(caption, [run, photograph], outputs, api_visibility="private")
+    for begin in (run.change, page.load):
+        begin(models.note, run, note, show_progress="hidden", api_visibility="private")
+
+
+def _add_walk(page: gradio.Blocks, models: Models) -> None:
+    import gradio
+
+    def walk(name: str, seed: int, position: float) -> Image.Image:
+        try:
+            return models.walk(name, seed, position)
         except (ValueError, OSError) as error:
             raise gradio.Error(str(error), print_exception=False) from error
 
-    shown: dict[str, Any] = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
-    with gradio.Blocks(title="ganscribe", analytics_enabled=False) as page:
-        gradio.Markdown("# ganscribe\nThe models of this folder, as they were trained here.")
-        if models.captioners:
-            with gradio.Tab("Caption a photograph"):
-                names = list(models.captioners)
-                run = gradio.Dropdown(names, value=names[0], label="captioner")
-                photograph = gradio.Image(
-                    type="filepath",
-                    image_mode=None,  # as it comes: gradio would decode it, whatever it is, before we look
-                    sources=["upload", "clipboard"],
-                    label="photograph",
-                )
-                text = gradio.Textbox(label="caption", elem_id="caption")
-                figure = gradio.Image(label="where each word looks", elem_id="attention", **shown)
-                for each in (photograph, run):
-                    each.change(caption, [run, photograph], [text, figure], api_visibility="private")
-        if models.generators:
-            with gradio.Tab("Move through a generator's noise"):
-                names = list(models.generators)
-                run = gradio.Dropdown(names, value=names[0], label="generator")
-                with gradio.Row():
-                    seed = gradio.Slider(0, 1000, value=0, step=1, label="seed")
-                    position = gradio.Slider(
-                        0, 1, value=0, step=0.02, label="on the way to the next seed", elem_id="position"
-                    )
-                grid = gradio.Image(label="samples", elem_id="samples", height=560, **shown)
-                inputs = [run, seed, position]
-                for change in (run.change, seed.release, position.change):
-                    change(models.walk, inputs, grid, show_progress="hidden", api_visibility="private")
-                page.load(models.walk, inputs, grid, api_visibility="private")
-    return page
+    choices = models.choices(models.generators)
+    run = gradio.Dropdown(choices, value=choices[0][1], label="generator", info="FID: the lower, the better")
+    with gradio.Row():
+        seed = gradio.Slider(0, 1000, value=0, step=1, label="seed")
+        position = gradio.Slider(
+            0, 1, value=0, step=0.02, label="on the way to the next seed", elem_id="position"
+        )
+    grid = gradio.Image(label="samples", elem_id="samples", height=560, **SHOWN)
+    inputs = [run, seed, position]
+    for change in (run.change, seed.release, position.change):
+        change(walk, inputs, grid, show_progress="hidden", api_visibility="private")
+    page.load(walk, inputs, grid, api_visibility="private")
 
 
 def serve(models: Models, *, host: str, port: int, opens_browser: bool) -> None:

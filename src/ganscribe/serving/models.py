@@ -1,12 +1,10 @@
 """MLflow pyfunc models: a generator, a classifier and a captioner that `mlflow models serve` can run.
 
-Images travel as base64 text of PNG (any format that pillow reads is taken in). The data of a served model is
-a folder: `model.pt` as training saved it, and for a captioner `inception.pt`, the network that made its
-features.
+The data of a served model is a folder: `model.pt` as training saved it, and for a captioner `inception.pt`, the network
+that made its features. What goes in and out, by the kind of model: `serving/kinds.py`.
 
-What is wrong with a request is an MlflowException that the server answers with status 400. A file or picture
-that is too large is refused before it is decoded. Requests that come at once are computed one after the
-other: the network uses all cores for one, and memory does not grow with their number.
+What is wrong with a request is a `Refused`, which the server answers with status 400. Requests that come at once are
+computed one after the other: the network uses all cores for one, and memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,161 +13,27 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow.artifacts
 import mlflow.pyfunc
-import numpy as np
 import pandas as pd
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array
+from mlflow.types import ParamSchema, Schema
 
 from ganscribe.core.files import load_torch
-from ganscribe.serving.pictures import decode_image, encode_png, read_file
+from ganscribe.serving.kinds import INCEPTION, KINDS, MODEL
+from ganscribe.serving.refusals import Refused, check_request, refuse_before_mlflow
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-MODEL, INCEPTION = "model.pt", "inception.pt"
 # The rooms that a served model imports. Each file that travels with a model is a request to MLflow's server.
 ROOMS = ("core", "datasets", "features", "gan", "convnets", "captioning", "serving")
-
-MAX_COUNT = 1000  # images of one request
-BATCH_SIZE = 16  # photographs captioned at once
-
-Rows = list[dict[str, Any]]
-Predict = Callable[[Rows, dict[str, Any]], Rows]
-
-# What loading and predicting imports; given to MLflow, since finding it out takes seconds a model.
-_REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
-
-
-def _load_generator(folder: Path) -> Predict:
-    from ganscribe.gan.common.sampling import load_generator
-
-    saved = load_generator(folder / MODEL)
-
-    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
-        answers = []
-        counts = [int(row["count"]) for row in rows]
-        if min(counts) < 1 or sum(counts) > MAX_COUNT:
-            raise ValueError(f"{sum(counts)} images: ask for 1 to {MAX_COUNT} in one request")
-        for row in rows:
-            images = saved.sample(int(row["count"]), seed=int(row["seed"]), device=torch.device("cpu"))
-            for index, image in enumerate(images.numpy()):
-                answers.append({"seed": int(row["seed"]), "index": index, "image": encode_png(image)})
-        return answers
-
-    return predict
-
-
-def _load_classifier(folder: Path) -> Predict:
-    from ganscribe.convnets import load_classifier
-    from ganscribe.convnets.common.evaluation import predict_probabilities
-
-    saved, model = load_torch(folder / MODEL), load_classifier(folder / MODEL)
-    shape, classes = tuple(saved["image_shape"]), saved["classes"]
-
-    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
-        images = []
-        for row in rows:
-            images.append(decode_image(row["image"], shape[0]))
-            if images[-1].shape != shape:
-                raise ValueError(f"the image is {images[-1].shape} (C, H, W), the classifier takes {shape}")
-        table = predict_probabilities(model, torch.from_numpy(np.stack(images))).tolist()
-        answers = []
-        for probabilities in table:
-            best = classes[max(range(len(classes)), key=probabilities.__getitem__)]
-            answers.append({"label": best} | dict(zip(classes, probabilities, strict=True)))
-        return answers
-
-    return predict
-
-
-def _load_captioner(folder: Path) -> Predict:
-    from ganscribe.features.pictures import load_image
-    from ganscribe.serving.photographs import caption_photographs, open_captioner
-
-    captioner = open_captioner(folder / MODEL, folder / INCEPTION)
-
-    def predict(rows: Rows, params: dict[str, Any]) -> Rows:
-        answers = []
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = rows[start : start + BATCH_SIZE]
-            images = [load_image(read_file(row["image"]), crop=captioner.crop) for row in batch]
-            for found in caption_photographs(captioner, torch.stack(images)):
-                maps = {"attention": found.attention.tolist()} if params.get("attention") else {}
-                answers.append({"caption": found.text, "words": found.words, **maps})
-        return answers
-
-    return predict
-
-
-def _classifier_outputs(path: Path) -> list[ColSpec]:
-    classes = load_torch(path)["classes"]
-    return [ColSpec(DataType.string, "label"), *(ColSpec(DataType.double, name) for name in classes)]
-
-
-def _classifier_example(path: Path) -> dict[str, Any]:
-    return {"image": encode_png(np.zeros(tuple(load_torch(path)["image_shape"]), dtype=np.uint8))}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How one kind of model file is known and loaded, and what goes in and out."""
-
-    mark: str  # a key that only this kind's file has
-    requirements: tuple[str, ...]
-    load: Callable[[Path], Predict]
-    inputs: list[ColSpec]
-    outputs: Callable[[Path], list[ColSpec]]
-    example: Callable[[Path], dict[str, Any]]
-    params: tuple[ParamSpec, ...] = ()
-
-
-KINDS: dict[str, Kind] = {
-    "generator": Kind(
-        mark="noise_dim",
-        requirements=_REQUIREMENTS,
-        load=_load_generator,
-        inputs=[ColSpec(DataType.long, "seed"), ColSpec(DataType.long, "count")],
-        outputs=lambda path: [
-            ColSpec(DataType.long, "seed"),
-            ColSpec(DataType.long, "index"),
-            ColSpec(DataType.string, "image"),
-        ],
-        example=lambda path: {"seed": 0, "count": 2},
-    ),
-    "classifier": Kind(
-        mark="num_classes",
-        requirements=_REQUIREMENTS,
-        load=_load_classifier,
-        inputs=[ColSpec(DataType.string, "image")],
-        outputs=_classifier_outputs,
-        example=_classifier_example,
-    ),
-    "captioner": Kind(
-        mark="vocabulary",
-        requirements=(*_REQUIREMENTS, "pyarrow", "torchvision"),
-        load=_load_captioner,
-        inputs=[ColSpec(DataType.string, "image")],
-        outputs=lambda path: [
-            ColSpec(DataType.string, "caption"),
-            ColSpec(Array(DataType.string), "words"),
-            # a word: 64 positions, 8 x 8 row by row; where it is asked for
-            ColSpec(Array(Array(DataType.double)), "attention", required=False),
-        ],
-        params=(ParamSpec("attention", DataType.boolean, False),),
-        example=lambda path: {"image": encode_png(np.zeros((3, 32, 32), dtype=np.uint8))},
-    ),
-}
 
 
 class Served:
@@ -177,21 +41,36 @@ class Served:
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        self.predict_rows = KINDS[kind_of(folder / MODEL)].load(folder)
+        self.kind = KINDS[kind_of(folder / MODEL)]
+        self.predict_rows = self.kind.load(folder)
         self._turn = threading.Lock()
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Answer the rows of `model_input`. Raises MlflowException for what is wrong with them."""
+    def check_request(self, model_input: Any, params: Any = None) -> None:
+        """Raise Refused for what the model does not know, or lacks, in a request as it came."""
+        check_request(model_input, params, inputs=self.kind.meanings, params_known=self.kind.params)
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Answer the rows of `model_input`. A row that cannot be read has an `error` instead of an answer.
+
+        Raises Refused, with the first reason, where no row can be read.
+        """
+        self.check_request(model_input, params)
         rows = [
             dict(zip(model_input.columns, row, strict=True)) for row in model_input.itertuples(index=False)
         ]
-        if not rows:
-            raise MlflowException.invalid_parameter_value("the request has no rows: send at least one")
         try:
             with self._turn:
-                return pd.DataFrame(self.predict_rows(rows, params or {}))
+                answers = self.predict_rows(rows, dict(params or {}))
         except ValueError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise Refused(str(error)) from error
+        errors = [answer["error"] for answer in answers if answer.keys() == {"error"}]
+        if len(errors) == len(answers):
+            raise Refused(
+                errors[0] if len(rows) == 1 else f"none of the {len(rows)} rows can be read: {errors[0]}"
+            )
+        names = dict.fromkeys(name for answer in answers for name in answer)  # in their order
+        table = [[answer.get(name) for name in names] for answer in answers]
+        return pd.DataFrame(table, columns=list(names), dtype=object if errors else None)
 
 
 def load(folder: str | Path) -> Served:
@@ -202,6 +81,7 @@ def load(folder: str | Path) -> Served:
     find a package without the rooms that a model does not need, such as `training`. Where there is no other ganscribe
     to be found, the model's code stays on the path: such processes have nothing else.
     """
+    refuse_before_mlflow()
     try:
         return Served(folder)
     finally:
