@@ -93,6 +93,7 @@ def cut_rwlock(folder: Path) -> None:
         ),
         (cut_rwlock, "dvc pipeline", "rwlock was cut off, by a kill"),
         (use_local, "mnist", "there is no folder"),
+        (lambda folder: (folder / "src/ganscribe").mkdir(parents=True), "ganscribe", "rm -r .venv"),
         (add_remote, "dvc remote", "there is no folder /no/such/place"),
     ],
 )

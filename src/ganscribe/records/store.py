@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import sqlite3
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import filelock
 
 from ganscribe.core.files import project_root
 from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import tracking_uri
+from ganscribe.records.place import check_sqlite, correct_addresses, store_file, store_lock
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -68,29 +63,6 @@ class VersionRecord:
     tags: dict[str, str]
 
 
-def store_file() -> Path | None:
-    """The store's sqlite file, None where the store is not one."""
-    found = re.match(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)", tracking_uri())
-    return Path(urllib.parse.unquote(found[1])) if found else None
-
-
-def _check_sqlite() -> None:
-    """Refuse a file that is not a database; MLflow would try again and again for minutes."""
-    path = store_file()
-    if path is None or not path.exists():
-        return
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise OSError(
-            f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
-            "mlartifacts away; `dvc repro --force --single-item link_runs` notes your models in a new one"
-        ) from error
-
-
 def open_client() -> MlflowClient:
     """A client of the tracking store; creates it on first use, under a lock.
 
@@ -106,9 +78,10 @@ def open_client() -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     uri = tracking_uri()
+    correct_addresses()
     # Two processes that both find a fresh sqlite file empty would both create its tables.
     with store_lock():
-        _check_sqlite()
+        check_sqlite()
         try:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
@@ -125,11 +98,6 @@ def _remedy(error: Exception) -> str:
     if error.name in ("psycopg", "psycopg2"):
         return '(pip install "ganscribe[postgresql]", and an address that begins with postgresql+psycopg://)'
     return f"(install the driver {error.name}, or name another one in MLFLOW_TRACKING_URI)"
-
-
-def store_lock() -> filelock.BaseFileLock:
-    """The lock of what two processes must not do to the store at once."""
-    return filelock.FileLock(project_root() / "mlflow.db.lock")
 
 
 def open_existing() -> MlflowClient:

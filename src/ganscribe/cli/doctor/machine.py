@@ -7,12 +7,14 @@ import platform
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.core.devices import choose_device, explain_bf16, resolve_precision
 from ganscribe.core.files import project_root
 
 NAMED = ("torch", "dvc", "mlflow")  # versions that are shown even where they are well
+PACKAGE = Path(__file__).parents[2]
 
 
 def check_versions() -> Iterator[Finding]:
@@ -25,6 +27,12 @@ def check_versions() -> Iterator[Finding]:
     except (OSError, ValueError, KeyError) as error:
         yield fault("versions", f"pyproject.toml cannot be read: {error}", "run this in the project's folder")
         return
+    own = project_root() / "src" / "ganscribe"
+    if own.is_dir() and not own.samefile(PACKAGE):
+        text = f"the code of this command lies in {PACKAGE}, not in this project's folder"
+        yield fault(
+            "ganscribe", text, "rm -r .venv, then `make repro`: an environment cannot be copied or moved"
+        )
     python, wanted = platform.python_version(), project["requires-python"]
     remedy = f"make a virtual environment with Python {wanted}"
     well = SpecifierSet(wanted).contains(python)

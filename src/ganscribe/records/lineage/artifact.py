@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import urllib.parse
-import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from ganscribe.core.files import atomic_write, project_root
 from ganscribe.records.lineage import matching, origin, restore
 from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.records.lineage.restore import Cache, Recording
+from ganscribe.records.place import as_path
 from ganscribe.records.store import (
     RunRecord,
     VersionRecord,
@@ -194,12 +193,6 @@ def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path,
             found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it again")
 
 
-def artifact_file(uri: str, name: str) -> Path:
-    """Where an artifact lies of the run whose artifacts have the address `uri`, unless a server has them."""
-    is_quoted = uri.startswith("file:")
-    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path) if is_quoted else uri, name)
-
-
 def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
     """The text of a run's artifact, None where the run has none of this name."""
     if name not in [entry.path for entry in client.list_artifacts(run_id)]:
@@ -222,7 +215,7 @@ def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
         )
     if "\ndiff --git " not in text:
         return None
-    kept = artifact_file(run.artifact_uri, PATCH)
+    kept = as_path(run.artifact_uri) / PATCH
     if not kept.is_file():  # a server has it
         kept = project_root() / ".checkpoints" / f"{run.run_id}.diff"
         with atomic_write(kept) as handle:
