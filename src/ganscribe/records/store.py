@@ -7,6 +7,7 @@ that `dvc exp run --temp` and `--queue` lose nothing with their folders; `MLFLOW
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # of a list, which MLflow hands out in pages
+FACTS = "facts"  # the tag, in JSON, of what nobody filters runs by: checksums, counts, the md5 of each input
 PREFIX = "ganscribe/"  # of the names of the experiments, one a family
 ACTIVE, ALL = 1, 3  # mlflow.entities.ViewType: without and with deleted ones
 
@@ -61,6 +63,7 @@ class VersionRecord:
     run_id: str
     aliases: tuple[str, ...]
     tags: dict[str, str]
+    description: str = ""
 
 
 def open_client() -> MlflowClient:
@@ -111,20 +114,26 @@ def open_existing() -> MlflowClient:
     return open_client()
 
 
-def experiment_id(client: MlflowClient, family: str) -> str:
-    """The id of the family's experiment, made where it is missing. Raises ValueError where it was deleted."""
+def experiment_id(client: MlflowClient, family: str, tags: dict[str, str] | None = None) -> str:
+    """The id of the family's experiment, made where it is missing, given `tags` where it has none of their names.
+
+    Raises ValueError where it was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     name = f"{PREFIX}{family}"
     with store_lock():
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
+            for key, value in (tags or {}).items():
+                if key not in experiment.tags and experiment.lifecycle_stage != "deleted":
+                    client.set_experiment_tag(experiment.experiment_id, key, value)
             return str(_active(experiment).experiment_id)
         # A server decides itself where artifacts go; a database would put them under the working folder.
         is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
         location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, location, tags))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -202,6 +211,11 @@ def find_run(client: MlflowClient, run_key: str) -> Run | None:
 def as_record(run: Run, family: str) -> RunRecord:
     """An MLflow run as a plain record."""
     is_deleted = run.info.lifecycle_stage == "deleted"
+    tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
+    facts = json.loads(tags.pop(FACTS, "{}"))
+    # Where an earlier version of the project has kept each of them: numbers are metrics, anything else is a tag.
+    counts = {key: float(value) for key, value in facts.items() if not isinstance(value, str)}
+    words = {key: value for key, value in facts.items() if isinstance(value, str)}
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
@@ -211,8 +225,8 @@ def as_record(run: Run, family: str) -> RunRecord:
         restored_by=f"mlflow runs restore --run-id {run.info.run_id}" if is_deleted else "",
         artifact_uri=run.info.artifact_uri,
         params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
+        metrics=counts | run.data.metrics,
+        tags=words | tags,
     )
 
 
@@ -247,6 +261,7 @@ def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
             run_id=each.run_id or "",
             aliases=tuple(aliases.get((each.name, str(each.version)), ())),
             tags=dict(each.tags),
+            description=each.description or "",
         )
         for each in found
     ]
