@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganscribe.records.store import VersionRecord
+from ganscribe.records.rows import VersionRecord
 
 if TYPE_CHECKING:
     from ganscribe.records.store import MlflowClient

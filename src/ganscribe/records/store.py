@@ -7,63 +7,23 @@ that `dvc exp run --temp` and `--queue` lose nothing with their folders; `MLFLOW
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ganscribe.core.files import project_root
 from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import tracking_uri
 from ganscribe.records.place import check_sqlite, correct_addresses, store_file, store_lock
+from ganscribe.records.rows import PREFIX, Rows, RunRecord, VersionRecord, make_record, open_rows, restored_by
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # of a list, which MLflow hands out in pages
-FACTS = "facts"  # the tag, in JSON, of what nobody filters runs by: checksums, counts, the md5 of each input
-PREFIX = "ganscribe/"  # of the names of the experiments, one a family
 ACTIVE, ALL = 1, 3  # mlflow.entities.ViewType: without and with deleted ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """One MLflow run, as it is read: `started` in milliseconds, `inputs` the md5 of each input."""
-
-    run_id: str
-    name: str
-    family: str
-    status: str
-    started: int
-    restored_by: str = ""  # the command that brings it back where it has been deleted
-    artifact_uri: str = ""
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether it has been deleted, by itself or with its experiment."""
-        return bool(self.restored_by)
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """DVC's md5 of each input, by its path."""
-        return {key.removeprefix("input."): md5 for key, md5 in self.tags.items() if key.startswith("input.")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionRecord:
-    """One version of a registered model."""
-
-    name: str
-    version: str
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    description: str = ""
 
 
 def open_client() -> MlflowClient:
@@ -101,6 +61,14 @@ def _remedy(error: Exception) -> str:
     if error.name in ("psycopg", "psycopg2"):
         return '(pip install "ganscribe[postgresql]", and an address that begins with postgresql+psycopg://)'
     return f"(install the driver {error.name}, or name another one in MLFLOW_TRACKING_URI)"
+
+
+def open_reader() -> MlflowClient | Rows:
+    """Whatever reads a store that is there the fastest. Raises FileNotFoundError where none has been made yet."""
+    correct_addresses()
+    path = store_file()
+    rows = open_rows(path) if path is not None and path.is_file() else None
+    return rows or open_existing()
 
 
 def open_existing() -> MlflowClient:
@@ -143,15 +111,11 @@ def experiment_id(client: MlflowClient, family: str, tags: dict[str, str] | None
 
 def _active(experiment: Experiment) -> Experiment:
     if experiment.lifecycle_stage == "deleted":
+        command = restored_by(experiment.experiment_id)
         raise ValueError(
-            f"the experiment {experiment.name} was deleted in MLflow: `{restored_by(experiment)}` brings it back"
+            f"the experiment {experiment.name} was deleted in MLflow: `{command}` brings it back"
         )
     return experiment
-
-
-def restored_by(experiment: Experiment) -> str:
-    """The command that brings a deleted experiment back, with its runs."""
-    return f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
 
 
 def registered_name(family: str, name: str) -> str:
@@ -186,9 +150,13 @@ def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list
     return _runs(client, _experiments(client, ACTIVE), f"tags.{tag} = '{value}'", ACTIVE, "DESC")
 
 
-def deleted_experiments(client: MlflowClient) -> list[Experiment]:
-    """The project's experiments that have been deleted; MLflow refuses a second one of the same name."""
-    return [each for each in _experiments(client, ALL).values() if each.lifecycle_stage == "deleted"]
+def deleted_experiments(client: MlflowClient | Rows) -> dict[str, str]:
+    """The names of the project's experiments that have been deleted, by their ids; MLflow refuses a second one of a
+    name."""
+    if isinstance(client, Rows):
+        return client.deleted_experiments()
+    found = _experiments(client, ALL)
+    return {key: each.name for key, each in found.items() if each.lifecycle_stage == "deleted"}
 
 
 def active_run(client: MlflowClient, run_id: str) -> Run:
@@ -210,45 +178,43 @@ def find_run(client: MlflowClient, run_key: str) -> Run | None:
 
 def as_record(run: Run, family: str) -> RunRecord:
     """An MLflow run as a plain record."""
-    is_deleted = run.info.lifecycle_stage == "deleted"
-    tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
-    facts = json.loads(tags.pop(FACTS, "{}"))
-    # Where an earlier version of the project has kept each of them: numbers are metrics, anything else is a tag.
-    counts = {key: float(value) for key, value in facts.items() if not isinstance(value, str)}
-    words = {key: value for key, value in facts.items() if isinstance(value, str)}
-    return RunRecord(
+    return make_record(
         run_id=run.info.run_id,
         name=run.info.run_name,
         family=family,
         status=run.info.status,
         started=run.info.start_time,
-        restored_by=f"mlflow runs restore --run-id {run.info.run_id}" if is_deleted else "",
+        is_deleted=run.info.lifecycle_stage == "deleted",
         artifact_uri=run.info.artifact_uri,
         params=dict(run.data.params),
-        metrics=counts | run.data.metrics,
-        tags=words | tags,
+        metrics=dict(run.data.metrics),
+        tags=run.data.tags,
     )
 
 
-def read_runs(client: MlflowClient, family: str | None = None, *, query: str = "") -> list[RunRecord]:
-    """The runs of a family (None: of all), deleted ones too, oldest first; `query` in MLflow's own filter."""
+def read_runs(client: MlflowClient | Rows, family: str | None = None) -> list[RunRecord]:
+    """The runs of a family (None: of all), deleted ones too, oldest first."""
+    if isinstance(client, Rows):
+        return client.runs(family)
     experiments = {
         key: each
         for key, each in _experiments(client, ALL).items()
         if family in (None, each.name.removeprefix(PREFIX))
     }
     records = []
-    for run in _runs(client, experiments, query, ALL, "ASC"):
+    for run in _runs(client, experiments, "", ALL, "ASC"):
         experiment = experiments[run.info.experiment_id]
         record = as_record(run, experiment.name.removeprefix(PREFIX))
         if record.is_deleted and experiment.lifecycle_stage == "deleted":
-            record = replace(record, restored_by=restored_by(experiment))
+            record = replace(record, restored_by=restored_by(run.info.experiment_id))
         records.append(record)
     return records
 
 
-def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
+def read_versions(client: MlflowClient | Rows, query: str = "") -> list[VersionRecord]:
     """The registered versions that MLflow's filter `query` picks, by name and version."""
+    if isinstance(client, Rows):
+        return client.versions(query)
     found = every(client.search_model_versions, filter_string=query)
     aliases: dict[tuple[str, str], list[str]] = {}  # versions come without theirs from a search
     for name in {each.name for each in found}:

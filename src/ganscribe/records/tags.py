@@ -9,7 +9,7 @@ from typing import Any
 
 from ganscribe.core.length import Length
 from ganscribe.records.lineage.dvc_lock import flatten
-from ganscribe.records.store import FACTS
+from ganscribe.records.rows import FACTS
 
 MAX_TAG = 8000  # MLflow's own limit on the characters of a tag; ten decodings of a captioner would exceed it
 FILTERED = ("judge", "dataset")  # of what scores were made of; people filter runs by these

@@ -16,6 +16,7 @@ from ganscribe.core.files import file_md5, project_root
 from ganscribe.records import place, store
 from ganscribe.records.lineage.origin import git
 from ganscribe.records.outbox import entries, outbox_folder, tracking_uri
+from ganscribe.records.rows import restored_by
 
 
 def check_mlflow() -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def check_mlflow() -> Iterator[Finding]:
             yield fault("mlflow store", f"{folder} cannot be written to", "set MLFLOW_TRACKING_URI")
         return
     try:
-        client = store.open_client()
+        client = store.open_reader()
         if path is not None:
             with sqlite3.connect(path) as connection:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -51,9 +52,9 @@ def check_mlflow() -> Iterator[Finding]:
         yield fault(
             "mlflow store", text, "copy that folder beside mlflow.db, without writing over what is there"
         )
-    for experiment in store.deleted_experiments(client):
-        text = f"the experiment {experiment.name} was deleted in MLflow, and takes no run"
-        yield fault("mlflow store", text, f"`{store.restored_by(experiment)}`, then `ganscribe runs sync`")
+    for number, name in store.deleted_experiments(client).items():
+        text = f"the experiment {name} was deleted in MLflow, and takes no run"
+        yield fault("mlflow store", text, f"`{restored_by(number)}`, then `ganscribe runs sync`")
 
 
 def check_git() -> Iterator[Finding]:
