@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,23 @@ def test_a_store_in_its_place_and_one_of_others_stay_as_they_are(
     place.correct_addresses()
     assert contents(first) == before
     assert place.left_behind() == []
+
+
+def test_addresses_that_cannot_be_corrected_are_one_message(
+    first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = first.rename(first.with_name("moved"))
+    enter(moved, monkeypatch)
+    with contextlib.closing(sqlite3.connect(moved / "mlflow.db")) as database:
+        database.execute(
+            "CREATE TRIGGER refusal BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'attempt to write'); END"
+        )
+    with pytest.raises(
+        OSError, match=r"moved here, and its addresses cannot be corrected \(attempt to write\)"
+    ):
+        store.open_client()
+    with contextlib.closing(sqlite3.connect(moved / "mlflow.db")) as database:
+        (location,) = database.execute(
+            "SELECT artifact_location FROM experiments WHERE name = 'ganscribe/gan'"
+        ).fetchone()
+    assert place.as_path(location).is_relative_to(first), "all or nothing"

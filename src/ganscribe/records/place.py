@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,25 @@ class Foreign:
     @property
     def is_left_behind(self) -> bool:
         """Whether the artifacts lie in the other folder alone."""
-        return (self.root / self.inside).exists() and not (project_root() / self.inside).exists()
+        return _is_there(self.root / self.inside) and not _is_there(project_root() / self.inside)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # another user's folder
+        return False
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(
+            f"the MLflow store {path} was copied or moved here, and its addresses cannot be corrected ({error}): "
+            "make it writable, and end what else works on it"
+        ) from error
 
 
 def store_file() -> Path | None:
@@ -115,7 +134,7 @@ def correct_addresses() -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
             future = _foreign(database, FUTURE)
             moved = future + [each for each in _foreign(database, PAST) if not each.is_left_behind]
-            with database:
+            with _readable_errors(path), database:
                 for each in moved:
                     query = f"UPDATE {each.table} SET {each.column} = ? WHERE {each.column} = ?"
                     database.execute(query, ((project_root() / each.inside).as_uri(), each.address))
