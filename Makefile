@@ -36,7 +36,9 @@ benchmark: .venv/.installed
 plots: .venv/.installed
 	dvc plots show
 
+# First what has not been sent, and the addresses of artifacts where the folder was copied or moved.
 ui: .venv/.installed
+	-@ganscribe runs sync
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 # Pinned versions with hashes: of what running needs, of what the tests add to the same versions, and of uv.

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from ganscribe import cli
 from ganscribe.cli.doctor import machine, sources
+from ganscribe.core.devices import explain_bf16
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def cut_rwlock(folder: Path) -> None:
         ),
         (cut_rwlock, "dvc pipeline", "rwlock was cut off, by a kill"),
         (use_local, "mnist", "there is no folder"),
+        (lambda folder: (folder / "src/ganscribe").mkdir(parents=True), "ganscribe", "rm -r .venv"),
         (add_remote, "dvc remote", "there is no folder /no/such/place"),
     ],
 )
@@ -190,6 +192,7 @@ def test_whatever_a_check_raises_is_a_fault_and_the_next_one_comes(
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("the machine\nis out of sorts")
 
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cuda")  # or torch is not asked
     monkeypatch.setattr(machine, "choose_device", lambda: 1 / 0)
     monkeypatch.setattr("ganscribe.records.store.open_client", fail)
     monkeypatch.setattr(sources.shutil, "disk_usage", fail)
@@ -201,3 +204,20 @@ def test_whatever_a_check_raises_is_a_fault_and_the_next_one_comes(
         "FAULT mlflow store: RuntimeError: the machine is out of sorts",
     ]
     assert lines[-1] == "ok    dvc remote: team: https://***@example.org/x?token=***"
+
+
+@pytest.mark.parametrize("variables", [{}, {"XDG_CACHE_HOME": "/caches"}, {"TORCH_HOME": "~/models"}])
+def test_what_is_said_without_torch_is_what_torch_says(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert sources.hub_folder() == Path(torch.hub.get_dir())
+    fast, reason = explain_bf16(torch.device("cpu"))
+    found = machine.processor_instructions()
+    assert bool(found) == fast
+    assert not found or reason == f"the processor has {', '.join(found)}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ganscribe import config
+from ganscribe.config.selection import cut_short
 
 
 @pytest.fixture
@@ -192,6 +194,30 @@ def test_a_run_has_its_own_cap_or_its_family_s(folder: Path) -> None:
     assert caps == {"dcgan": 350, "gan_nobn": 10}
     edit(folder / "params.yaml", "scale: sample ", "scale: full ")
     assert config.load("gan", "dcgan", folder).budget.max_updates is None
+
+
+def test_a_cap_that_ends_a_recipe_early_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or whoever asks for more steps wonders where they are."""
+    run = config.load("gan", "dcgan", folder)
+    said = (
+        f"dcgan: steps {run.recipe.steps:,}, of which the sample scale trains 350 (`cap.sample` of its block"
+    )
+    assert said in capsys.readouterr().err
+    config.load("classifier", "lenet5", folder)
+    assert "lenet5: epochs " in (said := capsys.readouterr().err) and " steps at most" in said
+    recipe = replace(run.recipe, steps=350)
+    assert cut_short(replace(run, recipe=recipe), "sample") == ""
+    slower = replace(run, recipe=replace(recipe, critic_steps=5))
+    assert cut_short(slower, "sample") == "steps 350, of which the sample scale trains 70 at most"
+    edit(folder / "params.yaml", "scale: sample ", "scale: full ")
+    for section, name in (
+        ("gan", "dcgan"),
+        ("classifier", "lenet5"),
+        ("captioner", "tutorial"),
+        ("scale", None),
+    ):
+        config.load(section, name, folder)
+    assert capsys.readouterr().err == ""
 
 
 def test_reading_parameters_imports_no_torch(project: Path) -> None:

@@ -176,8 +176,9 @@ def test_params_tags_and_inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         "input.data/mnist/train.parquet": "9c1185a5c5e9fc54612808977ee8f548.dir",
         "input.data/captions/captions.parquet": "d41d8cd98f00b204e9800998ecf8427e",
     }
-    assert expected.items() <= run.data.tags.items()
-    assert "input.data/unknown.parquet" not in run.data.tags
+    tags = store.as_record(run, "gan").tags
+    assert expected.items() <= tags.items()
+    assert "input.data/unknown.parquet" not in tags
     datasets = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
     assert datasets == {name.removeprefix("input."): expected[name] for name in expected if "input." in name}
 
@@ -265,7 +266,8 @@ def test_evaluation_adds_to_the_training_run(folder: Path) -> None:
     run = the_run()
     assert run.info.status == "FINISHED"
     assert (run.data.metrics["fid"], run.data.metrics["nested.bleu"]) == (23.5, 1)
-    assert (run.data.tags["judge"], run.data.tags["kl"]) == ("lenet5", "inf")
+    assert run.data.tags["judge"] == "lenet5"
+    assert store.as_record(run, "gan").tags["kl"] == "inf"
     assert "restored" not in run.data.tags
     listing = store.open_client().list_artifacts(run.info.run_id, "evaluation")
     assert [entry.path for entry in listing] == ["evaluation/grid.png"]
@@ -319,3 +321,59 @@ def test_no_network_telemetry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(switch, raising=False)
     store.open_client()
     assert [os.environ[switch] for switch in switches] == ["true", "true"]
+
+
+def test_what_mlflow_shows_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Ada Lovelace")
+    monkeypatch.setenv("DVC_STAGE", "train_gan@dcgan")
+    client = store.open_client()
+    older = store.experiment_id(
+        client, "gan"
+    )  # an experiment of an earlier version, with a person's own words
+    client.set_experiment_tag(older, "mlflow.note.content", "mine")
+    with records.training_run(family="gan", name="dcgan", run_key=KEY, params={}, inputs=[]) as tracked:
+        tracked.log(1, {"step": 1, "epoch": 0.5, "critic_loss": 2.0})
+    with records.reopened_run(KEY, family="gan", name="dcgan") as tracked:
+        made_of = {"judge": "lenet5", "judge_sha256": "a" * 64, "num_real": 500, "num_samples": 1000}
+        tracked.score({"fid": 23.5, **made_of, "trained_steps": 1950, "recipe_steps": 1950})
+    run = the_run()
+    assert set(run.data.metrics) - {"fid", "critic_loss"} == set(), "no chart of an epoch or of a count"
+    assert run.info.user_id == run.data.tags["mlflow.user"] == "Ada Lovelace"
+    assert run.data.tags["mlflow.source.name"] == "dvc repro train_gan@dcgan"
+    assert "A training of the GAN `dcgan`" in run.data.tags["mlflow.note.content"]
+    assert "reports/index.html" in run.data.tags["mlflow.note.content"]
+    own = {key for key in run.data.tags if not key.startswith(("mlflow.", "scores."))}
+    assert own == {
+        *[
+            "pipeline",
+            "dvc.stage",
+            "scale",
+            "git.commit",
+            "git.dirty",
+            "engine",
+            "run_key",
+            "recording",
+            "params.sha256",
+        ]
+    } | {*["judge", "budget", "exercised", "facts"]}
+    assert {"judge_sha256": "a" * 64, "judge": "lenet5"}.items() <= store.as_record(run, "gan").tags.items()
+    experiments = {each.name: each.tags for each in client.search_experiments()}
+    assert experiments["ganscribe/gan"]["mlflow.note.content"] == "mine"
+    assert experiments["ganscribe/gan"]["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_facts_that_are_too_long_for_one_tag_are_kept_one_by_one(folder: Path) -> None:
+    train(range(1))
+    facts = {
+        f"decoding{n}": {"weights_sha256": f"{n:064d}", "num_images": n, "CIDEr": n / 8} for n in range(90)
+    }
+    with records.reopened_run(KEY, family="gan", name="dcgan") as tracked:
+        tracked.score(facts)
+    run = the_run()
+    record = store.as_record(run, "gan")
+    assert "facts" not in run.data.tags
+    for n in range(90):
+        assert record.tags[f"decoding{n}.weights_sha256"] == f"{n:064d}"
+        assert (record.metrics[f"decoding{n}.num_images"], record.metrics[f"decoding{n}.CIDEr"]) == (n, n / 8)

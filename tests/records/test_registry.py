@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from ganscribe import cli
 from ganscribe.core.length import Length
-from ganscribe.records import registry, store
+from ganscribe.records import leaderboard, registry, store
 from ganscribe.records.runs import TrackedRun
 
 NAME = "ganscribe-gan-dcgan"
@@ -217,6 +217,42 @@ def test_the_scores_on_a_version_are_those_of_the_last_scoring(client: Any) -> N
         for prefix in ("", "vgg11."):
             found = {key: tags[f"{prefix}{key}"] for key in ("fid", "data_sha256", "num_real")}
             assert found == {key: f"{last[key]:.6g}" if key == "fid" else str(last[key]) for key in found}
+
+
+def test_runs_of_earlier_versions_are_held_against_later_ones(client: Any) -> None:
+    """Whose counts were metrics, and whose checksums were tags of their own."""
+    older = client.create_run(
+        store.experiment_id(client, "gan"), tags={"git.commit": "c" * 40, "scale": "tiny"}
+    )
+    for key, value in (FACTS | {"fid": 20.0, "epoch": 3.0}).items():
+        is_word = isinstance(value, str)
+        (client.set_tag if is_word else client.log_metric)(older.info.run_id, key, value)
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, "nowhere", run_id=older.info.run_id)
+    registry.promote(client, NAME, "1")
+    add(client, NAME, FACTS | {"fid": 25.0})
+    newer = client.get_model_version(NAME, "2").run_id
+    assert "num_real" not in client.get_run(newer).data.metrics
+    with pytest.raises(ValueError, match=r"worse than version 1: fid 25 against the champion's 20 \(--force"):
+        registry.promote(client, NAME, "2")
+    records = [run for run in store.read_runs(client, "gan") if run.run_id in (older.info.run_id, newer)]
+    (table,) = leaderboard.build_tables(records, "gan")
+    assert [row.score for row in table.rows] == [20.0, 25.0]
+
+
+def test_models_and_versions_are_described_once(client: Any) -> None:
+    add(client, NAME, FACTS | {"fid": 20.0})
+    tags_of(client)
+    model, version = client.get_registered_model(NAME), client.get_model_version(NAME, "1")
+    assert model.description.startswith("The GAN `dcgan` of `params.yaml`, one version for each training.")
+    assert "by the code of commit ccccccc." in version.description
+    for text in (model.description, version.description):
+        assert "reports/index.html" in text
+    client.update_registered_model(NAME, "my own")
+    client.update_model_version(NAME, "1", "the one for the paper")
+    tags_of(client)
+    assert client.get_registered_model(NAME).description == "my own"
+    assert client.get_model_version(NAME, "1").description == "the one for the paper"
 
 
 def test_the_commands(client: Any) -> None:

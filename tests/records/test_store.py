@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from ganscribe import cli, records
 from ganscribe.records import registry, runs, sender, store
-from ganscribe.records.lineage import artifact
 from ganscribe.records.outbox import tracking_uri
+from ganscribe.records.place import as_path
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_folder_of_any_name_keeps_its_own_store(
         assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(run.info.run_id,)]
     (kept,) = (folder / "mlartifacts").rglob("git.diff")
     assert kept.read_text() == "as it was"
-    assert artifact.artifact_file(run.info.artifact_uri, "git.diff") == kept
+    assert as_path(run.info.artifact_uri) / "git.diff" == kept
     assert (
         Path(client.download_artifacts(run.info.run_id, "git.diff", str(tmp_path))).read_text() == "as it was"
     )

@@ -49,7 +49,8 @@ def runs(
     from ganscribe.records import leaderboard, store
     from ganscribe.records.lineage import origin
 
-    client, tags, deleted = open_store(), _pairs(words), []
+    send_recorded()
+    client, tags, deleted = store.open_reader(), _pairs(words), []
     named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
     resolved = (named or commit or "").strip()
     chosen = functools.partial(

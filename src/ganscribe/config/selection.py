@@ -18,6 +18,7 @@ from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.training.budget import Budget
 
 Recipe = TypeVar("Recipe")
+Training = stages.GanRun | stages.ClassifierRun | stages.CaptionerRun
 
 
 def _absolute(path: str | None) -> str | None:
@@ -161,6 +162,26 @@ def select(params: Params, scale: Scale, section: str, name: str | None = None) 
     return SECTIONS[section](params, scale, str(name))
 
 
+def cut_short(run: Training, scale: str) -> str:
+    """Return how much of a run's recipe the `scale` trains, empty where that is all of it."""
+    cap, recipe = run.budget.max_updates, run.recipe
+    if cap is None:
+        return ""
+    if not isinstance(recipe, GanRecipe):  # how many steps its epochs have is up to the data
+        return f"epochs {recipe.epochs:g}, of which the {scale} scale trains {cap:,} steps at most"
+    most = max(1, cap // recipe.critic_steps)  # no network is updated more often
+    if most >= recipe.steps:
+        return ""
+    return f"steps {recipe.steps:,}, of which the {scale} scale trains {most:,}{' at most' * (recipe.critic_steps > 1)}"
+
+
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
-    """Return the parameters of one stage, from the checked files in `folder`: a dataclass of stages.py."""
-    return select(*read(folder), section, name)
+    """Return the parameters of one stage, from the checked files in `folder`: a dataclass of stages.py.
+
+    Says on standard error where the scale ends a training before its recipe does.
+    """
+    params, scale = read(folder)
+    selected = select(params, scale, section, name)
+    if isinstance(selected, Training) and (note := cut_short(selected, params.scale)):
+        sys.stderr.write(f"{name}: {note} (`cap.{params.scale}` of its block in params.yaml changes that)\n")
+    return selected

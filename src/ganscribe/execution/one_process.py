@@ -14,6 +14,8 @@ from pathlib import Path
 import filelock
 import psutil  # type: ignore[import-untyped]
 
+from ganscribe.execution.position import announced
+
 POLL_SECONDS = 0.5
 
 
@@ -66,6 +68,7 @@ def only_process() -> Iterator[None]:
     try:
         notes.write_text(str(os.getpid()))
         threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-        yield
+        with announced(stage):
+            yield
     finally:
         lock.release()

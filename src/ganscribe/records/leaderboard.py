@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pandas as pd
-
 from ganscribe.core.length import MEANINGFUL_SHARE, Length
 from ganscribe.metrics.comparable import SAME, UNKNOWN_DATA, UNSAID, is_known
 from ganscribe.metrics.tables import FAMILIES as SCORES
@@ -247,7 +245,12 @@ def as_text(table: Table, family: str) -> str:
             }
         )
     made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
-    text = pd.DataFrame(lines).to_string(index=False).splitlines()
+    columns = [[key, *(line[key] for line in lines)] for key in lines[0]]
+    widths = [max(map(len, column)) for column in columns]
+    text = [
+        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in zip(*columns, strict=True)
+    ]
     exercised = sum(row.is_exercised for row in table.rows)
     if exercised:
         text.insert(

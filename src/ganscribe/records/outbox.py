@@ -48,7 +48,12 @@ def sqlite_uri(path: Path) -> str:
 
 def outbox_folder() -> Path:
     """The folder of what is on its way to the store in use."""
-    return project_root() / ".outbox" / hashlib.sha256(tracking_uri().encode()).hexdigest()[:12]
+    return outbox_of(tracking_uri())
+
+
+def outbox_of(uri: str) -> Path:
+    """The folder of what is on its way to the store at `uri`."""
+    return project_root() / ".outbox" / hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

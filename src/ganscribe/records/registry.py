@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganscribe.metrics.comparable import UNKNOWN_DATA, is_known
 from ganscribe.records.leaderboard import FAMILIES, Row, latest_rows, rows_of
+from ganscribe.records.notes import describe_version
 from ganscribe.records.store import RunRecord, VersionRecord, every, read_runs, read_versions
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str
         tags |= {f"{prefix}{key}": str(value) for key, value in facts.items() if value is not None}
         tags |= {f"{prefix}{key}": f"{value:.6g}" for key, value in scores.items()}
     for version in read_versions(client, f"run_id = '{run.run_id}'"):
+        describe_version(client, version, run.tags)
         for key, value in tags.items():
             if version.tags.get(key) != value:
                 client.set_model_version_tag(version.name, version.version, key, value)

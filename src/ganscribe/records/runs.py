@@ -6,17 +6,15 @@ This is the store's side: `sender` plays here what stages have recorded.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganscribe.core.length import Length
 from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.lineage.origin import params_sha256
+from ganscribe.records.notes import describe_version, experiment_tags, run_tags
 from ganscribe.records.outbox import tracking_uri
 from ganscribe.records.store import (
     active_run,
@@ -27,6 +25,7 @@ from ganscribe.records.store import (
     read_versions,
     registered_name,
 )
+from ganscribe.records.tags import MAX_TAG, score_tag, split_scores, with_facts
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -34,29 +33,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
-MAX_TAG = 8000  # and on the characters of a tag; ten decodings of a captioner would exceed it
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
-    """All scores as one tag, named by a digest of what they were made of: words, checksums and counts."""
-    facts = {key: value for key, value in scores.items() if isinstance(value, str) or "num_" in key}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
-    short = {
-        key: value if isinstance(value, int) or not _is_number(value) else float(f"{value:.8g}")
-        for key, value in scores.items()
-    }
-    return f"scores.{digest}", json.dumps({"pipeline": pipeline, **short}, default=str)
-
-
-def _length_tags(scores: dict[str, Any]) -> dict[str, str]:
-    """How far the run was trained, in words, and whether it was only exercised; `scores` may be by decoding."""
-    found = (Length.find(each) for each in (scores, *scores.values()) if isinstance(each, dict))
-    length = next(filter(None, found), None)
-    return {"budget": str(length), "exercised": str(length.is_exercised).lower()} if length else {}
+NOT_CHARTED = ("step", "epoch")  # of a row of metrics: they grow with the steps, and that is all
 
 
 class TrackedRun:
@@ -87,16 +64,18 @@ class TrackedRun:
         stays."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
-        known = self.client.get_run(self.run_id).data.params
-        tags = tags | {f"input.{path}": md5 for path, md5 in inputs.items()}
+        data = self.client.get_run(self.run_id).data
+        known = data.params
+        facts = {f"input.{path}": md5 for path, md5 in inputs.items()}
+        tags = tags | with_facts(data.tags, facts)
         tags |= {"params.sha256": params_sha256(params), "git.dirty": str(bool(changes)).lower()}
         new = [Param(key, str(value)) for key, value in flatten(params).items() if key not in known]
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         for start in range(0, len(new), 100):  # MLflow's own limit
             self.client.log_batch(self.run_id, params=new[start : start + 100])
         context = [InputTag("mlflow.data.context", "training")]
-        data = [Dataset(path, md5, "local", json.dumps({"uri": path})) for path, md5 in inputs.items()]
-        self.client.log_inputs(self.run_id, [DatasetInput(each, context) for each in data])
+        sets = [Dataset(path, md5, "local", json.dumps({"uri": path})) for path, md5 in inputs.items()]
+        self.client.log_inputs(self.run_id, [DatasetInput(each, context) for each in sets])
         if changes:
             self.client.log_text(self.run_id, changes, "git.diff")
 
@@ -105,7 +84,7 @@ class TrackedRun:
         from mlflow.entities import Metric
 
         for key, value in metrics.items():
-            if not self._is_known(key, step):
+            if key not in NOT_CHARTED and not self._is_known(key, step):
                 self._buffer.append(Metric(key, float(value), timestamp, step))
 
     def flush(self) -> None:
@@ -124,6 +103,8 @@ class TrackedRun:
     ) -> None:
         """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
 
+        What nobody filters by and counts go into the tag `facts`, which `store.as_record` takes apart.
+
         `pipeline`: the invocation that scored; `timestamp`: when, in milliseconds (now). Scores by another
         judge, or of another count, take the place of the earlier ones there. So all of them together also go
         into a tag of their own, which `leaderboard` reads: `is_further` scores go into that tag alone. The tags
@@ -131,7 +112,7 @@ class TrackedRun:
         """
         from mlflow.entities import Metric, RunTag
 
-        name, together = _score_tag(flatten(scores), pipeline)
+        name, together = score_tag(flatten(scores), pipeline)
         tag = [RunTag(name, together)] if len(together) <= MAX_TAG else []
         if is_further:
             self.client.log_batch(self.run_id, tags=tag)
@@ -141,13 +122,14 @@ class TrackedRun:
         known, outputs = run.data.metrics, run.outputs
         models = [each.model_id for each in outputs.model_outputs] if outputs else []
         model = models[-1] if models else None  # the registry shows the scores with the model
-        metrics, tags = [], [RunTag(key, text) for key, text in _length_tags(scores).items()]
-        for key, value in flatten(scores).items():
-            if _is_number(value):
-                if known.get(key) != float(value):  # a stage that is run again finds the same
-                    metrics.append(Metric(key, float(value), now, 0, model_id=model))
-            else:
-                tags.append(RunTag(key, str(value)))
+        numbers, words = split_scores(scores, run.data.tags)
+        # A stage that is run again finds the same.
+        metrics = [
+            Metric(key, value, now, 0, model_id=model)
+            for key, value in numbers.items()
+            if known.get(key) != value
+        ]
+        tags = [RunTag(key, text) for key, text in words.items()]
         self.client.log_batch(self.run_id, metrics=metrics, tags=tags + tag)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:
@@ -191,6 +173,9 @@ class TrackedRun:
                 if twin.version != version:  # MLflow's client asked twice: the first answer went astray
                     self.client.delete_model_version(twin.name, twin.version)
         self.client.set_registered_model_alias(self.registered_name, "candidate", version)
+        tags = self.client.get_run(self.run_id).data.tags
+        for each in read_versions(self.client, f"run_id = '{self.run_id}'"):
+            describe_version(self.client, each, tags)
 
     def end(self, status: str, timestamp: int | None = None) -> None:
         """Write what is left, and end the run: FINISHED, KILLED (a signal) or FAILED."""
@@ -236,9 +221,9 @@ def start_run(
         if found.info.status != "FINISHED":
             client.update_run(found.info.run_id, status="RUNNING")
             return TrackedRun(client, found, registered_name=own, is_reopened=True)
-    tags = tags | ({"recording": recording} if recording else {})
+    tags = tags | run_tags(family, name, tags) | ({"recording": recording} if recording else {})
     run = client.create_run(
-        experiment_id(client, family),
+        experiment_id(client, family, experiment_tags(family)),
         run_name=f"{name}-{tags['scale']}",
         start_time=timestamp,
         tags=tags | ({"run_key": run_key} if run_key else {}),

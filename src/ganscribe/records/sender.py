@@ -19,8 +19,9 @@ import filelock
 
 from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import FORMAT, Entry, entries, outbox_folder
+from ganscribe.records.place import correct_addresses, store_file
 from ganscribe.records.runs import MAX_BATCH, TrackedRun, reopen_run, resume_run, start_run, system_metrics
-from ganscribe.records.store import active_run, open_client, store_file
+from ganscribe.records.store import active_run, open_client
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -247,6 +248,7 @@ def finish() -> int:
 
     Waits where a sender is at work. Raises OSError where MLflow does not take them, asked once more.
     """
+    correct_addresses()  # what was recorded before the folder was moved comes into this outbox
     outbox, count, lock = outbox_folder(), 0, _lock(outbox_folder())
     try_again(outbox)
     while ended := [entry for entry in entries(outbox) if not entry.is_live()]:
@@ -267,6 +269,7 @@ def main() -> None:
     if hasattr(os, "nice"):  # not on Windows
         os.nice(5)
     outbox = outbox_folder()
+    correct_addresses()
     try:
         with _lock(outbox).acquire(timeout=TAKEOVER_SECONDS):
             Sender(outbox, is_verbose=True).follow()

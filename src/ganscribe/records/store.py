@@ -8,87 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import sqlite3
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import filelock
 
 from ganscribe.core.files import project_root
 from ganscribe.execution.messages import hide_secrets, one_line
 from ganscribe.records.outbox import tracking_uri
+from ganscribe.records.place import check_sqlite, correct_addresses, store_file, store_lock
+from ganscribe.records.rows import PREFIX, Rows, RunRecord, VersionRecord, make_record, open_rows, restored_by
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # of a list, which MLflow hands out in pages
-PREFIX = "ganscribe/"  # of the names of the experiments, one a family
 ACTIVE, ALL = 1, 3  # mlflow.entities.ViewType: without and with deleted ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """One MLflow run, as it is read: `started` in milliseconds, `inputs` the md5 of each input."""
-
-    run_id: str
-    name: str
-    family: str
-    status: str
-    started: int
-    restored_by: str = ""  # the command that brings it back where it has been deleted
-    artifact_uri: str = ""
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether it has been deleted, by itself or with its experiment."""
-        return bool(self.restored_by)
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """DVC's md5 of each input, by its path."""
-        return {key.removeprefix("input."): md5 for key, md5 in self.tags.items() if key.startswith("input.")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionRecord:
-    """One version of a registered model."""
-
-    name: str
-    version: str
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-
-
-def store_file() -> Path | None:
-    """The store's sqlite file, None where the store is not one."""
-    found = re.match(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)", tracking_uri())
-    return Path(urllib.parse.unquote(found[1])) if found else None
-
-
-def _check_sqlite() -> None:
-    """Refuse a file that is not a database; MLflow would try again and again for minutes."""
-    path = store_file()
-    if path is None or not path.exists():
-        return
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise OSError(
-            f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
-            "mlartifacts away; `dvc repro --force --single-item link_runs` notes your models in a new one"
-        ) from error
 
 
 def open_client() -> MlflowClient:
@@ -106,9 +41,10 @@ def open_client() -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     uri = tracking_uri()
+    correct_addresses()
     # Two processes that both find a fresh sqlite file empty would both create its tables.
     with store_lock():
-        _check_sqlite()
+        check_sqlite()
         try:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
@@ -127,9 +63,12 @@ def _remedy(error: Exception) -> str:
     return f"(install the driver {error.name}, or name another one in MLFLOW_TRACKING_URI)"
 
 
-def store_lock() -> filelock.BaseFileLock:
-    """The lock of what two processes must not do to the store at once."""
-    return filelock.FileLock(project_root() / "mlflow.db.lock")
+def open_reader() -> MlflowClient | Rows:
+    """Whatever reads a store that is there the fastest. Raises FileNotFoundError where none has been made yet."""
+    correct_addresses()
+    path = store_file()
+    rows = open_rows(path) if path is not None and path.is_file() else None
+    return rows or open_existing()
 
 
 def open_existing() -> MlflowClient:
@@ -143,20 +82,26 @@ def open_existing() -> MlflowClient:
     return open_client()
 
 
-def experiment_id(client: MlflowClient, family: str) -> str:
-    """The id of the family's experiment, made where it is missing. Raises ValueError where it was deleted."""
+def experiment_id(client: MlflowClient, family: str, tags: dict[str, str] | None = None) -> str:
+    """The id of the family's experiment, made where it is missing, given `tags` where it has none of their names.
+
+    Raises ValueError where it was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     name = f"{PREFIX}{family}"
     with store_lock():
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
+            for key, value in (tags or {}).items():
+                if key not in experiment.tags and experiment.lifecycle_stage != "deleted":
+                    client.set_experiment_tag(experiment.experiment_id, key, value)
             return str(_active(experiment).experiment_id)
         # A server decides itself where artifacts go; a database would put them under the working folder.
         is_server = tracking_uri().startswith(("http:", "https:", "databricks"))
         location = None if is_server else (project_root() / "mlartifacts" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, location, tags))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -166,15 +111,11 @@ def experiment_id(client: MlflowClient, family: str) -> str:
 
 def _active(experiment: Experiment) -> Experiment:
     if experiment.lifecycle_stage == "deleted":
+        command = restored_by(experiment.experiment_id)
         raise ValueError(
-            f"the experiment {experiment.name} was deleted in MLflow: `{restored_by(experiment)}` brings it back"
+            f"the experiment {experiment.name} was deleted in MLflow: `{command}` brings it back"
         )
     return experiment
-
-
-def restored_by(experiment: Experiment) -> str:
-    """The command that brings a deleted experiment back, with its runs."""
-    return f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
 
 
 def registered_name(family: str, name: str) -> str:
@@ -209,9 +150,13 @@ def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list
     return _runs(client, _experiments(client, ACTIVE), f"tags.{tag} = '{value}'", ACTIVE, "DESC")
 
 
-def deleted_experiments(client: MlflowClient) -> list[Experiment]:
-    """The project's experiments that have been deleted; MLflow refuses a second one of the same name."""
-    return [each for each in _experiments(client, ALL).values() if each.lifecycle_stage == "deleted"]
+def deleted_experiments(client: MlflowClient | Rows) -> dict[str, str]:
+    """The names of the project's experiments that have been deleted, by their ids; MLflow refuses a second one of a
+    name."""
+    if isinstance(client, Rows):
+        return client.deleted_experiments()
+    found = _experiments(client, ALL)
+    return {key: each.name for key, each in found.items() if each.lifecycle_stage == "deleted"}
 
 
 def active_run(client: MlflowClient, run_id: str) -> Run:
@@ -233,40 +178,43 @@ def find_run(client: MlflowClient, run_key: str) -> Run | None:
 
 def as_record(run: Run, family: str) -> RunRecord:
     """An MLflow run as a plain record."""
-    is_deleted = run.info.lifecycle_stage == "deleted"
-    return RunRecord(
+    return make_record(
         run_id=run.info.run_id,
         name=run.info.run_name,
         family=family,
         status=run.info.status,
         started=run.info.start_time,
-        restored_by=f"mlflow runs restore --run-id {run.info.run_id}" if is_deleted else "",
+        is_deleted=run.info.lifecycle_stage == "deleted",
         artifact_uri=run.info.artifact_uri,
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
-        tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
+        tags=run.data.tags,
     )
 
 
-def read_runs(client: MlflowClient, family: str | None = None, *, query: str = "") -> list[RunRecord]:
-    """The runs of a family (None: of all), deleted ones too, oldest first; `query` in MLflow's own filter."""
+def read_runs(client: MlflowClient | Rows, family: str | None = None) -> list[RunRecord]:
+    """The runs of a family (None: of all), deleted ones too, oldest first."""
+    if isinstance(client, Rows):
+        return client.runs(family)
     experiments = {
         key: each
         for key, each in _experiments(client, ALL).items()
         if family in (None, each.name.removeprefix(PREFIX))
     }
     records = []
-    for run in _runs(client, experiments, query, ALL, "ASC"):
+    for run in _runs(client, experiments, "", ALL, "ASC"):
         experiment = experiments[run.info.experiment_id]
         record = as_record(run, experiment.name.removeprefix(PREFIX))
         if record.is_deleted and experiment.lifecycle_stage == "deleted":
-            record = replace(record, restored_by=restored_by(experiment))
+            record = replace(record, restored_by=restored_by(run.info.experiment_id))
         records.append(record)
     return records
 
 
-def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
+def read_versions(client: MlflowClient | Rows, query: str = "") -> list[VersionRecord]:
     """The registered versions that MLflow's filter `query` picks, by name and version."""
+    if isinstance(client, Rows):
+        return client.versions(query)
     found = every(client.search_model_versions, filter_string=query)
     aliases: dict[tuple[str, str], list[str]] = {}  # versions come without theirs from a search
     for name in {each.name for each in found}:
@@ -279,6 +227,7 @@ def read_versions(client: MlflowClient, query: str = "") -> list[VersionRecord]:
             run_id=each.run_id or "",
             aliases=tuple(aliases.get((each.name, str(each.version)), ())),
             tags=dict(each.tags),
+            description=each.description or "",
         )
         for each in found
     ]

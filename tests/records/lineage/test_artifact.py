@@ -117,6 +117,24 @@ def test_the_commands_bring_back_a_model_that_nobody_committed(mini: Miniature) 
     assert "is cached" in output, "DVC takes it from its run cache, nothing is trained again"
 
 
+def test_what_has_no_run_and_is_in_no_commit_has_a_way_back(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the report after a first build."""
+    mini = Miniature(project, tmp_path / "mini")
+    monkeypatch.chdir(mini.folder)
+    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    mini.run("dvc stage add --run --name report --outs report.html 'echo all > report.html'")
+    found = artifact.trace("report.html")
+    assert (found.is_here, found.run, found.recorded) == (True, None, [])
+    assert any("no commit records it yet" in text for text in found.warnings)
+    (mini.folder / "report.html").unlink()
+    for command in found.commands:
+        mini.run(command)
+    assert (mini.folder / "report.html").read_text() == "all\n"
+
+
 OLD_YAML = """\
 stages:
   train_gan:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
-from ganscribe.core.devices import choose_device, explain_bf16, resolve_precision
+from ganscribe.core.devices import BF16_INSTRUCTIONS, choose_device, explain_bf16, resolve_precision
 from ganscribe.core.files import project_root
 
 NAMED = ("torch", "dvc", "mlflow")  # versions that are shown even where they are well
+PACKAGE = Path(__file__).parents[2]
 
 
 def check_versions() -> Iterator[Finding]:
     """Python and the packages against the lower bounds in pyproject.toml."""
-    from packaging.requirements import Requirement
-    from packaging.specifiers import SpecifierSet
-
     try:
         project = tomllib.loads((project_root() / "pyproject.toml").read_text())["project"]
     except (OSError, ValueError, KeyError) as error:
         yield fault("versions", f"pyproject.toml cannot be read: {error}", "run this in the project's folder")
         return
+    own = project_root() / "src" / "ganscribe"
+    if own.is_dir() and not own.samefile(PACKAGE):
+        text = f"the code of this command lies in {PACKAGE}, not in this project's folder"
+        yield fault(
+            "ganscribe", text, "rm -r .venv, then `make repro`: an environment cannot be copied or moved"
+        )
     python, wanted = platform.python_version(), project["requires-python"]
     remedy = f"make a virtual environment with Python {wanted}"
     well = SpecifierSet(wanted).contains(python)
@@ -42,8 +53,32 @@ def check_versions() -> Iterator[Finding]:
             yield ok(requirement.name, found)
 
 
+def _may_have_card() -> bool:
+    """Whether torch has to be asked what it computes on, which takes it two seconds."""
+    return (
+        os.environ.get("GANSCRIBE_DEVICE", "") not in ("", "cpu")
+        or sys.platform != "linux"
+        or any(Path("/dev", name).exists() for name in ("nvidiactl", "dxg", "kfd"))
+    )
+
+
+def processor_instructions() -> list[str]:
+    """Those of `BF16_INSTRUCTIONS` that the processor has and torch goes by, as Linux names them."""
+    if Version(importlib.metadata.version("torch")) < Version("2.11"):
+        return []
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    named = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
+    return [name for name in BF16_INSTRUCTIONS if name in named]
+
+
 def check_device() -> Iterator[Finding]:
     """What is computed on, and in which precision `auto` ends."""
+    if not _may_have_card():
+        found = processor_instructions()
+        precision = "bf16" if found else "fp32"
+        reason = ", ".join(found) if found else f"none of {', '.join(BF16_INSTRUCTIONS)}"
+        yield ok("device", f"cpu; precision auto is {precision}: the processor has {reason}")
+        return
     try:
         import torch
 

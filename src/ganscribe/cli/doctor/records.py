@@ -13,16 +13,17 @@ from typing import Any
 
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.core.files import file_md5, project_root
-from ganscribe.records import store
+from ganscribe.records import place, store
 from ganscribe.records.lineage.origin import git
-from ganscribe.records.outbox import entries, outbox_folder
+from ganscribe.records.outbox import entries, outbox_folder, tracking_uri
+from ganscribe.records.rows import restored_by
 
 
 def check_mlflow() -> Iterator[Finding]:
     """The tracking store: whether it opens, and whether its sqlite file is whole."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # or a server that is down takes minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    path, uri = store.store_file(), store.tracking_uri()
+    path, uri = place.store_file(), tracking_uri()
     reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]
     if reasons:
         text = f"{len(reasons)} recordings have not reached MLflow ({reasons[-1]})"
@@ -35,7 +36,7 @@ def check_mlflow() -> Iterator[Finding]:
             yield fault("mlflow store", f"{folder} cannot be written to", "set MLFLOW_TRACKING_URI")
         return
     try:
-        client = store.open_client()
+        client = store.open_reader()
         if path is not None:
             with sqlite3.connect(path) as connection:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -46,9 +47,14 @@ def check_mlflow() -> Iterator[Finding]:
         yield fault("mlflow store", str(error), "restore it, move it away, or set MLFLOW_TRACKING_URI")
         return
     yield ok("mlflow store", f"{uri}: {len(records)} runs")
-    for experiment in store.deleted_experiments(client):
-        text = f"the experiment {experiment.name} was deleted in MLflow, and takes no run"
-        yield fault("mlflow store", text, f"`{store.restored_by(experiment)}`, then `ganscribe runs sync`")
+    for folder in place.left_behind():
+        text = f"it has come from {folder}, and artifacts of its runs lie in {folder / 'mlartifacts'} alone"
+        yield fault(
+            "mlflow store", text, "copy that folder beside mlflow.db, without writing over what is there"
+        )
+    for number, name in store.deleted_experiments(client).items():
+        text = f"the experiment {name} was deleted in MLflow, and takes no run"
+        yield fault("mlflow store", text, f"`{restored_by(number)}`, then `ganscribe runs sync`")
 
 
 def check_git() -> Iterator[Finding]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import urllib.parse
-import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,13 @@ from ganscribe.core.files import atomic_write, project_root
 from ganscribe.records.lineage import matching, origin, restore
 from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.records.lineage.restore import Cache, Recording
+from ganscribe.records.place import as_path
+from ganscribe.records.rows import Rows
 from ganscribe.records.store import (
     RunRecord,
     VersionRecord,
     open_existing,
+    open_reader,
     read_runs,
     read_versions,
 )
@@ -81,9 +82,9 @@ def _is_id(subject: str) -> bool:
     return digits and 6 <= len(subject) <= 32 and not Path(subject).exists()
 
 
-def _client(found: Lineage, *, is_needed: bool) -> MlflowClient | None:
+def _client(found: Lineage, *, is_needed: bool) -> MlflowClient | Rows | None:
     try:
-        return open_existing()
+        return open_reader()
     except OSError as error:
         if is_needed:
             raise
@@ -99,7 +100,7 @@ def _from_id(found: Lineage, runs: list[RunRecord]) -> None:
     found.run = chosen[0]
 
 
-def _from_version(found: Lineage, client: MlflowClient, runs: list[RunRecord]) -> None:
+def _from_version(found: Lineage, client: MlflowClient | Rows, runs: list[RunRecord]) -> None:
     name, _, alias = found.subject.removeprefix("models:/").partition("@")
     number = ""
     if not alias:
@@ -170,7 +171,7 @@ def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
         )
 
 
-def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path, cache: Cache) -> None:
+def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock_path: Path, cache: Cache) -> None:
     output, run = found.output, found.run
     if output is not None:
         found.recorded = restore.recordings(output)
@@ -188,16 +189,15 @@ def _find_way_back(found: Lineage, client: MlflowClient | None, lock_path: Path,
             found.commands = restore.to_recording(output, found.recorded[0], cache)
             return
     if run is not None and found.commit and restore.has_commit(found.commit):
-        patch = _patch(found, client, run) if found.is_dirty and client else None
+        patch = _patch(found, run) if found.is_dirty and client else None
         found.commands = restore.to_run(found.commit, patch, run.tags["dvc.stage"])
         if output is not None and not cache.remembers_run(output.md5):
             found.warnings.append("DVC's run cache has no such run: `dvc repro` makes it again")
-
-
-def artifact_file(uri: str, name: str) -> Path:
-    """Where an artifact lies of the run whose artifacts have the address `uri`, unless a server has them."""
-    is_quoted = uri.startswith("file:")
-    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path) if is_quoted else uri, name)
+    elif run is None and found.is_here and output is not None and cache.has(output.md5):
+        found.warnings.append(
+            "no commit records it yet: `git add dvc.lock && git commit` keeps the way to it"
+        )
+        found.commands = restore.in_place(output)
 
 
 def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
@@ -209,9 +209,9 @@ def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
         return Path(path).read_text(encoding="utf-8", errors="replace")
 
 
-def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
+def _patch(found: Lineage, run: RunRecord) -> str | None:
     """The file of the run's uncommitted changes, where it has any that git can apply."""
-    text = _read_artifact(client, run.run_id, PATCH)
+    text = _read_artifact(open_existing(), run.run_id, PATCH)
     if text is None:
         found.warnings.append("the run had uncommitted changes, but its git.diff has gone from MLflow")
         return None
@@ -222,7 +222,7 @@ def _patch(found: Lineage, client: MlflowClient, run: RunRecord) -> str | None:
         )
     if "\ndiff --git " not in text:
         return None
-    kept = artifact_file(run.artifact_uri, PATCH)
+    kept = as_path(run.artifact_uri) / PATCH
     if not kept.is_file():  # a server has it
         kept = project_root() / ".checkpoints" / f"{run.run_id}.diff"
         with atomic_write(kept) as handle:

@@ -112,13 +112,21 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
 
 
 def tags(stage: str) -> dict[str, str]:
-    """The tags that every run has; `stage` is the name to use outside DVC."""
-    return {
+    """The tags that every run has; `stage` is the name to use outside DVC.
+
+    Those of MLflow's own names are shown as the run's user, source and version; the user is git's `user.name`.
+    """
+    commit, name = git_commit(), os.environ.get("DVC_STAGE", stage)
+    found = {
         "pipeline": pipeline(),
-        "dvc.stage": os.environ.get("DVC_STAGE", stage),
+        "dvc.stage": name,
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "scale": scale(),
-        "git.commit": git_commit(),
+        "git.commit": commit,
         "engine": os.environ.get("GANSCRIBE_ENGINE") or "local",
+        "mlflow.user": (git("config", "user.name") or "").strip(),
+        "mlflow.source.name": f"dvc repro {name}",
+        "mlflow.source.git.commit": commit,
     }
+    return {key: value for key, value in found.items() if value}

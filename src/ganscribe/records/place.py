@@ -1,0 +1,153 @@
+"""Where MLflow's store is: its file, its lock, and the addresses of artifacts in it.
+
+MLflow writes absolute addresses into mlflow.db, so that a copy of the project's folder would read and write the folder
+that it was copied from. They are corrected before the store is used; `mlartifacts` lies beside mlflow.db.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sqlite3
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from ganscribe.core.files import project_root
+from ganscribe.records.outbox import outbox_folder, outbox_of, sqlite_uri, tracking_uri
+
+# The columns that hold addresses: of artifacts that will be written, and of those that have been.
+FUTURE = (("experiments", "artifact_location"),)
+PAST = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
+_OURS = re.compile(r"(/.*)/(mlartifacts/ganscribe/.+)")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An address in the store that lies in another folder than the project's."""
+
+    table: str
+    column: str
+    address: str
+    root: Path  # the other folder
+    inside: str
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the artifacts lie in the other folder alone."""
+        return _is_there(self.root / self.inside) and not _is_there(project_root() / self.inside)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # another user's folder
+        return False
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(
+            f"the MLflow store {path} was copied or moved here, and its addresses cannot be corrected ({error}): "
+            "make it writable, and end what else works on it"
+        ) from error
+
+
+def store_file() -> Path | None:
+    """The store's sqlite file, None where the store is not one."""
+    found = re.match(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)", tracking_uri())
+    return Path(urllib.parse.unquote(found[1])) if found else None
+
+
+def store_lock() -> filelock.BaseFileLock:
+    """The lock of what two processes must not do to the store at once."""
+    return filelock.FileLock(project_root() / "mlflow.db.lock")
+
+
+def check_sqlite() -> None:
+    """Refuse a file that is not a database; MLflow would try again and again for minutes."""
+    path = store_file()
+    if path is None or not path.exists():
+        return
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise OSError(
+            f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
+            "mlartifacts away; `dvc repro --force --single-item link_runs` notes your models in a new one"
+        ) from error
+
+
+def as_path(address: str) -> Path:
+    """The path of an artifact's address, which is a `file:` URI or a path."""
+    is_quoted = address.startswith("file:")
+    return Path(urllib.request.url2pathname(urllib.parse.urlsplit(address).path) if is_quoted else address)
+
+
+def _own_store() -> Path | None:
+    """The mlflow.db of the project's folder, None where it has none or another store is in use."""
+    path = store_file()
+    return path if path and path.is_file() and path.resolve() == project_root() / "mlflow.db" else None
+
+
+def _foreign(database: sqlite3.Connection, columns: tuple[tuple[str, str], ...]) -> list[Foreign]:
+    here = f"{(project_root() / 'mlartifacts').as_uri()}/"
+    found = []
+    for table, column in columns:
+        if column not in {row[1] for row in database.execute(f"PRAGMA table_info({table})")}:
+            continue  # a store that is being made
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE substr({column}, 1, ?) != ?"
+        for (address,) in database.execute(query, (len(here), here)).fetchall():
+            parts = _OURS.fullmatch(as_path(address).as_posix())
+            if parts and Path(parts[1]) != project_root():
+                found.append(Foreign(table, column, address, Path(parts[1]), parts[2]))
+    return found
+
+
+def correct_addresses() -> None:
+    """Have the project's own store name the project's folder, where it has come from another one.
+
+    Artifacts that were left behind there keep their addresses. What stages have recorded and nobody has sent yet comes
+    from the outbox that the store had there into the one that it has here. Raises OSError for a damaged store.
+    """
+    path = _own_store()
+    if path is None:
+        return
+    with store_lock():
+        check_sqlite()
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+            future = _foreign(database, FUTURE)
+            moved = future + [each for each in _foreign(database, PAST) if not each.is_left_behind]
+            with _readable_errors(path), database:
+                for each in moved:
+                    query = f"UPDATE {each.table} SET {each.column} = ? WHERE {each.column} = ?"
+                    database.execute(query, ((project_root() / each.inside).as_uri(), each.address))
+        for root in {each.root for each in future}:
+            for events in outbox_of(sqlite_uri(root / "mlflow.db")).glob("*/events.jsonl"):
+                outbox_folder().mkdir(exist_ok=True)
+                shutil.move(events.parent, outbox_folder() / events.parent.name)
+
+
+def left_behind() -> list[Path]:
+    """The folders that hold artifacts of the project's own store, and are not the project's folder."""
+    path = _own_store()
+    if path is None:
+        return []
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        return sorted({each.root for each in _foreign(database, PAST) if each.is_left_behind})
