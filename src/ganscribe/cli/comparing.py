@@ -31,6 +31,21 @@ class Found:
     open: Callable[[str, Path], Side]
 
 
+def _alive(run: RunRecord) -> RunRecord:
+    """The run itself. Raises ValueError, with the command that brings it back, where it was deleted."""
+    if run.is_deleted:
+        raise ValueError(f"the run {run.run_id} was deleted in MLflow: `{run.restored_by}` brings it back")
+    return run
+
+
+def _scored(side: Side, remedy: str) -> Side:
+    """The side itself. Raises FileNotFoundError where its model or its scores are missing."""
+    if not side.training or not side.records:
+        lacking = "scores" if side.training else "model"
+        raise FileNotFoundError(f"the run {side.title} has no {lacking} {remedy}")
+    return side
+
+
 def _run_of(subject: str) -> RunRecord:
     """The MLflow run of an id or of a `models:/` URI."""
     from ganscribe.records import registry, store
@@ -42,13 +57,13 @@ def _run_of(subject: str) -> RunRecord:
         if len(chosen) != 1:
             problem = "is no run and no id" if not chosen else f"begins the ids of {len(chosen)} runs"
             raise ValueError(f"{subject} {problem}: `ganscribe runs` lists the runs")
-        return chosen[0]
+        return _alive(chosen[0])
     name, _, wanted = subject.removeprefix("models:").lstrip("/").replace("@", "/").partition("/")
     version = registry.find_version(store.read_versions(client, f"name = '{name}'"), name, wanted)
     found = next((run for run in runs if run.run_id == version.run_id), None)
     if found is None:
         raise ValueError(f"{subject}: its run {version.run_id} has gone from MLflow")
-    return found
+    return _alive(found)
 
 
 def _recorded(subject: str) -> Found:
@@ -71,7 +86,7 @@ def _recorded(subject: str) -> Found:
         )
         commit = record.tags.get("git.commit", "unknown")[:7]
         origin = f"MLflow run {record.run_id} of {run}, commit {commit}"
-        return Side(subject, family, run, folder, origin)
+        return _scored(Side(subject, family, run, folder, origin), "in MLflow: `dvc repro` scores it")
 
     return Found(subject, (record.family,), open_side)
 
@@ -89,25 +104,24 @@ def _committed(text: str, families: tuple[str, ...], run: str, revision: Revisio
     from ganscribe.records.lineage import restore
     from ganscribe.report.sides import MODEL_FILES, PLACES, Side
 
-    has = [
-        family for family in families if revision.has(f"{PLACES[family].model.format(run=run)}/training.json")
-    ]
+    has = [family for family in families if revision.has(PLACES[family].model.format(run=run))]
     if not has:
         raise ValueError(f"{text}: {revision.name} ({revision.commit[:7]}) has no run {run!r}")
 
     def open_side(family: str, folder: Path) -> Side:
         places = PLACES[family]
-        model, curve, scores = (each.format(run=run) for each in (places.model, places.curve, places.scores))
-        files = [f"{model}/{name}" for name in MODEL_FILES]
-        revision.copy([*files, curve, scores, *places.further], folder)
+        revision.copy(places.model.format(run=run), folder, only=MODEL_FILES)
+        for pattern in (places.curve, places.scores, *places.further):
+            revision.copy(pattern.format(run=run), folder)
         inputs = _inputs(restore.lock_at(revision.commit), family, run)
-        return Side(text, family, run, folder, f"commit {revision.commit[:7]}", inputs)
+        side = Side(text, family, run, folder, f"commit {revision.commit[:7]}", inputs)
+        return _scored(side, f"in the commit {revision.commit[:7]}")
 
     return Found(text, tuple(has), open_side)
 
 
-def _present(text: str, families: tuple[str, ...], run: str) -> Found:
-    """A run of the working folder."""
+def _present(text: str, families: tuple[str, ...], run: str, *, is_zoo: bool) -> Found:
+    """A run of the working folder, be it of the zoo or not."""
     from ganscribe.core.files import project_root
     from ganscribe.records.lineage import dvc_lock
     from ganscribe.report.sides import Side
@@ -115,13 +129,10 @@ def _present(text: str, families: tuple[str, ...], run: str) -> Found:
     def open_side(family: str, folder: Path) -> Side:
         root = project_root()
         inputs = _inputs(dvc_lock.read_lock(root / "dvc.lock"), family, run)
-        side = Side(text, family, run, root, "in this folder", inputs)
-        if not side.training or not side.records:
-            lacking = "scores" if side.training else "model"
-            raise FileNotFoundError(
-                f"the run {text} has no {lacking} yet: make it with `dvc repro evaluate_{family}@{run}`"
-            )
-        return side
+        stage = f"{'zoo/dvc.yaml:' if is_zoo else ''}evaluate_{family}@{run}"
+        return _scored(
+            Side(text, family, run, root, "in this folder", inputs), f"yet: make it with `dvc repro {stage}`"
+        )
 
     return Found(text, families, open_side)
 
@@ -143,12 +154,11 @@ def find(subject: str) -> Found:
 
         return _committed(subject, families, run, Revision(revision))
     params = config.read(project_root())[0]
-    runs = {each: {*getattr(params, each).runs} for each in families}
-    if "classifier" in runs:
-        runs["classifier"] |= {*params.classifier.zoo}
+    zoo = params.classifier.zoo
+    runs = {each: [*getattr(params, each).runs, *(zoo if each == "classifier" else ())] for each in families}
     of_name = tuple(each for each in families if run in runs[each])
     if of_name:
-        return _present(subject, of_name, run)
+        return _present(subject, of_name, run, is_zoo=of_name == ("classifier",) and run in zoo)
     if not family and ID.fullmatch(run):
         return _recorded(run)
     known = "; ".join(f"{each}: {', '.join(sorted(names))}" for each, names in runs.items())

@@ -107,12 +107,12 @@ def _add_differences(
 
 
 def _pairs(one: Side, other: Side) -> list[tuple[str, tuple[Record, Record]]]:
-    """Return the scores by the same judge or decoding, under its name; the first of each where none is the same."""
-    shared = [
-        (part, (one.records[part], other.records[part])) for part in one.records if part in other.records
-    ]
-    firsts = [next(iter(side.records.values()), {}) for side in (one, other)]
-    return shared or [("", (firsts[0], firsts[1]))]
+    """Return the scores by the same judge or decoding, under its name; of GANs without a common judge the first's."""
+    mine, theirs = one.records, other.records
+    shared = [(part, (mine[part], theirs[part])) for part in mine if part in theirs]
+    if shared or one.family != "gan":
+        return shared
+    return [("", (next(iter(mine.values())), next(iter(theirs.values()))))]
 
 
 def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record]) -> dict[str, Any]:
@@ -123,8 +123,7 @@ def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record
         chosen = {str(key): records[key] for key in keys}
         rows, notes = _transposed(one.family, chosen)
         _add_intervals(rows, list(chosen.values()))
-        titles = [(one, other)[key].title for key in keys]
-        tables.append({"titles": titles, "rows": rows, "notes": notes})
+        tables.append({"sides": keys, "rows": rows, "notes": notes})
     if not reason:
         tables_of = [side.path(side.places.scores, f"{part}.parquet") for side in (one, other)]
         is_paired = one.family == "captioner" and all(path.is_file() for path in tables_of)
@@ -188,9 +187,9 @@ def render(one: Side, other: Side, *, images: Path, code: str) -> str:
     )
     groups = [score_group(one, other, part, records) for part, records in _pairs(one, other)]
     alone = [
-        f"{side.title} alone: {', '.join(extra)}"
+        f"Only {side.title} has scores by {', '.join(extra)}"
         for side, theirs in ((one, other), (other, one))
-        if (extra := [part for part in side.records if part not in theirs.records]) and groups[0]["part"]
+        if (extra := [part for part in side.records if part not in theirs.records])
     ]
     facts = [{k: v for k, v in side.training.items() if k != "recipe"} for side in (one, other)]
     has_inputs = bool(one.inputs and other.inputs)

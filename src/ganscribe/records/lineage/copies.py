@@ -42,24 +42,28 @@ class Revision:
         """Whether the revision has a file or folder, be it in the cache or not."""
         return bool(self._files.exists(path))
 
-    def copy(self, paths: Sequence[str], folder: Path) -> None:
-        """Copy those of the files and folders `paths` that the revision has, to the same places below `folder`.
+    def copy(self, path: str, folder: Path, *, only: Sequence[str] = ()) -> None:
+        """Copy a file or folder to the same place below `folder`, if the revision has it; `only` files of these names.
 
-        Raises FileNotFoundError where DVC's cache lacks one of them.
+        Raises FileNotFoundError where DVC's cache lacks a file, or the list of them.
         """
-        for path in paths:
-            if not self.has(path):
-                continue
+        from dvc_data.index import DataIndexDirError
+
+        if not self.has(path):
+            return
+        try:
             files = self._files.find(path) if self._files.isdir(path) else [path]
+            if not files:
+                raise FileNotFoundError(path)
             for name in files:
                 place = folder / name.lstrip("/")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                try:
+                if not only or place.name in only:
+                    place.parent.mkdir(parents=True, exist_ok=True)
                     self._files.get_file(name, str(place))
-                except OSError as error:
-                    raise FileNotFoundError(
-                        f"{path} of {self.name} is not in DVC's cache: `dvc pull` or `dvc exp pull` may have it"
-                    ) from error
+        except (FileNotFoundError, DataIndexDirError) as error:
+            raise FileNotFoundError(
+                f"{path} of {self.name} is not in DVC's cache: `dvc pull` or `dvc exp pull` may have it"
+            ) from error
 
 
 def _value(text: str) -> Any:
