@@ -39,12 +39,12 @@ def compare(*words: str) -> str:
 
 
 def refused(*words: str, out: str = "page.html") -> str:
-    """The one line that the command ends with; it has written nothing."""
-    before = sorted(Path.cwd().rglob("*"))
+    """The one line that the command ends with; it has written nothing, but for what DVC notes for itself."""
+    before = {*Path.cwd().rglob("*")}
     done = CliRunner().invoke(cli.main, ["compare", *words, "--out", out])
     assert done.exit_code == 1, done.output
     assert done.output.startswith("Error: ") and done.output.count("\n") == 1, done.output
-    assert [path for path in sorted(Path.cwd().rglob("*")) if path not in before] == []
+    assert [path for path in {*Path.cwd().rglob("*")} - before if ".dvc" not in path.parts] == []
     return done.output
 
 
@@ -111,7 +111,6 @@ def test_a_run_as_a_revision_and_an_experiment_have_it(folder: Path) -> None:
         )
         assert "only dcgan here</text>" in text and text.count("<img") == 2
         assert ">7.5</td>" in text and ">-7</td>" in text
-    assert "has no run 'wgan'" not in refused("dcgan@HEAD", "lsgan")
     assert f"HEAD ({commit[:7]}) has no run 'mine'" in refused("gan/mine@HEAD", "dcgan")
 
     shutil.rmtree(folder / ".dvc/cache")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +68,19 @@ def _run_of(subject: str) -> RunRecord:
     return _alive(found)
 
 
+def _copy_tables(side: Side) -> None:
+    """Give a run of MLflow the tables of the test images of this folder, if runs of it were scored on the same."""
+    from ganscribe.core.files import project_root
+
+    root = project_root()
+    own = {record.get("data_sha256") for record in side.records.values()} - {None}
+    scores = (json.loads(path.read_text()) for path in root.glob(side.places.scores.format(run="*/*.json")))
+    if any(each.get("data_sha256") in own for each in scores):
+        for name in (each for each in side.places.further if (root / each).is_file()):
+            (side.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, side.root / name)
+
+
 def _recorded(subject: str) -> Found:
     """A run of MLflow."""
     record = _run_of(subject)
@@ -86,7 +101,9 @@ def _recorded(subject: str) -> Found:
         )
         commit = record.tags.get("git.commit", "unknown")[:7]
         origin = f"MLflow run {record.run_id} of {run}, commit {commit}"
-        return _scored(Side(subject, family, run, folder, origin), "in MLflow: `dvc repro` scores it")
+        side = _scored(Side(subject, family, run, folder, origin), "in MLflow: `dvc repro` scores it")
+        _copy_tables(side)
+        return side
 
     return Found(subject, (record.family,), open_side)
 

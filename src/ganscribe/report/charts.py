@@ -47,5 +47,7 @@ def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
     step, *others = table.columns
     chosen = [c for c in (columns or others) if c in table and c != "epoch" and table[c].notna().any()]
     points = {column: table[[step, column]].dropna() for column in chosen}
-    lines = {name.replace("_", " "): (each[step], each[name]) for name, each in points.items()}
+    lines = {
+        name.replace("_", " "): (each[step].tolist(), each[name].tolist()) for name, each in points.items()
+    }
     return line_chart(lines, x_label=step, alternative=f"{path.stem}: {', '.join(lines)} by {step}")

@@ -119,7 +119,8 @@ def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record
     """Return what the page shows of scores by one judge or decoding: one table, or two where they stand apart."""
     reason = why_apart(one, other, records)
     tables = []
-    for keys in ((key,) for key in range(2)) if reason else ((0, 1),):
+    together: list[tuple[int, ...]] = [(0,), (1,)] if reason else [(0, 1)]
+    for keys in together:
         chosen = {str(key): records[key] for key in keys}
         rows, notes = _transposed(one.family, chosen)
         _add_intervals(rows, list(chosen.values()))

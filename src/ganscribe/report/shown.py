@@ -58,8 +58,8 @@ def _table(sides: tuple[Side, Side], name: str, columns: list[str]) -> pd.DataFr
 
 
 def _thumbnail(path: Path, sha256: str | None, alternative: str) -> dict[str, Any] | None:
-    """Return a small copy of a test image; None where the file is not here, or not the one that was captioned."""
-    if not path.is_file() or (sha256 is not None and file_sha256(path) != sha256):
+    """Return a small copy of a test image; None where the file is not known to be the one that was captioned."""
+    if not path.is_file() or file_sha256(path) != sha256:
         return None
     with tempfile.TemporaryDirectory() as folder, Image.open(path) as image:
         small = image.convert("RGB")

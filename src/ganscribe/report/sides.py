@@ -115,7 +115,7 @@ class Side:
         first = found.get("scores", {})
         if self.family == "classifier" or not first:
             return {"": first} if first else {}
-        return {first["judge"]: first} | self._by_other_judges(folder / "judges.csv", first)
+        return {str(first.get("judge", "")): first} | self._by_other_judges(folder / "judges.csv", first)
 
     def _by_other_judges(self, path: Path, first: Record) -> dict[str, Record]:
         """Return the scores by the other judges: facts that all share stand in the first one's scores alone."""
@@ -129,7 +129,7 @@ class Side:
         return {
             str(row["judge"]): shared | {str(key): value for key, value in row.items() if not pd.isna(value)}
             for row in rows
-            if row["judge"] != first["judge"]
+            if row["judge"] != first.get("judge")
         }
 
     def captions(self, decoding: str) -> pd.DataFrame | None:

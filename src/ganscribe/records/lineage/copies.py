@@ -86,10 +86,12 @@ def copy_run(
         raise ValueError(
             f"the MLflow run {run.run_id} has no parameters: it was noted afterwards, from files that DVC had"
         )
+    downloads = folder / "artifacts"
+    downloads.mkdir(parents=True)
     present = {entry.path for entry in client.list_artifacts(run.run_id)}
     for artifact, place in (("curves", Path(curve).parent), (SCORES[run.family], Path(scores))):
         if artifact.split("/")[0] in present:
-            found = Path(client.download_artifacts(run.run_id, artifact, str(folder)))
+            found = Path(client.download_artifacts(run.run_id, artifact, str(downloads)))
             shutil.copytree(found, folder / place, dirs_exist_ok=True)
     write_json(
         folder / model / "training.json", {"recipe": {key: _value(text) for key, text in run.params.items()}}
@@ -97,14 +99,14 @@ def copy_run(
     if "run_key" in run.tags:
         write_json(folder / model / "run_key.json", {"run_key": run.tags["run_key"]})
     if run.family == "gan":
-        _copy_generator(client, run, folder, folder / model / "generator.pt")
+        _copy_generator(client, run, downloads, folder / model / "generator.pt")
 
 
-def _copy_generator(client: MlflowClient, run: RunRecord, folder: Path, place: Path) -> None:
+def _copy_generator(client: MlflowClient, run: RunRecord, downloads: Path, place: Path) -> None:
     from ganscribe.serving.models import fetch_model
 
     versions = read_versions(client, f"run_id = '{run.run_id}'")
     if versions:
         with global_uri():
             uri = f"models:/{versions[-1].name}/{versions[-1].version}"
-            shutil.copyfile(fetch_model("generator", uri, folder), place)
+            shutil.copyfile(fetch_model("generator", uri, downloads), place)
