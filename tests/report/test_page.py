@@ -249,8 +249,9 @@ def test_every_picture_has_its_size_and_words(root: Path) -> None:
     said = PngInfo()
     said.add_text("Description", "a dog  [random-init]\na person wrote: a brown dog")
     Image.new("RGB", (30, 20)).save(path, pnginfo=said)
-    pictures = re.findall("<img [^>]*>", html.unescape(page.render(root, params=PARAMS)))
-    assert len(pictures) == 6
+    text = html.unescape(page.render(root, params=PARAMS))
+    pictures = re.findall("<img [^>]*>", text)
+    assert len(pictures) == 6 == text.count('<label class="zoom"'), "each opens at its full size"
     for tag in pictures:
         assert re.search(r' width="[1-9]\d*" height="[1-9]\d*"', tag) and not re.search(r'alt=""', tag)
     attention = [tag for tag in pictures if "Test image 42" in tag]

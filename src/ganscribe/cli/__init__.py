@@ -11,6 +11,7 @@ import click
 
 from ganscribe import __version__
 from ganscribe.cli.captions import caption
+from ganscribe.cli.comparing import compare
 from ganscribe.cli.demo import demo
 from ganscribe.cli.options import options
 from ganscribe.cli.records import doctor, lineage, promote, runs
@@ -38,5 +39,5 @@ def main() -> None:
     """Use what the pipeline has trained. Run it in the project's top folder."""
 
 
-for command in (sample, caption, demo, options, summary, runs, lineage, promote, doctor):
+for command in (sample, caption, demo, options, summary, compare, runs, lineage, promote, doctor):
     main.add_command(command)

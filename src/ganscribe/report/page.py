@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 
 from ganscribe.core.length import MEANINGFUL_SHARE, Length
 from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
+from ganscribe.report.charts import curve_chart
 from ganscribe.report.pictures import CLASSIFIER_PICTURES, GAN_PICTURES, attention_figures, picture, pictures
 from ganscribe.report.summary import summarise
 from ganscribe.report.tables import comparable_files, difference_table, interval_table, score_tables
-
-
-def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
-    """The columns of the CSV at `path` against its first, as SVG that suits a light and a dark page."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    table = pd.read_csv(path)
-    step, *others = table.columns
-    chosen = [c for c in (columns or others) if c in table and c != "epoch" and table[c].notna().any()]
-    grey = "#888888"
-    style: Any = {"svg.hashsalt": "ganscribe", "svg.fonttype": "none", "font.size": 8, "text.color": grey}
-    style |= {"axes.edgecolor": grey, "axes.labelcolor": grey, "xtick.color": grey, "ytick.color": grey}
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(5, 2.2), layout="constrained")
-        for column in chosen:
-            points = table[[step, column]].dropna()
-            axes.plot(
-                points[step],
-                points[column],
-                label=column.replace("_", " "),
-                linewidth=1,
-                marker="." if len(points) < 30 else "",
-            )
-        axes.set_xlabel(step)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, labelcolor=grey)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-    svg = stream.getvalue()
-    return svg[svg.index("<svg") :]
 
 
 def _trained(scores: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,12 @@ def _ranking(family: str) -> Callable[[Record], float]:
 
 
 def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
-    """Return a family's JSON files of scores as a table, one row per file; what all share goes to the notes."""
-    found = {name: json.loads(path.read_text()) for name, path in files.items()}
+    """Return a family's JSON files of scores as a table, one row per file (`record_table`)."""
+    return record_table(family, {name: json.loads(path.read_text()) for name, path in files.items()})
+
+
+def record_table(family: str, found: Mapping[str, Record]) -> dict[str, Any]:
+    """Return scores of a family's runs as a table, one row per name; what all share goes to the notes."""
     rank = _ranking(family)
     records = dict(sorted(found.items(), key=lambda item: rank(item[1])))
     columns = list(dict.fromkeys(key for record in found.values() for key in record))

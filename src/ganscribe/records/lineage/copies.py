@@ -1,0 +1,112 @@
+"""Copies of what a run left, laid out as in a project's folder: from a git revision, or from MLflow."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganscribe.core.files import write_json
+from ganscribe.records.store import RunRecord, global_uri, read_versions
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+# Where the artifacts of a family's run hold the folder of its scores.
+SCORES = {"gan": "evaluation", "classifier": "evaluation", "captioner": "evaluation/captions"}
+
+
+class Revision:
+    """The files of a git revision or DVC experiment, those in DVC's cache among them.
+
+    Raises ValueError where there is no such revision.
+    """
+
+    def __init__(self, name: str) -> None:
+        from dvc.api import DVCFileSystem
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.scm import resolve_rev
+
+        try:
+            with Repo() as repo:
+                self.commit = str(resolve_rev(repo.scm, name))
+            self._files = DVCFileSystem(rev=self.commit)
+        except DvcException as error:
+            raise ValueError(f"{name} is no revision or experiment of this project: {error}") from error
+        self.name = name
+
+    def has(self, path: str) -> bool:
+        """Whether the revision has a file or folder, be it in the cache or not."""
+        return bool(self._files.exists(path))
+
+    def copy(self, path: str, folder: Path, *, only: Sequence[str] = ()) -> None:
+        """Copy a file or folder to the same place below `folder`, if the revision has it; `only` files of these names.
+
+        Raises FileNotFoundError where DVC's cache lacks a file, or the list of them.
+        """
+        from dvc_data.index import DataIndexDirError
+
+        if not self.has(path):
+            return
+        try:
+            files = self._files.find(path) if self._files.isdir(path) else [path]
+            if not files:
+                raise FileNotFoundError(path)
+            for name in files:
+                place = folder / name.lstrip("/")
+                if not only or place.name in only:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    self._files.get_file(name, str(place))
+        except (FileNotFoundError, DataIndexDirError) as error:
+            raise FileNotFoundError(
+                f"{path} of {self.name} is not in DVC's cache: `dvc pull` or `dvc exp pull` may have it"
+            ) from error
+
+
+def _value(text: str) -> Any:
+    """The value of a parameter that MLflow holds as text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def copy_run(
+    client: MlflowClient, run: RunRecord, folder: Path, *, curve: str, scores: str, model: str
+) -> None:
+    """Copy the curve, the scores, the parameters and the generator of an MLflow run to their places below `folder`.
+
+    What the run does not have is left out. Raises ValueError for a run without parameters, of which MLflow knows
+    no more than that it was there.
+    """
+    if not run.params:
+        raise ValueError(
+            f"the MLflow run {run.run_id} has no parameters: it was noted afterwards, from files that DVC had"
+        )
+    downloads = folder / "artifacts"
+    downloads.mkdir(parents=True)
+    present = {entry.path for entry in client.list_artifacts(run.run_id)}
+    for artifact, place in (("curves", Path(curve).parent), (SCORES[run.family], Path(scores))):
+        if artifact.split("/")[0] in present:
+            found = Path(client.download_artifacts(run.run_id, artifact, str(downloads)))
+            shutil.copytree(found, folder / place, dirs_exist_ok=True)
+    write_json(
+        folder / model / "training.json", {"recipe": {key: _value(text) for key, text in run.params.items()}}
+    )
+    if "run_key" in run.tags:
+        write_json(folder / model / "run_key.json", {"run_key": run.tags["run_key"]})
+    if run.family == "gan":
+        _copy_generator(client, run, downloads, folder / model / "generator.pt")
+
+
+def _copy_generator(client: MlflowClient, run: RunRecord, downloads: Path, place: Path) -> None:
+    from ganscribe.serving.models import fetch_model
+
+    versions = read_versions(client, f"run_id = '{run.run_id}'")
+    if versions:
+        with global_uri():
+            uri = f"models:/{versions[-1].name}/{versions[-1].version}"
+            shutil.copyfile(fetch_model("generator", uri, downloads), place)
