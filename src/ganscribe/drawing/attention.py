@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = 6
 LONG_SIDE = 320  # pixels of a panel's image: more is not seen
 PANEL_INCHES = 2.2
+LINE_INCHES = 0.25  # of the title
 STRONG = 8 / 64  # of the attention on one cell, eight times an even spread: what is less never looks bright
 EDGE = 3  # cells by which a map is extended on each side: bicubic interpolation looks two cells far
 
@@ -67,8 +68,13 @@ def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, ti
     width, height = image.size
     pixels = np.asarray(image)
     rows = math.ceil((len(words) + 1) / COLUMNS)
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, 120)]
     row_inches = PANEL_INCHES * min(max(height / width, 0.4), 1.5) + 0.3  # of a panorama, of a tower: smaller
-    figure = Figure(figsize=(PANEL_INCHES * COLUMNS, row_inches * rows + 0.5), dpi=80, layout="tight")
+    figure = Figure(
+        figsize=(PANEL_INCHES * COLUMNS, row_inches * rows + 0.3 + LINE_INCHES * len(lines)),
+        dpi=80,
+        layout="tight",
+    )
     axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     for axis in axes:
         axis.axis("off")
@@ -78,7 +84,6 @@ def attention_figure(image: Image, words: Sequence[str], maps: np.ndarray, *, ti
         axis.imshow(pixels.mean(2), cmap="gray", vmin=0, vmax=255)
         axis.imshow(upsample(attention, width, height), cmap="inferno", vmin=0, vmax=top, alpha=0.6)
         axis.set_title(word, fontsize=12, parse_math=False)
-    lines = [textwrap.fill(line, 120) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=13, parse_math=False)
     return figure
 
