@@ -113,9 +113,9 @@ def test_a_gan_of_a_class_without_test_images_is_refused_before_it_is_trained(
     project: Path, prepared: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared([0, 1, 2, 3] * 12, [0, 1, 2, 0])
-    params, block = Path("params.yaml"), "gan: {objective: nonsaturating,"
+    params, block = Path("params.yaml"), "    gan:\n      objective: nonsaturating\n"
     assert block in params.read_text()
-    params.write_text(params.read_text().replace(block, f"{block} classes: [3],"))
+    params.write_text(params.read_text().replace(block, f"{block}      classes: [3]\n"))
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
     stage = runpy.run_path(str(project / "stages/train_gan.py"))
     monkeypatch.setitem(
