@@ -96,14 +96,14 @@ def _add_differences(
     """Say by how much the first exceeds the second, with the interval on the same images where there is one."""
     for row in rows:
         name, found = row["name"], paired.get(row["name"])
-        values = [record.get(name) for record in records]
+        mine, theirs = (record.get(name) for record in records)
         row |= {"difference": "", "paired": "", "is_sure": False}
         if found:
             row["difference"] = f"{found['difference']:+.3f}"
             row["paired"] = f"{found['low']:+.3f} to {found['high']:+.3f}"
             row["is_sure"] = found["low"] > 0 or found["high"] < 0
-        elif name != TRAINED.name and all(isinstance(each, int | float) for each in values):
-            row["difference"] = f"{values[0] - values[1]:+.4g}"
+        elif name != TRAINED.name and isinstance(mine, int | float) and isinstance(theirs, int | float):
+            row["difference"] = f"{mine - theirs:+.4g}"
 
 
 def _pairs(one: Side, other: Side) -> list[tuple[str, tuple[Record, Record]]]:
@@ -118,7 +118,7 @@ def _pairs(one: Side, other: Side) -> list[tuple[str, tuple[Record, Record]]]:
 def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record]) -> dict[str, Any]:
     """Return what the page shows of scores by one judge or decoding: one table, or two where they stand apart."""
     reason = why_apart(one, other, records)
-    tables = []
+    tables: list[dict[str, Any]] = []
     together: list[tuple[int, ...]] = [(0,), (1,)] if reason else [(0, 1)]
     for keys in together:
         chosen = {str(key): records[key] for key in keys}
