@@ -92,7 +92,7 @@ def cut_rwlock(folder: Path) -> None:
             "dvc pipeline",
             "rm dvc.lock, then `dvc repro`",
         ),
-        (cut_rwlock, "dvc pipeline", "rwlock was cut off, by a kill"),
+        (cut_rwlock, "dvc pipeline", "rwlock was cut off by a kill"),
         (use_local, "mnist", "there is no folder"),
         (lambda folder: (folder / "src/ganscribe").mkdir(parents=True), "ganscribe", "rm -r .venv"),
         (add_remote, "dvc remote", "there is no folder /no/such/place"),
@@ -156,7 +156,7 @@ def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Pa
         "`dvc repro` makes again what is missing"
     )
     path.unlink()
-    assert "ok    dvc cache: 1 files, each what its name says" in doctor("--cache").output
+    assert "ok    dvc cache: 1 files, none damaged" in doctor("--cache").output
 
 
 def test_java_starts() -> None:

@@ -310,9 +310,9 @@ def test_a_deleted_experiment_is_named_with_what_brings_it_back(
     assert done.exit_code == 1
     assert f"(the experiment ganscribe/gan was deleted in MLflow: `{command}`" in done.output
     done = CliRunner().invoke(cli.main, ["runs"])
-    assert f"1 runs with scores were deleted in MLflow and can be had back: `{command}`" in done.output
+    assert f"1 scored run was deleted in MLflow and can be restored: `{command}`" in done.output
     assert "train and evaluate" not in done.output
-    assert f"the experiment ganscribe/gan was deleted in MLflow, and takes no run -> `{command}`" in (
+    assert f"the experiment ganscribe/gan was deleted in MLflow, and accepts no run -> `{command}`" in (
         CliRunner().invoke(cli.main, ["doctor"]).output
     )
 

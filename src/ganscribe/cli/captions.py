@@ -155,15 +155,17 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     help="How words are chosen.",
 )
 @click.option("--width", type=click.IntRange(1, 200), help="beam: how many captions are followed. [5]")
-@click.option("--length-penalty", type=float, help="beam: log probability / length to this power. [0.7]")
-@click.option("--temperature", type=float, help="sample: above 1 bolder, below 1 safer. [1]")
-@click.option("--top-k", type=click.IntRange(min=0), help="sample: only the likeliest words; 0: all. [0]")
+@click.option(
+    "--length-penalty", type=float, help="beam: divide the log probability by the length to this power. [0.7]"
+)
+@click.option("--temperature", type=float, help="sample: above 1 is bolder, below 1 is safer. [1]")
+@click.option("--top-k", type=click.IntRange(min=0), help="sample: use the K likeliest words; 0: all. [0]")
 @click.option("--seed", type=int, help="sample: the same seed gives the same captions. [0]")
-@click.option("--max-length", type=click.IntRange(min=1), help="Words at most. [40]")
+@click.option("--max-length", type=click.IntRange(min=1), help="The most words of a caption. [40]")
 @click.option(
     "--attention",
     type=click.Path(path_type=Path),
-    help="A folder for figures: each photograph, and where each word looked.",
+    help="A folder for figures, which show where the captioner looked for each word.",
 )
 @click.option(
     "--json", "is_json", is_flag=True, help="A JSON array on standard output, one line for each photograph."

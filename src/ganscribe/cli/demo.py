@@ -9,12 +9,14 @@ import click
 
 @click.command(epilog="Example: ganscribe demo --port 8000")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows it to the whole network.")
-@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port", default=7860, show_default=True, type=click.IntRange(1, 65535), help="The port of the page."
+)
 @click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")
 def demo(host: str, port: int, browser: bool) -> None:
     """Open a page to caption photographs and to move through a generator's noise.
 
-    It shows the models of this folder, at this machine alone unless --host says otherwise.
+    It shows the models of this folder. Only this machine can open it, unless --host says otherwise.
     """
     from ganscribe.core.files import project_root
     from ganscribe.serving.choices import example_pictures, rank_models

@@ -8,9 +8,9 @@ import click
 @click.command(epilog="Example: ganscribe options gan")
 @click.argument("family", type=click.Choice(["gan", "classifier", "captioner"]))
 def options(family: str) -> None:
-    """Print the options of a run of FAMILY: defaults, meanings, papers, as Markdown tables.
+    """Print the options that a run of FAMILY has, with defaults, meanings and papers, as Markdown tables.
 
-    Below them stand the objectives and networks that a run can name, each with the options of its own.
+    Below them are the objectives and networks that a run can name, each with its own options.
     """
     from ganscribe.config import tables
 

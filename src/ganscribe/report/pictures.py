@@ -40,13 +40,13 @@ def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str
 GAN_SAMPLES = "plots/gan_scores/{run}/samples.png"
 GAN_PICTURES = {
     GAN_SAMPLES: "100 images that it drew.",
-    "plots/gan_scores/{run}/neighbours.png": "Left, images that it drew; right of each, the five training images "
-    "that are nearest to it pixel by pixel: an image that is among them is a copy.",
-    "plots/gan/{run}/animation.webp": "The same noise along the training.",
-    "plots/gan/{run}/interpolation.png": "From one noise to another: good generators change little by little.",
+    "plots/gan_scores/{run}/neighbours.png": "On the left, images that it drew. To the right of each, the five "
+    "training images that are nearest to it by pixels. An image that appears among them is a copy.",
+    "plots/gan/{run}/animation.webp": "What it made of the same noise during the training.",
+    "plots/gan/{run}/interpolation.png": "The way from one noise vector to another. Good generators change gradually.",
 }
 CLASSIFIER_PICTURES = {
-    "plots/classifiers/{run}/confusion.png": "How often each class was taken for which.",
+    "plots/classifiers/{run}/confusion.png": "How often each class was taken for which class.",
     "plots/classifiers/{run}/mistakes.png": "Test images that were taken for another class, the worst first.",
 }
 
@@ -68,7 +68,7 @@ def attention_figures(root: Path, run: str, *, count: int | None = None) -> list
         with Image.open(path) as image:
             said = str(image.info.get("Description", "")).replace("\n", "; ")
         alternative = (
-            f"Test image {int(path.stem)}, and for each word of its caption where the network looked: {said}"
+            f"Test image {int(path.stem)}, and where the network looked for each word of its caption: {said}"
         )
         shown.append(picture(path, f"Test image {int(path.stem)}.", alternative=alternative))
     return shown

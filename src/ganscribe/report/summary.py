@@ -40,7 +40,7 @@ def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
     """The best captioner: how often it is right, and where it looks."""
     found = _read(scores)
     if "object_accuracy" in found:  # the scenes are drawn: what is in them is known
-        label = "of the test scenes: colour and shape named rightly"
+        label = "of the test scenes have colour and shape named correctly"
         number = _number(
             f"{found['object_accuracy']:.0%}", label, f"by the captioner {run!r}, {scores.stem} decoding"
         )
@@ -52,7 +52,7 @@ def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
     shown = attention_figures(root, run, count=1)
     for each in shown:
         each["caption"] = (
-            f"A test image, the caption by {run!r}, and where it looked for each word: the brighter, the more."
+            f"A test image, the caption by {run!r}, and where it looked for each word: most where it is bright."
         )
     return {"number": number, "pictures": shown}
 
@@ -61,7 +61,7 @@ def classifier_summary(root: Path, run: str) -> dict[str, Any]:
     """The best classifier, by which the GANs are judged."""
     scores = _read(root / "plots/classifiers" / run / "scores.json")
     number = _number(
-        f"{1 - scores['error']:.1%}", "of the test images: the right class", f"by the classifier {run!r}"
+        f"{1 - scores['error']:.1%}", "of the test images get the right class", f"by the classifier {run!r}"
     )
     return {"number": number, "pictures": []}
 

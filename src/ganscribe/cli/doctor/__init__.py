@@ -33,7 +33,7 @@ def _whole(topic: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the other checks go on)
-        remedy = "put it right; the rest of this check was left out"
+        remedy = "fix it; the rest of this check was left out"
         yield fault(topic, f"{type(error).__name__}: {one_line(error)}", remedy)
 
 
@@ -42,7 +42,7 @@ def _check_parameters(*, is_online: bool) -> Iterator[Finding]:
     try:
         params, scale = config.read(project_root())
     except (ValueError, OSError) as error:
-        remedy = "repair it; what depends on it is not checked"
+        remedy = "fix it; what depends on it is not checked"
         yield fault("parameters", "; ".join(str(error).splitlines()), remedy)
         return
     yield ok("parameters", f"params.yaml and params/{params.scale}.yaml are valid, scale {params.scale}")

@@ -27,7 +27,7 @@ def check_mlflow() -> Iterator[Finding]:
     reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]
     if reasons:
         text = f"{len(reasons)} recordings have not reached MLflow ({reasons[-1]})"
-        yield fault("mlflow outbox", text, "put it right, then `ganscribe runs sync`")
+        yield fault("mlflow outbox", text, "remove the cause, then `ganscribe runs sync`")
     if path is not None and not path.is_file():
         folder = next(parent for parent in path.parents if parent.is_dir())
         if os.access(folder, os.W_OK):
@@ -48,12 +48,12 @@ def check_mlflow() -> Iterator[Finding]:
         return
     yield ok("mlflow store", f"{uri}: {len(records)} runs")
     for folder in place.left_behind():
-        text = f"it has come from {folder}, and artifacts of its runs lie in {folder / 'mlartifacts'} alone"
-        yield fault(
-            "mlflow store", text, "copy that folder beside mlflow.db, without writing over what is there"
+        text = (
+            f"it has come from {folder}, and some artifacts of its runs lie only in {folder / 'mlartifacts'}"
         )
+        yield fault("mlflow store", text, "copy that folder beside mlflow.db, and overwrite nothing there")
     for number, name in store.deleted_experiments(client).items():
-        text = f"the experiment {name} was deleted in MLflow, and takes no run"
+        text = f"the experiment {name} was deleted in MLflow, and accepts no run"
         yield fault("mlflow store", text, f"`{restored_by(number)}`, then `ganscribe runs sync`")
 
 
@@ -96,9 +96,9 @@ def check_dvc() -> Iterator[Finding]:
             stages, remotes = len(repo.index.stages), _remotes(repo)
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        remedy = "mend dvc.yaml, params.yaml or .dvc/config (`git status`)"
+        remedy = "fix dvc.yaml, params.yaml or .dvc/config (`git status`)"
         if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part, or nothing
-            remedy = "rm dvc.lock, then `dvc repro`: what was made comes from DVC's cache"
+            remedy = "rm dvc.lock, then `dvc repro`: finished results come from DVC's cache"
         yield fault("dvc pipeline", reason, remedy)
         return
     rwlock = project_root() / ".dvc" / "tmp" / "rwlock"
@@ -107,7 +107,7 @@ def check_dvc() -> Iterator[Finding]:
     except FileNotFoundError:
         pass
     except ValueError:
-        text = f"{rwlock} was cut off, by a kill while DVC wrote it: `dvc repro` fails"
+        text = f"{rwlock} was cut off by a kill while DVC wrote it, and `dvc repro` fails"
         yield fault("dvc pipeline", text, f"rm {rwlock}, when no other dvc is at work")
         return
     yield ok("dvc pipeline", f"{stages} stages")
@@ -140,7 +140,7 @@ def check_cache() -> Iterator[Finding]:
         remedy = f"rm {' '.join(map(str, damaged))}; then `dvc repro` makes again what is missing"
         yield fault("dvc cache", text, remedy)
     else:
-        yield ok("dvc cache", f"{len(objects)} files, each what its name says")
+        yield ok("dvc cache", f"{len(objects)} files, none damaged")
 
 
 def _remotes(repo: Any) -> dict[str, str]:

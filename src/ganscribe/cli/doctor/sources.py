@@ -46,7 +46,7 @@ def check_source(params: Params, scale: Scale, name: str, *, is_online: bool) ->
         yield ok(topic, _sample_text(name, place.folder))
         return
     if not is_online:
-        yield ok(topic, "download: whether the publishers answer is not asked without --online")
+        yield ok(topic, "download: use --online to check whether the publishers answer")
         return
     yield from _check_publishers(topic, name, archive=place.archive)
 
@@ -87,7 +87,8 @@ def _check_publishers(topic: str, name: str, *, archive: bool) -> Iterator[Findi
             reasons.append(f"{url}: {answer.status_code}")
         else:
             remedy = f"check the network, or set sources.{name} to local or GANSCRIBE_MIRROR"
-            yield fault(topic, f"download: {publication.path} is not to be had: {'; '.join(reasons)}", remedy)
+            text = f"download: {publication.path} cannot be reached: {'; '.join(reasons)}"
+            yield fault(topic, text, remedy)
             return
     yield ok(topic, "download: the publishers answer")
 
