@@ -25,6 +25,9 @@ def shorten(folder: Path) -> None:
     for family, kept in (("gan", RUNS), ("classifier", CLASSIFIERS), ("captioner", (CAPTIONER,))):
         for name in set(params[family]["runs"]) - set(kept):
             del params[family]["runs"][name]
+    measured = params["diagnostics"]["gradients"]["runs"]
+    for name in set(measured) - set(RUNS):
+        del measured[name]
     params["judges"] = list(CLASSIFIERS)
     for name in LEFT_OUT:
         del stages[name]
