@@ -46,7 +46,7 @@ def test_every_artifact_is_there(built: Clone) -> None:
         if line.strip().startswith("- path: ") and not line.endswith(".yaml"):
             assert (built.folder / line.split("path: ")[1]).exists(), line
     assert (built.folder / "models/gan/dcgan/generator.pt").stat().st_size > 1_000_000
-    assert "data:image/png;base64," in (built.folder / "reports/index.html").read_text()
+    assert "data:image/webp;base64," in (built.folder / "reports/index.html").read_text()
 
 
 def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
@@ -321,7 +321,7 @@ def test_a_run_added_on_the_command_line_alone_works(built: Clone) -> None:
             assert "train_gan@mine" in built.run("dvc", "status", "train_gan@mine")
             check = "from ganscribe import config; print(config.load('gan', 'mine').budget.max_updates)"
             cap = built.run(sys.executable, "-c", check, PYTHONPATH=str(built.folder / "src"))
-            assert cap.strip() == {"sample": "40", "full": "None"}[scale]
+            assert cap.strip() == {"sample": "10", "full": "None"}[scale]
             (built.folder / "params.yaml").write_text(params)
     finally:
         built.run("git", "checkout", "--quiet", ".")

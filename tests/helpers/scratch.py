@@ -83,7 +83,10 @@ class Clone:
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
-        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", message)
+        # Of one time, so that the same files make the same commit, which the report names.
+        times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-01T00:00:00Z")
+        person = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        self.run("git", *person, "commit", "-qm", message, **times)
 
     def runs(self) -> pd.DataFrame:
         """Every MLflow run of the clone's own store."""

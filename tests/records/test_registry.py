@@ -266,7 +266,7 @@ def test_the_commands(client: Any) -> None:
     (table, *_) = json.loads(invoke("runs", "gan", "--json", *scored).output)
     assert {20.0, 25.0} <= {row["score"] for row in table["rows"]}
     assert "fid" in invoke("runs", "--baseline", "longer").output
-    assert "no run with scores" in invoke("runs", "--scale", "full").output
+    assert "no scored run" in invoke("runs", "--scale", "full").output
     for words, message in (
         (["runs", "--baseline", "nothing"], "no scored run has this id"),
         (["runs", "--tag", "scale"], "KEY=VALUE"),

@@ -102,4 +102,4 @@ def test_reading_commands_load_neither_mlflow_nor_torch(client: Any, project: Pa
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "AssertionError" not in done.stderr, done.stderr[-2000:]
-    assert "mlflow" in done.stdout or "fid" in done.stdout or "no run with scores" in done.stdout
+    assert "mlflow" in done.stdout or "fid" in done.stdout or "no scored run" in done.stdout

@@ -23,7 +23,7 @@ def test_it_is_said_that_nothing_is_left_to_score(
     (tmp_path / "params").symlink_to(project / "params")
     text = (project / "params.yaml").read_text()
     changes = {"coco: {source: scale, folder: null": "coco: {source: local, folder: mine"}
-    for old, new in (changes | {"split: [0.8, 0.1, 0.1]": f"split: {split}"}).items():
+    for old, new in (changes | {"split:\n  - 0.8\n  - 0.1\n  - 0.1\n": f"split: {split}\n"}).items():
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "params.yaml").write_text(text)
