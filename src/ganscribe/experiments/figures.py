@@ -25,8 +25,11 @@ def _save(figure: Figure, path: str | Path) -> None:
 
 
 def draw_gradients(table: pd.DataFrame, path: str | Path, *, columns: Mapping[str, str]) -> None:
-    """A row of panels a column of `columns` (column: title), a panel a run: on log scales against the critic's
-    steps, and the critic's loss dashed on an axis of its own."""
+    """Draw each column of `columns` (column: title) in one row of panels, with one panel for each run.
+
+    The horizontal axis is the critic's steps. The critic's loss is dashed, and has an axis of its own on the right.
+    Both vertical axes are logarithmic.
+    """
     runs = list(dict.fromkeys(table["run"]))
     figure = _figure(4.6 * len(runs), 3.8 * len(columns))
     rows = figure.subplots(len(columns), len(runs), squeeze=False, sharey="row")
