@@ -20,13 +20,19 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-@pytest.fixture(scope="module")
-def mini(project: Path, tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Miniature:
-    """Trained once and committed, then trained again with changes that nobody has committed."""
-    mini = Miniature(project, tmp_path_factory.mktemp("a project") / "mini")
+def entered(project: Path, folder: Path, patch: pytest.MonkeyPatch) -> Miniature:
+    """A miniature in `folder`, which becomes the working folder of a process that knows no other project."""
+    mini = Miniature(project, folder)
     patch.chdir(mini.folder)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         patch.delenv(name, raising=False)
+    return mini
+
+
+@pytest.fixture(scope="module")
+def mini(project: Path, tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Miniature:
+    """Trained once and committed, then trained again with changes that nobody has committed."""
+    mini = entered(project, tmp_path_factory.mktemp("a project") / "mini", patch)
     mini.ids[1] = mini.train(1)
     mini.commits = {"start": mini.run("git rev-parse HEAD").strip(), "one": mini.commit("one step")}
     (mini.folder / "untracked.txt").write_text("in the way")
@@ -121,10 +127,7 @@ def test_what_has_no_run_and_is_in_no_commit_has_a_way_back(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the report after a first build."""
-    mini = Miniature(project, tmp_path / "mini")
-    monkeypatch.chdir(mini.folder)
-    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    mini = entered(project, tmp_path / "mini", monkeypatch)
     mini.run("dvc stage add --run --name report --outs report.html 'echo all > report.html'")
     found = artifact.trace("report.html")
     assert (found.is_here, found.run, found.recorded) == (True, None, [])
@@ -189,10 +192,7 @@ def cached(folder: Path, content: bytes, suffix: str = "") -> str:
 def test_a_model_that_only_a_commit_of_the_old_layout_records(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mini = Miniature(project, tmp_path / "mini")
-    monkeypatch.chdir(mini.folder)
-    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    mini = entered(project, tmp_path / "mini", monkeypatch)
     key = json.dumps({"family": "gan", "name": "dcgan", "run_key": "the key"}).encode()
     files = [
         {"md5": cached(mini.folder, content), "relpath": name}
