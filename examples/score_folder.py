@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ganscribe.convnets import load_classifier
 from ganscribe.core.devices import choose_device
-from ganscribe.core.files import load_torch
+from ganscribe.core.weights import load_facts
 from ganscribe.features.folders import read_folder
 from ganscribe.metrics.gan.images import classifier_extractor, inception_extractor, judge_images
 from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("samples", type=Path)
     parser.add_argument("real", type=Path)
     network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--classifier", type=Path, help="such as models/classifiers/lenet5/model.pt")
+    network.add_argument(
+        "--classifier", type=Path, help="such as models/classifiers/lenet5/model.safetensors"
+    )
     network.add_argument(
         "--inception", type=Path, help="torch-fidelity's weights-inception-2015-12-05-6726825d.pth"
     )
@@ -31,7 +33,7 @@ def main() -> None:
 
     if given.classifier:
         extractor = classifier_extractor(load_classifier(given.classifier).to(choose_device()))
-        shape = tuple(load_torch(given.classifier)["image_shape"])
+        shape = tuple(load_facts(given.classifier)["image_shape"])
     else:
         extractor, shape = inception_extractor(given.inception), None
     real, samples = (

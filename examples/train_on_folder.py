@@ -1,6 +1,7 @@
 """Train a GAN on a folder of pictures: `python examples/train_on_folder.py PICTURES OUT`.
 
-OUT gets samples.png, and generator.pt, from which `ganscribe sample OUT/generator.pt --out more` draws others.
+OUT gets samples.png and generator.safetensors, from which others are drawn by
+`ganscribe sample OUT/generator.safetensors --out more`.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ def main(name: str) -> None:
     model = Path("models/captioner", name)
     captioned, plots = Path("data/captioned", name), Path("plots/captioner", name)
     run = config.load("captioner_evaluation")
-    exam = open_exam(model / "model.pt", precision=run.precision)
+    exam = open_exam(model / "model.safetensors", precision=run.precision)
     found = decode_all(exam, run.decodings, max_length=run.max_length)
     # Java may fail or hang: what took long to make is on disk first, without scores.
     with atomic_folder(captioned) as folder:

@@ -64,7 +64,7 @@ def main(name: str, home: Path) -> None:
     folder = Path("models/classifiers", name)
     plots = home / "plots/classifiers" / name
     test = read_images(f"data/{run.dataset}/test.parquet")
-    model = load_classifier(folder / "model.pt")
+    model = load_classifier(folder / "model.safetensors")
     evaluation = evaluate_classifier(model, test.images, test.labels, device=choose_device())
     training = json.loads((folder / "training.json").read_text())
     length = Length.read(training)

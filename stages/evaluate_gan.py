@@ -76,7 +76,7 @@ def collect_images(model: Path, run: GanEvaluation) -> ImageSets:
         reference = Images(training, labels, rows, test.class_names, test.dataset, test.source)
         other_real = test.images
     chosen = torch.randperm(len(other_real), generator=random_stream(run.seed, "gan", "floor"))
-    samples = load_generator(model / "generator.pt").sample(
+    samples = load_generator(model / "generator.safetensors").sample(
         run.num_samples, seed=run.seed, device=choose_device()
     )
     compared = other_real[chosen[: run.num_samples]]
@@ -136,7 +136,7 @@ class Verdict:
 
 def ask(judge: str, images: ImageSets, *, seed: int, is_first: bool, weights: Path | None) -> Verdict:
     """Have a judge look at the images. The scores that depend on no judge are the first one's."""
-    model = JUDGES / judge / "model.pt"
+    model = JUDGES / judge / "model.safetensors"
     extractor = classifier_extractor(load_classifier(model).to(choose_device()))
     scored = Scored(
         judge_images(images.reference.images, extractor, f"real images, {judge}"),

@@ -15,7 +15,7 @@ from ganscribe.records.lineage import origin
 from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
 from ganscribe.records.runs import TrackedRun, reopen_run
 
-INCEPTION = Path("data/features/inception.pt")  # goes with a captioner
+INCEPTION = Path("data/features/inception.safetensors")  # goes with a captioner
 
 
 LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))

@@ -95,7 +95,7 @@ def save(
     }
     with atomic_folder(folder) as temporary:
         save_captioner(
-            temporary / "model.pt",
+            temporary / "model.safetensors",
             options=trained.options,
             vocabulary=vocabulary,
             features=features,
@@ -146,7 +146,9 @@ def main(name: str) -> None:
         )
         write_csv(curve, trained.epochs())
         tracked.log_files(curve, folder="curves")
-        tracked.log_model("captioner", folder / "model.pt", inception=FEATURES / "inception.pt")
+        tracked.log_model(
+            "captioner", folder / "model.safetensors", inception=FEATURES / "inception.safetensors"
+        )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from ganscribe import config, records
 from ganscribe.convnets.common.building import CONVNETS
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
 from ganscribe.core.devices import choose_device
-from ganscribe.core.files import atomic_folder, save_torch, write_csv, write_json
+from ganscribe.core.files import atomic_folder, write_csv, write_json
 from ganscribe.core.length import Length
+from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
@@ -27,14 +28,12 @@ def save(
 ) -> None:
     """Write the network, and beside it how it was trained and the key of its run."""
     shape = tuple(images.images.shape[1:])
-    state_dict = trained.model.state_dict()
     model = {
         "network": params["network"],
         "options": params["options"],
         "num_classes": len(images.class_names),
         "classes": images.class_names,
         "image_shape": list(shape),
-        "state_dict": {key: value.detach().cpu().contiguous() for key, value in state_dict.items()},
     }
     last = trained.history[-1]
     facts = {
@@ -49,7 +48,7 @@ def save(
         "recipe": params,
     }
     with atomic_folder(folder) as temporary:
-        save_torch(temporary / "model.pt", model)
+        save_weights(temporary / "model.safetensors", trained.model.state_dict(), model)
         write_json(temporary / "training.json", facts)
         write_json(temporary / "run_key.json", {"family": "classifier", "name": name, "run_key": key})
 
@@ -86,7 +85,7 @@ def main(name: str, home: Path) -> None:
         save(folder, name, key, params, training, trained)
         write_csv(curve, trained.history)
         tracked.log_files(curve, folder="curves")
-        tracked.log_model("classifier", folder / "model.pt")
+        tracked.log_model("classifier", folder / "model.safetensors")
 
 
 if __name__ == "__main__":

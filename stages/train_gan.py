@@ -116,7 +116,7 @@ def main(name: str) -> None:
         write_csv(curve, gan.history)
         tracked.log_files(curve, folder="curves")
         tracked.log_files(plots, folder="plots")
-        tracked.log_model("generator", models / "generator.pt")
+        tracked.log_model("generator", models / "generator.safetensors")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_data() -> Path:
 
 @pytest.fixture(scope="session")
 def captioner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model.pt, a tiny captioner that never ends a caption, and a random inception.pt."""
+    """A folder with model.safetensors, a tiny captioner that never ends one, and a random inception.safetensors."""
     import torch
 
     from ganscribe.captioning.inference import save_captioner
@@ -59,13 +59,13 @@ def captioner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8)
     inception = load_inception(None, calibration_images=noise)
     prepared = prepare(inception, precision="fp32", device=torch.device("cpu"))
-    write_inception(folder / "inception.pt", prepared)
+    write_inception(folder / "inception.safetensors", prepared)
     options = {"vocabulary_size": 14, "embedding_dim": 8, "units": 8}
     network = Captioner(**options)
     network.output.bias.data[3] = -50
     facts = {"weights": prepared.label, "weights_sha256": prepared.sha256}
     save_captioner(
-        folder / "model.pt",
+        folder / "model.safetensors",
         options=options,
         vocabulary=Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"abcdefghij")),
         features=facts | {"preprocessing": PREPROCESSING["none"]},

@@ -45,7 +45,7 @@ def test_every_artifact_is_there(built: Clone) -> None:
     for line in lock.splitlines():
         if line.strip().startswith("- path: ") and not line.endswith(".yaml"):
             assert (built.folder / line.split("path: ")[1]).exists(), line
-    assert (built.folder / "models/gan/dcgan/generator.pt").stat().st_size > 1_000_000
+    assert (built.folder / "models/gan/dcgan/generator.safetensors").stat().st_size > 1_000_000
     assert "data:image/webp;base64," in (built.folder / "reports/index.html").read_text()
 
 
@@ -62,7 +62,7 @@ def test_every_score_is_a_number_in_its_range(built: Clone) -> None:
         assert scores["fid"] > scores["floor_fid"]
         headlines = json.loads((built.folder / f"metrics/gan/{run}.json").read_text())
         assert headlines["fid"] == pytest.approx(scores["fid"], rel=1e-3)
-        judge = (built.folder / "models/classifiers/lenet5/model.pt").read_bytes()
+        judge = (built.folder / "models/classifiers/lenet5/model.safetensors").read_bytes()
         assert scores["judge_sha256"] == hashlib.sha256(judge).hexdigest()
     judge = json.loads((built.folder / "plots/classifiers/lenet5/scores.json").read_text())
     assert judge["accuracy"] > 0.2

@@ -117,12 +117,12 @@ def test_mlflow_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     facts: dict[str, Any] = {"noise_dim": 4, "noise": "normal", "image_shape": (1, 28, 28)}
     network = build_generator("mlp", noise_dim=4, image_shape=(1, 28, 28)).state_dict()
-    save_network("models/gan/tiny/generator.pt", network, networks="mlp", **facts)
+    save_network("models/gan/tiny/generator.safetensors", network, networks="mlp", **facts)
     with postgresql() as database, mlflow_server(database, tmp_path) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with records.training_run(family="gan", name="tiny", run_key="k", params={"a": 1}, inputs=[]) as run:
             run.log(0, {"loss": 0.5})
-            run.log_model("generator", "models/gan/tiny/generator.pt")
+            run.log_model("generator", "models/gan/tiny/generator.safetensors")
         with records.reopened_run("k", family="gan", name="tiny") as run:
             run.score({"fid": 12.5, "judge": "lenet5"})
         sender.finish()
@@ -138,4 +138,4 @@ def test_mlflow_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert done.exit_code == 0, done.output
         assert (tmp_path / "mod.png").read_bytes() == (tmp_path / "tin.png").read_bytes()
         assert "12.5" in CliRunner().invoke(cli.main, ["runs", "gan"]).output
-    assert any((tmp_path / "artifacts").rglob("model.pt"))
+    assert any((tmp_path / "artifacts").rglob("model.safetensors"))

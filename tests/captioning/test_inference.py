@@ -5,7 +5,7 @@ import torch
 
 from captioners import OPTIONS, VOCABULARY, images, saved_captioner
 from ganscribe.captioning.inference import begin, decode, load_captioner
-from ganscribe.core.files import load_torch, save_torch
+from ganscribe.core.weights import load_weights, save_weights
 
 
 def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -13,10 +13,10 @@ def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert saved.vocabulary == VOCABULARY and saved.options == OPTIONS and not saved.model.training
     assert saved.features == {"weights": "random-init"}
     with pytest.raises(FileNotFoundError, match="train_captioner"):
-        load_captioner(tmp_path / "other.pt")
-    save_torch(tmp_path / "other.pt", {"networks": "mlp"})
+        load_captioner(tmp_path / "other.safetensors")
+    save_weights(tmp_path / "other.safetensors", {}, {"networks": "mlp"})
     with pytest.raises(ValueError, match="not a saved captioner"):
-        load_captioner(tmp_path / "other.pt")
+        load_captioner(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
@@ -73,15 +73,16 @@ def test_neither_order_nor_slices_of_a_batch_change_a_caption(tmp_path: Path, me
 
 def test_a_damaged_captioner_is_named(tmp_path: Path) -> None:
     saved_captioner(tmp_path)
-    whole = (tmp_path / "model.pt").read_bytes()
-    saved = load_torch(tmp_path / "model.pt")
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    weights, facts = load_weights(tmp_path / "model.safetensors")
     for content in (b"", b"text", whole[: len(whole) // 2]):
-        (tmp_path / "model.pt").write_bytes(content)
+        (tmp_path / "model.safetensors").write_bytes(content)
         with pytest.raises(ValueError, match="is damaged, or not a saved captioner"):
-            load_captioner(tmp_path / "model.pt")
-    save_torch(tmp_path / "model.pt", saved | {"options": saved["options"] | {"units": 9}})
+            load_captioner(tmp_path / "model.safetensors")
+    changed = facts | {"options": facts["options"] | {"units": 9}}
+    save_weights(tmp_path / "model.safetensors", weights, changed)
     with pytest.raises(ValueError, match="is damaged, or not a saved captioner"):
-        load_captioner(tmp_path / "model.pt")
+        load_captioner(tmp_path / "model.safetensors")
 
 
 def test_attention_maps_are_those_of_teacher_forcing_on_the_words_found(tmp_path: Path) -> None:
@@ -114,11 +115,11 @@ def test_an_unknown_method_is_named(tmp_path: Path) -> None:
 
 def test_how_captions_are_split_is_kept(tmp_path: Path) -> None:
     """A captioner of an earlier version, which does not say, has the tutorial's way."""
-    path, saved = tmp_path / "model.pt", saved_captioner(tmp_path)
+    path, saved = tmp_path / "model.safetensors", saved_captioner(tmp_path)
     assert saved.vocabulary.tokeniser == "tutorial"
-    content = load_torch(path)
-    save_torch(path, content | {"tokeniser": "unicode"})
+    weights, facts = load_weights(path)
+    save_weights(path, weights, facts | {"tokeniser": "unicode"})
     assert load_captioner(path).vocabulary.tokeniser == "unicode"
-    del content["tokeniser"]
-    save_torch(path, content)
+    del facts["tokeniser"]
+    save_weights(path, weights, facts)
     assert load_captioner(path).vocabulary == VOCABULARY

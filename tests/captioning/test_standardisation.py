@@ -107,8 +107,8 @@ def test_statistics_are_saved_with_the_model_and_files_without_them_load(tmp_pat
     model.feature_mean.uniform_(1, 2)
     model.feature_std.uniform_(0.1, 0.2)
     facts = {"vocabulary": VOCABULARY, "features": {"weights": "w"}}
-    save_captioner(tmp_path / "new.pt", options=options, state_dict=model.state_dict(), **facts)
-    loaded = load_captioner(tmp_path / "new.pt").model
+    save_captioner(tmp_path / "new.safetensors", options=options, state_dict=model.state_dict(), **facts)
+    loaded = load_captioner(tmp_path / "new.safetensors").model
     assert torch.equal(loaded.encode(images(2)).values, model.encode(images(2)).values)
 
     old = Captioner(**OPTIONS)
@@ -116,8 +116,8 @@ def test_statistics_are_saved_with_the_model_and_files_without_them_load(tmp_pat
         "feature_mean",
         "feature_std",
     }
-    save_captioner(tmp_path / "old.pt", options=OPTIONS, state_dict=old.state_dict(), **facts)
-    loaded = load_captioner(tmp_path / "old.pt").model
+    save_captioner(tmp_path / "old.safetensors", options=OPTIONS, state_dict=old.state_dict(), **facts)
+    loaded = load_captioner(tmp_path / "old.safetensors").model
     asked = {"vocabulary": VOCABULARY, "image_ids": [0, 1], "method": "greedy", "max_length": 5}
     assert [one.tokens for one in decode(loaded, images(2), **asked)] == [
         one.tokens for one in decode(old.eval(), images(2), **asked)

@@ -62,9 +62,9 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A project whose run `best` has a captioner."""
     shutil.copy(project / "params.yaml", tmp_path)
     shutil.copytree(project / "params", tmp_path / "params")
-    save_model(tmp_path / "models/captioner/best/model.pt")
+    save_model(tmp_path / "models/captioner/best/model.safetensors")
     (tmp_path / "data/features").mkdir(parents=True)
-    (tmp_path / "data/features/inception.pt").touch()
+    (tmp_path / "data/features/inception.safetensors").touch()
     monkeypatch.setattr(
         photographs, "read_inception", lambda path, device: Inception(SmallNetwork(), "small", "small")
     )
@@ -121,7 +121,7 @@ def captions(*words: str | Path) -> dict[str, str]:
 
 def expected(path: Path, **options: object) -> str:
     """By the parts: one picture, one decoding."""
-    saved = load_captioner("models/captioner/best/model.pt")
+    saved = load_captioner("models/captioner/best/model.safetensors")
     features = SmallNetwork()(load_image(path)[None]).half().float()
     beam = {"method": "beam", "width": 5, "length_penalty": 0.7, "max_length": 40}
     (one,) = decode(saved.model, features, vocabulary=VOCABULARY, image_ids=[0], **(beam | options))
@@ -240,7 +240,7 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(
     words = sorted({word for scene in scenes for caption in scene.captions for word in caption.split()})
     monkeypatch.setattr(f"{__name__}.VOCABULARY", Vocabulary((PAD, UNK, START, END, *words)))
     monkeypatch.setitem(OPTIONS, "vocabulary_size", len(VOCABULARY.words))
-    save_model(folder / "models/captioner/best/model.pt")
+    save_model(folder / "models/captioner/best/model.safetensors")
     result = run(album[0])
     assert result.exit_code == 0 and result.stdout.count("\n") == 1
     assert result.stderr.startswith("Note: this model knows drawn scenes of coloured shapes only")
@@ -284,7 +284,7 @@ def test_nothing_to_caption_is_said(folder: Path) -> None:
 
 @pytest.mark.parametrize("crop", ["none", "center"])
 def test_json_names_words_and_their_peaks(album: list[Path], folder: Path, crop: str) -> None:
-    save_model(folder / "models/captioner/best/model.pt", crop=crop)
+    save_model(folder / "models/captioner/best/model.safetensors", crop=crop)
     wide = Path("wide.png")
     longest = max(captions(*album).items(), key=lambda found: len(found[1]))[0]
     Image.open(longest).convert("RGB").resize((600, 300)).save(wide)
@@ -293,7 +293,9 @@ def test_json_names_words_and_their_peaks(album: list[Path], folder: Path, crop:
     assert result.exit_code == 0 and first["image"] == "wide.png" and second["image"] == str(album[2])
     assert (first["width"], first["height"], first["features"]) == (600, 300, "small")
     assert Path(first["figure"]).is_file() and Path(second["figure"]).is_file()
-    captioner = photographs.open_captioner("models/captioner/best/model.pt", "data/features/inception.pt")
+    captioner = photographs.open_captioner(
+        "models/captioner/best/model.safetensors", "data/features/inception.safetensors"
+    )
     (one,) = photographs.caption_photographs(captioner, load_image(wide, crop=crop)[None], max_length=4)
     assert first["caption"] == one.text == " ".join(entry["word"] for entry in first["words"]) != ""
     side = 300 * 299 / 342
@@ -350,30 +352,32 @@ def test_options_of_another_decoding(album: list[Path]) -> None:
 def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
     found = captions(album[0])
     assert captions(album[0], "--model", "best") == found
-    assert captions(album[0], "--model", "models/captioner/best/model.pt") == found
+    assert captions(album[0], "--model", "models/captioner/best/model.safetensors") == found
     assert "no captioner run 'bset': choose one of best, tutorial" in refused(album[0], "--model", "bset")
     assert "`dvc repro train_captioner@tutorial`" in refused(album[0], "--model", "tutorial")
-    assert "none/model.pt is missing" in refused(album[0], "--model", "none/model.pt")
-    Path("text.pt").write_text("no model")
-    assert "not a saved captioner" in refused(album[0], "--model", "text.pt")
-    whole = Path("models/captioner/best/model.pt").read_bytes()
-    Path("half.pt").write_bytes(whole[: len(whole) // 2])
-    assert "not a saved captioner" in refused(album[0], "--model", "half.pt")
+    assert "none/model.safetensors is missing" in refused(album[0], "--model", "none/model.safetensors")
+    Path("text.safetensors").write_text("no model")
+    assert "not a saved captioner" in refused(album[0], "--model", "text.safetensors")
+    whole = Path("models/captioner/best/model.safetensors").read_bytes()
+    Path("half.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert "not a saved captioner" in refused(album[0], "--model", "half.safetensors")
 
 
 def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:
-    save_model(folder / "other/model.pt", weights_sha256="another")
-    assert "take the one that belongs to it" in refused(album[0], "--model", "other/model.pt")
-    Path("data/features/inception.pt").unlink()
+    save_model(folder / "other/model.safetensors", weights_sha256="another")
+    assert "take the one that belongs to it" in refused(album[0], "--model", "other/model.safetensors")
+    Path("data/features/inception.safetensors").unlink()
     assert "`dvc repro extract_features`" in refused(album[0])
-    Path("models/captioner/best/inception.pt").touch()  # beside the model is as good
+    Path("models/captioner/best/inception.safetensors").touch()  # beside the model is as good
     assert captions(album[0])
 
 
 def test_a_model_of_the_registry(album: list[Path], folder: Path) -> None:
     with records.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]) as tracked:
         tracked.log_model(
-            "captioner", "models/captioner/best/model.pt", inception="data/features/inception.pt"
+            "captioner",
+            "models/captioner/best/model.safetensors",
+            inception="data/features/inception.safetensors",
         )
     found = captions(album[0])
     shutil.rmtree("data")

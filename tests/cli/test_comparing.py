@@ -21,7 +21,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(project / "params", tmp_path / "params")
     for seed, (run, rate) in enumerate((("dcgan", 0.5), ("best", 0.25), ("wgan", 0.125))):
         write_run(tmp_path, "gan", run, {"scores": gan_scores(fid=rate)}, learning_rate=rate)
-        save_generator(tmp_path / f"models/gan/{run}/generator.pt", seed=seed)
+        save_generator(tmp_path / f"models/gan/{run}/generator.safetensors", seed=seed)
     shutil.rmtree(tmp_path / "data/gan_scores/wgan")
     write_run(tmp_path, "captioner", "best", {"greedy": {"CIDEr": 0.5, "data_sha256": "d1"}}, dropout=0.5)
     monkeypatch.chdir(tmp_path)

@@ -32,13 +32,16 @@ from loopback import free_port, listening, wait_for_page
 def folder(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with a captioner and a generator."""
     folder = tmp_path_factory.mktemp("demo")
-    for name, place in (("model.pt", "models/captioner/tiny"), ("inception.pt", "data/features")):
+    for name, place in (
+        ("model.safetensors", "models/captioner/tiny"),
+        ("inception.safetensors", "data/features"),
+    ):
         (folder / place).mkdir(parents=True)
         shutil.copy(captioner_files / name, folder / place / name)
     facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
     for run, fid, steps in (("early", 20, 1), ("tiny", 30, 5), ("long", 40, 20)):
-        save_network(folder / f"models/gan/{run}/generator.pt", network, networks="mlp", **facts)
+        save_network(folder / f"models/gan/{run}/generator.safetensors", network, networks="mlp", **facts)
         scores = folder / f"data/gan_scores/{run}/scores.json"
         scores.parent.mkdir(parents=True)
         scores.write_text(json.dumps({"fid": fid, "trained_steps": steps, "recipe_steps": 20}))
@@ -101,7 +104,7 @@ def test_a_photograph_is_captioned(page: Any, folder: Path, tmp_path: Path) -> N
     Image.fromarray(noise).save(path)
     page.locator("input[type=file]").first.set_input_files(path)
     captioner = open_captioner(
-        folder / "models/captioner/tiny/model.pt", folder / "data/features/inception.pt"
+        folder / "models/captioner/tiny/model.safetensors", folder / "data/features/inception.safetensors"
     )
     (expected,) = caption_photographs(captioner, load_image(path, crop=captioner.crop)[None])
     page.wait_for_function("document.querySelector('#caption textarea').value != ''")
@@ -137,14 +140,14 @@ def test_a_walk_through_the_noise(page: Any, folder: Path) -> None:
     page.keyboard.press("Tab")
     page.wait_for_function(f"document.querySelector('#samples img').src != '{first}'")
 
-    saved = load_generator(folder / "models/gan/tiny/generator.pt")
+    saved = load_generator(folder / "models/gan/tiny/generator.safetensors")
     ends = [saved.between(5, seed=3, position=position) for position in (0, 1)]
     assert (ends[0] == saved.sample(5, seed=3, device=next(saved.network.parameters()).device)).all()
     assert (ends[1] == saved.sample(5, seed=4, device=next(saved.network.parameters()).device)).all()
 
 
 def test_models_that_cannot_be_opened_are_told_of(tmp_path: Path) -> None:
-    path = tmp_path / "model.pt"
+    path = tmp_path / "model.safetensors"
     path.write_text("no model")
     models = Models({"a": path}, {"b": path}, inception=path)
     assert "not a saved captioner" in models.note("a")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganscribe import __version__, cli, records
 from ganscribe.cli import sampling
-from ganscribe.core.files import save_torch
+from ganscribe.core.weights import load_weights, save_weights
 from ganscribe.drawing.plots import save_grid
 from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
@@ -37,7 +37,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A project whose run `gan` has a model."""
     shutil.copy(project / "params.yaml", tmp_path)
     shutil.copytree(project / "params", tmp_path / "params")
-    make_generator(tmp_path / "models/gan/gan/generator.pt", noise="uniform")
+    make_generator(tmp_path / "models/gan/gan/generator.safetensors", noise="uniform")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -67,13 +67,13 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_a_grid_is_what_the_library_draws(folder: Path) -> None:
     sample("gan", "--count", "10", "--seed", "3", "--out", "deep/grid.png")
-    save_grid(expected(Path("models/gan/gan/generator.pt"), 10, 3), "expected.png", columns=4)
+    save_grid(expected(Path("models/gan/gan/generator.safetensors"), 10, 3), "expected.png", columns=4)
     assert Path("deep/grid.png").read_bytes() == Path("expected.png").read_bytes()
 
 
 def test_the_default_is_64_images_of_seed_0(folder: Path) -> None:
     sample("gan", "--out", "grid.png")
-    save_grid(expected(Path("models/gan/gan/generator.pt"), 64, 0), "expected.png", columns=8)
+    save_grid(expected(Path("models/gan/gan/generator.safetensors"), 64, 0), "expected.png", columns=8)
     assert Path("grid.png").read_bytes() == Path("expected.png").read_bytes()
 
 
@@ -89,7 +89,7 @@ def test_other_formats_hold_the_same_grid(folder: Path) -> None:
 
 def test_a_folder_gets_single_images(folder: Path) -> None:
     sample("gan", "--count", "3", "--seed", "5", "--out", "new/singles")
-    images = expected(Path("models/gan/gan/generator.pt"), 3, 5)
+    images = expected(Path("models/gan/gan/generator.safetensors"), 3, 5)
     names = ["0000.png", "0001.png", "0002.png"]
     assert sorted(path.name for path in Path("new/singles").iterdir()) == names
     assert [path.name for path in Path("new").iterdir()] == ["singles"]
@@ -114,11 +114,11 @@ def test_an_existing_folder_keeps_what_else_lies_there(folder: Path) -> None:
 
 @pytest.mark.parametrize("noise", ["uniform", "normal"])
 def test_an_image_depends_on_the_seed_and_not_on_the_count(folder: Path, noise: str) -> None:
-    make_generator(folder / "own.pt", noise=noise)
+    make_generator(folder / "own.safetensors", noise=noise)
     for count in (1, 3, 7, 300):
-        sample("own.pt", "--count", count, "--seed", "1", "--out", f"of-{count}")
-    sample("own.pt", "--count", "7", "--seed", "1", "--out", "again")
-    sample("own.pt", "--count", "1", "--seed", "2", "--out", "other")
+        sample("own.safetensors", "--count", count, "--seed", "1", "--out", f"of-{count}")
+    sample("own.safetensors", "--count", "7", "--seed", "1", "--out", "again")
+    sample("own.safetensors", "--count", "1", "--seed", "2", "--out", "other")
     whole = {path.name: path.read_bytes() for path in Path("of-300").iterdir()}
     assert len(whole) == 300
     for name in ("of-1", "of-3", "of-7", "again"):
@@ -227,21 +227,21 @@ def as_file(value: object) -> bytes:
     ids=["empty", "text", "noise", "dict", "list", "tensor", "code"],
 )
 def test_a_file_that_is_no_generator(folder: Path, content: bytes) -> None:
-    Path("other.pt").write_bytes(content)
-    assert "not a saved generator" in refused(folder, "other.pt", "--out", "grid.png")
+    Path("other.safetensors").write_bytes(content)
+    assert "not a saved generator" in refused(folder, "other.safetensors", "--out", "grid.png")
 
 
 def test_a_damaged_generator(folder: Path) -> None:
-    whole = Path("models/gan/gan/generator.pt").read_bytes()
-    Path("half.pt").write_bytes(whole[: len(whole) // 2])
-    assert "not a saved generator" in refused(folder, "half.pt", "--out", "grid.png")
-    saved = torch.load(io.BytesIO(whole), weights_only=True)
-    save_torch("shape.pt", saved | {"noise_dim": 6})
-    assert "not a saved generator" in refused(folder, "shape.pt", "--out", "grid.png")
+    whole = Path("models/gan/gan/generator.safetensors").read_bytes()
+    Path("half.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert "not a saved generator" in refused(folder, "half.safetensors", "--out", "grid.png")
+    weights, facts = load_weights("models/gan/gan/generator.safetensors")
+    save_weights("shape.safetensors", weights, facts | {"noise_dim": 6})
+    assert "not a saved generator" in refused(folder, "shape.safetensors", "--out", "grid.png")
 
 
 def test_a_missing_file(folder: Path) -> None:
-    assert "is missing" in refused(folder, "some/generator.pt", "--out", "grid.png")
+    assert "is missing" in refused(folder, "some/generator.safetensors", "--out", "grid.png")
 
 
 def test_no_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,14 +256,14 @@ def test_no_store_makes_none(folder: Path) -> None:
 
 def test_a_model_of_the_registry(folder: Path) -> None:
     with records.training_run(family="gan", name="gan", run_key="key", params={}, inputs=[]) as tracked:
-        tracked.log_model("generator", "models/gan/gan/generator.pt")
+        tracked.log_model("generator", "models/gan/gan/generator.safetensors")
     sample("gan", "--count", "2", "--out", "local.png")
     for name, uri in (("version", "ganscribe-gan-gan/1"), ("alias", "ganscribe-gan-gan@candidate")):
         sample(f"models:/{uri}", "--count", "2", "--out", f"{name}.png")
         assert Path(f"{name}.png").read_bytes() == Path("local.png").read_bytes()
 
     # Further models, registered by hand: another kind of ours, and one that something else has logged.
-    save_torch("kind/data/model/model.pt", {"num_classes": 10})
+    save_weights("kind/data/model/model.safetensors", {}, {"num_classes": 10})
     Path("foreign").mkdir()
     for name in ("kind", "foreign"):
         Path(name, "MLmodel").write_text("flavors: {}\n")

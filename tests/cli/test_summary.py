@@ -53,7 +53,7 @@ def test_three_lines_say_what_was_made_where_to_look_and_what_to_try(folder: Pat
 
 
 def test_only_a_model_with_its_scores_counts(folder: Path) -> None:
-    (folder / "models/gan/dcgan/generator.pt").unlink()
+    (folder / "models/gan/dcgan/generator.safetensors").unlink()
     (folder / "metrics/captioner/best.json").unlink()
     shutil.copytree(folder / "models/gan/gan", folder / "models/gan/of_another_day")
     params, _ = config.read(folder)

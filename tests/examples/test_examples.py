@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from ganscribe import convnets
-from ganscribe.core.files import save_torch
+from ganscribe.core.weights import save_weights
 from ganscribe.features.pictures import load_image
 from ganscribe.gan.common.sampling import load_generator
 from ganscribe.serving.photographs import caption_photographs, open_captioner
@@ -60,17 +60,20 @@ def ran(
     folder = tmp_path_factory.mktemp("library")
     save_pictures(folder / "pictures", 12, size=(40, 30))
     save_pictures(folder / "others", 8, size=(40, 30), seed=1)
-    for name, place in (("model.pt", "models/captioner/mine"), ("inception.pt", "data/features")):
+    for name, place in (
+        ("model.safetensors", "models/captioner/mine"),
+        ("inception.safetensors", "data/features"),
+    ):
         (folder / place).mkdir(parents=True)
         shutil.copy(captioner_files / name, folder / place)
     torch.manual_seed(0)
     network = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
     saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": [1, 28, 28]}
-    save_torch(folder / "judge.pt", saved | {"state_dict": network.state_dict()})
+    save_weights(folder / "judge.safetensors", network.state_dict(), saved)
     commands = (
         "train_on_folder pictures out --side 16 --steps 2 --batch-size 4",
         "caption_photographs models/captioner/mine pictures/0.png pictures/1.png",
-        "score_folder others pictures --classifier judge.pt",
+        "score_folder others pictures --classifier judge.safetensors",
     )
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(project / "examples"), *commands], cwd=folder, capture_output=True, text=True,
@@ -84,7 +87,7 @@ def ran(
 def test_a_trained_gan_is_left(ran: tuple[Path, dict[str, str]]) -> None:
     folder, said = ran
     assert said["train_on_folder"] == "trained on 12 pictures; see out/samples.png\n"
-    generator = load_generator(folder / "out/generator.pt")
+    generator = load_generator(folder / "out/generator.safetensors")
     assert generator.image_shape == (3, 16, 16)
     assert generator.sample(2, seed=0, device=torch.device("cpu")).shape == (2, 3, 16, 16)
     with Image.open(folder / "out/samples.png") as grid:
@@ -94,7 +97,7 @@ def test_a_trained_gan_is_left(ran: tuple[Path, dict[str, str]]) -> None:
 def test_captions_are_those_of_the_command_line(ran: tuple[Path, dict[str, str]]) -> None:
     folder, said = ran
     captioner = open_captioner(
-        folder / "models/captioner/mine/model.pt", folder / "data/features/inception.pt"
+        folder / "models/captioner/mine/model.safetensors", folder / "data/features/inception.safetensors"
     )
     images = torch.stack(
         [load_image(folder / f"pictures/{number}.png", crop=captioner.crop) for number in (0, 1)]
@@ -109,7 +112,7 @@ def test_scores_are_those_of_the_features(ran: tuple[Path, dict[str, str]]) -> N
     """FID by its formula with numpy; precision by the definition."""
     folder, said = ran
     scores = {line.split()[0]: float(line.split()[1]) for line in said["score_folder"].splitlines()}
-    model = convnets.load_classifier(folder / "judge.pt")
+    model = convnets.load_classifier(folder / "judge.safetensors")
     features = []
     for name, count in (("pictures", 12), ("others", 8)):
         paths = sorted((folder / name).glob("*.png"), key=str)
@@ -139,6 +142,10 @@ def test_a_file_of_another_network_is_refused(
     project: Path, ran: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ran[0])
-    monkeypatch.setattr(sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge.pt"])
-    with pytest.raises(ValueError, match=r"judge\.pt is not a state dict of the FID Inception network"):
+    monkeypatch.setattr(
+        sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge.safetensors"]
+    )
+    with pytest.raises(
+        ValueError, match=r"judge\.safetensors is not a state dict of the FID Inception network"
+    ):
         runpy.run_path(str(project / "examples/score_folder.py"), run_name="__main__")

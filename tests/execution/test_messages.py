@@ -30,12 +30,12 @@ def test_other_errors_go_on(error: Exception, capsys: pytest.CaptureFixture[str]
 def test_a_full_disk_is_named_whatever_hides_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), messages_for_errors():
         try:
-            raise OSError(errno.ENOSPC, "No space left on device", "model.pt")
+            raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
         except OSError as error:
             raise RuntimeError("enforce fail at inline_container.cc") from error
     message = capsys.readouterr().err
     assert message.startswith(
-        "Error: nothing more could be written (No space left on device: model.pt): free"
+        "Error: nothing more could be written (No space left on device: model.safetensors): free"
     )
     assert message.count("\n") == 1
 

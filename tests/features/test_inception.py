@@ -127,11 +127,11 @@ def test_the_kept_network_gives_the_same_features(
     with torch.no_grad():
         plain = load_inception(tmp_path / "weights.pth").network(images)
         prepared = prepare(load_inception(tmp_path / "weights.pth"), precision="bf16", device=cpu)
-        write_inception(tmp_path / "kept.pt", prepared)
-        kept = read_inception(tmp_path / "kept.pt", device=cpu)
+        write_inception(tmp_path / "kept.safetensors", prepared)
+        kept = read_inception(tmp_path / "kept.safetensors", device=cpu)
         maps = prepared.network(images)
         assert maps.dtype == torch.bfloat16 and torch.equal(maps, kept.network(images))
-        again = read_inception(tmp_path / "kept.pt", device=cpu, precision="fp32").network(images)
+        again = read_inception(tmp_path / "kept.safetensors", device=cpu, precision="fp32").network(images)
         assert again.dtype == torch.float32
     assert (kept.label, kept.sha256) == (prepared.label, prepared.sha256)
     assert (maps - plain).norm() < 0.2 * plain.norm()  # bfloat16's 8 bits, through 48 layers; measured: 0.15

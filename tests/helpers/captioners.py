@@ -103,7 +103,7 @@ def features_of(image_ids: Sequence[int]) -> Tensor:
 
 
 def saved_captioner(folder: Path) -> SavedCaptioner:
-    """A captioner of `OPTIONS` and `VOCABULARY` in the file model.pt of `folder`."""
+    """A captioner of `OPTIONS` and `VOCABULARY` in the file model.safetensors of `folder`."""
     torch.manual_seed(0)
     model = Captioner(**OPTIONS)
     with torch.no_grad():  # so that words differ, and sentences end now and then
@@ -112,13 +112,13 @@ def saved_captioner(folder: Path) -> SavedCaptioner:
         model.output.bias[[0, 1, 3]] = 50.0  # what is forbidden would win
         model.output.bias[5] = 1.0
     save_captioner(
-        folder / "model.pt",
+        folder / "model.safetensors",
         options=OPTIONS,
         vocabulary=VOCABULARY,
         features={"weights": "random-init"},
         state_dict=model.state_dict(),
     )
-    return load_captioner(folder / "model.pt")
+    return load_captioner(folder / "model.safetensors")
 
 
 def images(count: int) -> Tensor:

@@ -19,7 +19,7 @@ from PIL import EpsImagePlugin, Image
 
 from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
-from ganscribe.core.files import save_torch
+from ganscribe.core.weights import save_weights
 from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.loading import RejectedImage, load_images
 from ganscribe.features.pictures import load_image
@@ -130,7 +130,7 @@ def test_no_program_is_run_for_a_picture(tmp_path: Path, ghostscript: Path, plac
 @pytest.fixture
 def models(captioner_files: Path) -> Models:
     return Models(
-        {"tiny": captioner_files / "model.pt"}, {}, inception=captioner_files / "inception.pt"
+        {"tiny": captioner_files / "model.safetensors"}, {}, inception=captioner_files / "inception.safetensors"
     )  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_the_served_captioner_refuses(captioner_files: Path, tmp_path: Path, gho
 def test_a_request_for_too_many_images_is_refused(tmp_path: Path) -> None:
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
     facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network(tmp_path / "model.pt", network, **facts, image_shape=(1, 28, 28))
+    save_network(tmp_path / "model.safetensors", network, **facts, image_shape=(1, 28, 28))
     assert len(ask(tmp_path, [{"seed": 0, "count": 2}] * 3)) == 6
     for rows in ([{"seed": 0, "count": 600}] * 2, [{"seed": 0, "count": 3}, {"seed": 0, "count": -1}]):
         with pytest.raises(MlflowException, match="ask for 1 to 1000 in one request"):
@@ -179,8 +179,8 @@ def test_pictures_of_another_size_are_not_gathered(tmp_path: Path, monkeypatch: 
     """A blank picture of 59 million pixels is a small file: what it says of its size is enough."""
     network = convnets.build("lenet5", num_classes=3, image_shape=(3, 32, 32))
     facts = {"network": "lenet5", "options": {}, "num_classes": 3, "classes": ["a", "b", "c"]}
-    state = {"image_shape": [3, 32, 32], "state_dict": network.state_dict()}
-    save_torch(tmp_path / "model.pt", facts | state)
+    facts |= {"image_shape": [3, 32, 32]}
+    save_weights(tmp_path / "model.safetensors", network.state_dict(), facts)
     monkeypatch.setattr("ganscribe.features.pictures.open_image", lambda *_: pytest.fail("decoded"))
     buffer = io.BytesIO()
     Image.new("RGB", (200, 200)).save(buffer, "png")

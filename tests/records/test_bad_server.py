@@ -105,7 +105,7 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
     facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+    save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
     following = threading.Thread(target=keep_sending, daemon=True)
     following.start()
     begun = time.monotonic()
@@ -116,7 +116,7 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
             for step in range(50):
                 recording.log(step, {"loss": step / 2})
             if number == 2:  # its hundred files take a minute
-                recording.log_model("generator", "generator.pt")
+                recording.log_model("generator", "generator.safetensors")
     assert time.monotonic() - begun < 5, "150 answers alone take longer"
     following.join(timeout=180)
     assert not following.is_alive()

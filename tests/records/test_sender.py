@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ganscribe import cli, records
-from ganscribe.core.files import save_torch
+from ganscribe.core.weights import save_weights
 from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
 from ganscribe.records import sender, store
@@ -157,9 +157,9 @@ def test_a_model_registered_when_the_server_failed_becomes_the_candidate(
 ) -> None:
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
     facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+    save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
     with records.training_run(run_key="key", **RUN) as recording:
-        recording.log_model("generator", "generator.pt")
+        recording.log_model("generator", "generator.safetensors")
 
     def fail(*arguments: object) -> None:
         raise MlflowException("out of sorts")
@@ -187,9 +187,9 @@ def test_scores_found_again_are_no_second_point(folder: Path) -> None:
 
 
 def test_a_recording_that_mlflow_refuses_holds_up_no_other(folder: Path) -> None:
-    save_torch("generator.pt", {"noise_dim": 3})
+    save_weights("generator.safetensors", {}, {"noise_dim": 3})
     with records.training_run(run_key="bad", **RUN) as recording:
-        recording.log_model("classifier", "generator.pt")
+        recording.log_model("classifier", "generator.safetensors")
     with records.reopened_run("bad", family="gan", name="dcgan") as recording:
         recording.score({"fid": 1.0})
     with records.training_run(run_key="good", **RUN) as recording:
@@ -330,9 +330,9 @@ def test_a_deleted_experiment_is_named_with_what_brings_it_back(
 def test_a_sender_ends_though_something_waits_behind_what_was_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_torch("generator.pt", {"noise_dim": 3})
+    save_weights("generator.safetensors", {}, {"noise_dim": 3})
     with records.training_run(run_key="bad", **RUN) as recording:
-        recording.log_model("classifier", "generator.pt")
+        recording.log_model("classifier", "generator.safetensors")
     with records.reopened_run("bad", family="gan", name="dcgan") as recording:
         recording.score({"fid": 1.0})
     monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)

@@ -72,7 +72,7 @@ def gans(tmp_path: Path) -> tuple[Side, Side]:
     one = write_run(tmp_path, "gan", "one", {"scores": gan_scores()}, objective="lsgan", options={"a": 1})
     other = write_run(tmp_path, "gan", "other", {"scores": gan_scores(fid=2.5)}, objective="wgan", options={})
     for seed, side in enumerate((one, other)):
-        save_generator(side.path(PLACES["gan"].model, "generator.pt"), seed=seed)
+        save_generator(side.path(PLACES["gan"].model, "generator.safetensors"), seed=seed)
         rows = "judge,judge_sha256,fid,num_samples\nlenet5,aa,3.25,100\nresnet20,bb,{},100\n"
         side.path(PLACES["gan"].scores, "judges.csv").write_text(rows.format(0.5 + seed))
     return one, other
@@ -210,10 +210,10 @@ def test_samples_come_from_the_same_noise(gans: tuple[Side, Side], monkeypatch: 
         noise = torch.randn(256, 5, generator=shown_stream())[: shown.DRAWN]
         expected = ((network(noise).detach() + 1) * 127.5).round().clamp(0, 255)
         assert (images.float() - expected).abs().max() <= 1
-    save_generator(gans[1].path(PLACES["gan"].model, "generator.pt"), noise="uniform")
+    save_generator(gans[1].path(PLACES["gan"].model, "generator.safetensors"), noise="uniform")
     note = shown.sample_grids(*gans)["note"]
     assert "not the same noise: one draws from 5 normal numbers, other from 5 uniform numbers" in note
-    gans[1].path(PLACES["gan"].model, "generator.pt").unlink()
+    gans[1].path(PLACES["gan"].model, "generator.safetensors").unlink()
     assert "the model of other is not at hand" in shown.sample_grids(*gans)["note"]
 
 

@@ -11,8 +11,8 @@ from ganscribe.serving.choices import EXAMPLES, example_pictures, rank_models
 
 
 def add(root: Path, run: str, steps: int | None, scores: dict[str, Any] | None, family: str = "gan") -> None:
-    names = {"gan": ("generator.pt", "data/gan_scores", "scores.json")}
-    file_name, folder, scores_name = names.get(family, ("model.pt", "data/captioned", "beam.json"))
+    names = {"gan": ("generator.safetensors", "data/gan_scores", "scores.json")}
+    file_name, folder, scores_name = names.get(family, ("model.safetensors", "data/captioned", "beam.json"))
     model = root / "models" / family / run / file_name
     model.parent.mkdir(parents=True)
     model.touch()
@@ -53,7 +53,7 @@ def test_of_captioners_the_highest_is_the_best(tmp_path: Path) -> None:
         "b: CIDEr 3.5, 100 of 500 steps",
         "a: CIDEr 1.25, 100 of 500 steps",
     ]
-    assert found["b"].path == tmp_path / "models/captioner/b/model.pt"
+    assert found["b"].path == tmp_path / "models/captioner/b/model.safetensors"
     assert rank_models(tmp_path, "gan") == {}
 
 

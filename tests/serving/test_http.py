@@ -47,13 +47,15 @@ def registry(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) ->
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
         facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-        save_network("generator.pt", network, **facts, image_shape=(1, 28, 28))
+        save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
         with records.training_run(family="captioner", name="tiny", run_key="c", params={}, inputs=[]) as run:
             run.log_model(
-                "captioner", captioner_files / "model.pt", inception=captioner_files / "inception.pt"
+                "captioner",
+                captioner_files / "model.safetensors",
+                inception=captioner_files / "inception.safetensors",
             )
         with records.training_run(family="gan", name="tiny", run_key="g", params={}, inputs=[]) as run:
-            run.log_model("generator", "generator.pt")
+            run.log_model("generator", "generator.safetensors")
         sender.finish()
         patch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
         yield root
@@ -111,7 +113,9 @@ def test_the_captioner(
 ) -> None:
     photographs = sorted((test_data / "coco" / "train2014").glob("*.jpg"))[:8]
     texts = [base64.b64encode(path.read_bytes()).decode() for path in photographs]
-    captioner = open_captioner(captioner_files / "model.pt", captioner_files / "inception.pt")
+    captioner = open_captioner(
+        captioner_files / "model.safetensors", captioner_files / "inception.safetensors"
+    )
     expected = [
         caption_photographs(captioner, load_image(path, crop=captioner.crop)[None])[0] for path in photographs
     ]
@@ -185,7 +189,7 @@ def test_the_generator(registry: Path, project: Path, tmp_path: Path) -> None:
         status, answer = ask(rows(seed=[3, 4], count=[2, 1]))
         assert status == 200
         found = [row["image"] for row in answer["predictions"]]
-        saved = load_generator(registry / "generator.pt")
+        saved = load_generator(registry / "generator.safetensors")
         images = [*saved.sample(2, seed=3, device=torch.device("cpu"))]
         images += saved.sample(1, seed=4, device=torch.device("cpu"))
         assert found == [encode_png(image.numpy()) for image in images]

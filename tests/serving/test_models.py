@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from ganscribe import convnets, records
-from ganscribe.core.files import save_torch
+from ganscribe.core.weights import save_weights
 from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
 from ganscribe.gan.networks import build_generator
 from ganscribe.records import runs, sender
@@ -48,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         torch.manual_seed(0)
         generator = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
         settings: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
-        save_network(root / "generator.pt", generator.state_dict(), networks="mlp", **settings)
+        save_network(root / "generator.safetensors", generator.state_dict(), networks="mlp", **settings)
         network = convnets.build("lenet5", num_classes=3, image_shape=(3, 32, 32))
         classifier = {
             "network": "lenet5",
@@ -56,14 +56,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "num_classes": 3,
             "classes": CLASSES,
             "image_shape": [3, 32, 32],
-            "state_dict": network.state_dict(),
         }
-        save_torch(root / "classifier.pt", classifier)
+        save_weights(root / "classifier.safetensors", network.state_dict(), classifier)
         for family, kind in (("gan", "generator"), ("classifier", "classifier")):
             with records.training_run(
                 family=family, name="tested", run_key=kind, params={}, inputs=[]
             ) as tracked:
-                tracked.log_model(kind, root / f"{kind}.pt")
+                tracked.log_model(kind, root / f"{kind}.safetensors")
         sender.finish()
         patch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
         yield root
@@ -84,7 +83,7 @@ def test_generator_same_seed_same_bytes(store: Path) -> None:
     other = model.predict(pd.DataFrame([{"seed": 8, "count": 3}]))
     assert first["image"].tolist() != other["image"].tolist()
 
-    saved = load_generator(store / "generator.pt")
+    saved = load_generator(store / "generator.safetensors")
     images = sample_images(saved.network, 3, noise_dim=8, noise="uniform", seed=7, device=torch.device("cpu"))
     for text, image in zip(first["image"], images, strict=True):
         assert np.array_equal(pixels(text), image[0].numpy())
@@ -101,7 +100,7 @@ def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
     texts = [encode_png(image) for image in images]
     answers = load("classifier").predict(pd.DataFrame({"image": texts}))
 
-    network = convnets.load_classifier(store / "classifier.pt")
+    network = convnets.load_classifier(store / "classifier.safetensors")
     with torch.no_grad():
         expected = network(torch.from_numpy(images) / 127.5 - 1).softmax(1).numpy()
     np.testing.assert_allclose(answers[CLASSES].to_numpy(), expected, rtol=1e-4)
@@ -183,7 +182,7 @@ def test_loading_a_model_leaves_the_path_to_the_package_as_it_was(store: Path, t
     damaged = Path(
         mlflow.artifacts.download_artifacts("models:/ganscribe-gan-tested@candidate", dst_path=str(tmp_path))
     )
-    next(damaged.glob("data/*/model.pt")).write_bytes(b"?")
+    next(damaged.glob("data/*/model.safetensors")).write_bytes(b"?")
     with pytest.raises(ValueError, match="is damaged"):
         mlflow.pyfunc.load_model(str(damaged))
     assert sys.path == before
@@ -225,15 +224,15 @@ def test_wrong_files(store: Path) -> None:
     assert found is not None
     tracked = runs.resume_run(open_client(), found.info.run_id, family="gan", name="wrong")
     arguments = {"experiment_id": tracked.experiment_id, "run_id": tracked.run_id, "registered_name": "wrong"}
-    save_torch(store / "other.pt", {"weights": 1})
+    save_weights(store / "other.safetensors", {}, {"weights": 1})
     for kind, name, message in (
-        ("classifier", "generator.pt", "holds a generator"),
-        ("generator", "other.pt", "not a model"),
+        ("classifier", "generator.safetensors", "holds a generator"),
+        ("generator", "other.safetensors", "not a model"),
     ):
         with pytest.raises(ValueError, match=message):
             models.log_model(tracked.client, kind, store / name, **arguments)
-    with pytest.raises(FileNotFoundError, match=r"missing\.pt"):
-        models.log_model(tracked.client, "generator", store / "missing.pt", **arguments)
+    with pytest.raises(FileNotFoundError, match=r"missing\.safetensors"):
+        models.log_model(tracked.client, "generator", store / "missing.safetensors", **arguments)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -255,11 +254,13 @@ def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-3)
     assert list(served.predict(pd.DataFrame({"image": [picture]}))) == ["caption", "words"]
 
-    captioner = open_captioner(captioner_files / "model.pt", captioner_files / "inception.pt")
+    captioner = open_captioner(
+        captioner_files / "model.safetensors", captioner_files / "inception.safetensors"
+    )
     (one,) = caption_photographs(captioner, noise)  # the command line's way
     assert one.text == answers["caption"][0]
     np.testing.assert_allclose(one.attention, attention, rtol=1e-5)
-    for name in ("model.pt", "inception.pt"):
+    for name in ("model.safetensors", "inception.safetensors"):
         (tmp_path / name).write_bytes((captioner_files / name).read_bytes()[: 1000 if "in" in name else None])
     with pytest.raises(ValueError, match="is damaged, or not a feature network"):
         models.Served(str(tmp_path))

@@ -9,12 +9,16 @@ import pytest
 from ganscribe.serving import photographs
 
 FOUND = {  # files, and of the folder that is opened: the model, its network
-    "pipeline": ("models/captioner/mine", "models/captioner/mine/model.pt", "data/features/inception.pt"),
-    "mlflow": ("fetched", "fetched/data/x/model.pt", "fetched/data/x/inception.pt"),
+    "pipeline": (
+        "models/captioner/mine",
+        "models/captioner/mine/model.safetensors",
+        "data/features/inception.safetensors",
+    ),
+    "mlflow": ("fetched", "fetched/data/x/model.safetensors", "fetched/data/x/inception.safetensors"),
     "both in one": (
         "models/captioner/mine",
-        "models/captioner/mine/model.pt",
-        "models/captioner/mine/inception.pt",
+        "models/captioner/mine/model.safetensors",
+        "models/captioner/mine/inception.safetensors",
     ),
 }
 
@@ -35,7 +39,7 @@ def test_a_folder_is_opened(
     monkeypatch.setattr(photographs, "load_captioner", load)
     monkeypatch.setattr(photographs, "read_inception", load)
     monkeypatch.chdir(tmp_path)
-    for name in (model, inception, "data/features/inception.pt"):
+    for name in (model, inception, "data/features/inception.safetensors"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     with pytest.raises(StopIteration):
@@ -46,10 +50,10 @@ def test_a_folder_is_opened(
 def test_a_folder_without_a_model_and_a_model_without_its_network_are_named(
     tmp_path: Path, captioner_files: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r"model\.pt is missing: run"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing: run"):
         photographs.open_captioner(tmp_path)
-    (tmp_path / "model.pt").write_bytes((captioner_files / "model.pt").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((captioner_files / "model.safetensors").read_bytes())
     with pytest.raises(
-        FileNotFoundError, match=r"inception\.pt, the network that makes the captioner's features"
+        FileNotFoundError, match=r"inception\.safetensors, the network that makes the captioner's features"
     ):
         photographs.open_captioner(tmp_path)

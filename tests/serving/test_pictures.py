@@ -158,7 +158,9 @@ def test_the_demo_reads_a_file_as_the_command_line_does(
     monkeypatch.setattr(demo, "caption_photographs", look)
     expected = on_command_line(PICTURES["16 bits, black at 200"], tmp_path)
     models = demo.Models(
-        {"best": captioner_files / "model.pt"}, {}, inception=captioner_files / "inception.pt"
+        {"best": captioner_files / "model.safetensors"},
+        {},
+        inception=captioner_files / "inception.safetensors",
     )
     with pytest.raises(Seen) as seen:
         models.caption("best", tmp_path / "a.png")

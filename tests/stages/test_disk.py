@@ -80,7 +80,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_full_disk_is_named_and_what_was_there_stays(
     project: Path, folder: Path, command: str, out: str
 ) -> None:
-    model = folder / "models/classifiers/lenet5/model.pt"
+    model = folder / "models/classifiers/lenet5/model.safetensors"
     model.parent.mkdir(parents=True)
     model.write_bytes(b"the one before")
     before = content(folder / out)

@@ -83,7 +83,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     torch.manual_seed(0)
     options = {"vocabulary_size": 7, "embedding_dim": 4, "units": 8, "encoder_dim": 8}
     save_captioner(
-        "models/captioner/best/model.pt",
+        "models/captioner/best/model.safetensors",
         options=options,
         vocabulary=VOCABULARY,
         features=open_shards("data/features").metadata,
@@ -139,7 +139,7 @@ def test_what_is_known_of_the_images_is_scored(
 ) -> None:
     """Held against the tables of captions and attention that the stage leaves."""
     monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
-    path = Path("models/captioner/best/model.pt")
+    path = Path("models/captioner/best/model.safetensors")
     saved = load_captioner(path)
     saved.model.output.weight.data.mul_(30)  # so that captions differ
     saved.model.attention_score.weight.data.mul_(30)
@@ -194,7 +194,7 @@ def test_captions_are_scored_as_the_captioner_splits_them(
 ) -> None:
     monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
     monkeypatch.setattr(scorer, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
-    path = Path("models/captioner/best/model.pt")
+    path = Path("models/captioner/best/model.safetensors")
     saved = load_captioner(path)
     vocabulary = Vocabulary((*VOCABULARY.words[:4], "犬", "が", "走"), "unicode")
     state = saved.model.state_dict()
@@ -218,7 +218,7 @@ def test_the_scored_data_are_the_test_pictures_and_their_references(
 
     def digest(blue: int | None = None) -> str:
         list_images({f"{number}.jpg": "of blue" if number == blue else "of red" for number in range(6)})
-        exam = stage["open_exam"](Path("models/captioner/best/model.pt"), precision="fp32")
+        exam = stage["open_exam"](Path("models/captioner/best/model.safetensors"), precision="fp32")
         return str(stage["data_sha256"](exam.references))
 
     first = digest()

@@ -18,7 +18,8 @@ from PIL import Image
 import gans
 from ganscribe import convnets
 from ganscribe.convnets.common.evaluation import Evaluation
-from ganscribe.core.files import save_torch, write_json
+from ganscribe.core.files import write_json
+from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.metrics.comparable import SAME
@@ -52,7 +53,7 @@ def test_the_scores_say_on_which_images_they_were_made(
     folder = Path("models/classifiers/lenet5")
     model = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
     saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": [1, 28, 28]}
-    save_torch(folder / "model.pt", saved | {"state_dict": model.state_dict()})
+    save_weights(folder / "model.safetensors", model.state_dict(), saved)
     training = {"trained_steps": 3, "recipe_steps": 4, "num_parameters": 5, "flops": 6}
     write_json(folder / "training.json", training)
     write_json(folder / "run_key.json", {"family": "classifier", "name": "lenet5", "run_key": "k"})

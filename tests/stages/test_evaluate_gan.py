@@ -20,8 +20,9 @@ import gans
 import publications
 from ganscribe import convnets
 from ganscribe.config.stages import GanEvaluation
-from ganscribe.core.files import file_sha256, save_torch, write_json
+from ganscribe.core.files import file_sha256, write_json
 from ganscribe.core.seeds import random_stream, stream_seed
+from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.gan.common.sampling import load_generator
@@ -51,14 +52,16 @@ def write_judge(name: str, dataset: str, seed: int) -> None:
     shape = (1, 28, 28) if dataset == "mnist" else (3, 32, 32)
     saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": list(shape)}
     model = convnets.build("lenet5", num_classes=10, image_shape=shape)
-    save_torch(f"data/judges/{name}/model.pt", saved | {"state_dict": model.state_dict()})
+    save_weights(f"data/judges/{name}/model.safetensors", model.state_dict(), saved)
     write_json(f"data/judges/{name}/training.json", {"recipe": {"network": "lenet5", "dataset": dataset}})
 
 
 def write_gan(name: str, *, classes: list[int] | None = None, splits: tuple[str, ...] = ("train",)) -> None:
     """An untrained generator and two snapshots of it, as stage train_gan leaves them."""
     folder = Path("models/gan", name)
-    for seed, file in enumerate(("generator.pt", "snapshots/step-000005.pt", "snapshots/step-000020.pt")):
+    for seed, file in enumerate(
+        ("generator.safetensors", "snapshots/step-000005.safetensors", "snapshots/step-000020.safetensors")
+    ):
         gans.save_generator(folder / file, seed=seed)
     recipe = {"dataset": "mnist", "splits": splits, "classes": classes}
     write_json(folder / "training.json", {"recipe": recipe, "trained_steps": 20, "recipe_steps": 800})
@@ -106,7 +109,7 @@ def stage(project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
 
 
 def distance_by(judge: str, real: Tensor, generated: Tensor) -> float:
-    extractor = classifier_extractor(convnets.load_classifier(f"data/judges/{judge}/model.pt"))
+    extractor = classifier_extractor(convnets.load_classifier(f"data/judges/{judge}/model.safetensors"))
     return frechet_distance(*(judge_images(part, extractor).features for part in (real, generated)))
 
 
@@ -120,7 +123,7 @@ def test_judges_are_those_of_the_data_set_in_the_order_of_the_parameters(stage: 
 
 def test_images_of_a_run_on_every_class_are_held_against_the_test_images(stage: dict[str, Any]) -> None:
     images = stage["collect_images"](Path("models/gan/mine"), RUN)
-    saved = load_generator("models/gan/mine/generator.pt")
+    saved = load_generator("models/gan/mine/generator.safetensors")
     assert torch.equal(images.generated, saved.sample(SAMPLES, seed=SEED, device=gans.CPU))
     train, test = (read_images(f"data/mnist/{split}.parquet") for split in ("train", "test"))
     assert torch.equal(images.reference.images, test.images)
@@ -160,7 +163,7 @@ def test_what_depends_on_no_judge_is_the_first_one_s(stage: dict[str, Any]) -> N
         )
         floor = distance_by(judge, images.reference.images, images.other_real)
         assert scores["floor_fid"] == pytest.approx(floor, rel=1e-9)
-        assert scores["judge_sha256"] == file_sha256(f"data/judges/{judge}/model.pt")
+        assert scores["judge_sha256"] == file_sha256(f"data/judges/{judge}/model.safetensors")
         assert (scores["num_samples"], scores["num_real"], scores["num_floor"]) == (SAMPLES, 50, SAMPLES)
         assert (scores["dataset"], scores["source"], scores["resize"]) == ("mnist", "sample", "none")
         assert set(SAME["gan"]) <= scores.keys()
@@ -318,7 +321,9 @@ def test_scores_by_fid_s_own_network_are_those_of_torch_fidelity_alone(
     done = CliRunner().invoke(stage["main"], ["mine"])
     assert done.exit_code == 0, done.output
     scores = json.loads(Path("data/gan_scores/mine/scores.json").read_text())
-    generated = load_generator("models/gan/mine/generator.pt").sample(SAMPLES, seed=SEED, device=gans.CPU)
+    generated = load_generator("models/gan/mine/generator.safetensors").sample(
+        SAMPLES, seed=SEED, device=gans.CPU
+    )
     theirs = torch_fidelity.calculate_metrics(
         input1=Coloured(generated),
         input2=Coloured(read_images("data/mnist/test.parquet").images),
@@ -354,14 +359,16 @@ def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: di
     first = table.iloc[0].to_dict()
     assert first == {name: pytest.approx(scores[name]) for name in first}
     test = read_images("data/mnist/test.parquet").images
-    samples = load_generator("models/gan/mine/generator.pt").sample(SAMPLES, seed=SEED, device=gans.CPU)
+    samples = load_generator("models/gan/mine/generator.safetensors").sample(
+        SAMPLES, seed=SEED, device=gans.CPU
+    )
     for judge, fid in zip(table["judge"], table["fid"], strict=True):
         assert fid == pytest.approx(distance_by(judge, test, samples), rel=1e-9)
 
     snapshots = pd.read_csv("data/gan_scores/mine/snapshots.csv")
     assert list(snapshots["step"]) == [5, 20] and list(snapshots.columns) == ["step", "fid"]
     for step, fid in zip(snapshots["step"], snapshots["fid"], strict=True):
-        kept = load_generator(f"models/gan/mine/snapshots/step-{step:06d}.pt")
+        kept = load_generator(f"models/gan/mine/snapshots/step-{step:06d}.safetensors")
         made = kept.sample(SNAPSHOT_SAMPLES, seed=SEED, device=gans.CPU)
         assert fid == pytest.approx(distance_by("first", test, made), rel=1e-9)
 

@@ -127,7 +127,7 @@ def test_a_model_without_its_run_is_registered(
     folder = Path("models/gan/dcgan")
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
     facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
-    save_network(folder / "generator.pt", network.state_dict(), networks="mlp", **facts)
+    save_network(folder / "generator.safetensors", network.state_dict(), networks="mlp", **facts)
     (folder / "run_key.json").write_text('{"family": "gan", "name": "dcgan", "run_key": "k"}')
     scores = Path("data/gan_scores/dcgan/scores.json")
     scores.parent.mkdir(parents=True)

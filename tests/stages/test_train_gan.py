@@ -12,7 +12,7 @@ from torch import nn
 
 import gans
 from ganscribe.config.stages import GanRun
-from ganscribe.core.files import load_torch
+from ganscribe.core.weights import load_weights
 from ganscribe.gan.common.sampling import load_generator
 
 
@@ -34,17 +34,20 @@ def test_networks_are_saved_with_their_options_and_recipe(
     stage["save_models"](folder, identity, run, 70, gan)
 
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
-    kept = {"generator.pt", "snapshots/step-000001.pt", "snapshots/step-000002.pt"}
-    assert files == kept | {"discriminator.pt", "training.json", "run_key.json"}
+    kept = {"generator.safetensors", "snapshots/step-000001.safetensors", "snapshots/step-000002.safetensors"}
+    assert files == kept | {"discriminator.safetensors", "training.json", "run_key.json"}
     for file in kept:
         saved = load_generator(folder / file)
         assert (saved.noise_dim, saved.noise, saved.image_shape) == (8, "normal", gans.MNIST)
         assert {layer.p for layer in saved.network.modules() if isinstance(layer, nn.Dropout)} == {0.35}
-    generator = load_generator(folder / "generator.pt").network.state_dict()
+    generator = load_generator(folder / "generator.safetensors").network.state_dict()
     assert gans.same(list(generator.values()), list(gan.kept_generator.state_dict().values()))
-    critic = load_torch(folder / "discriminator.pt")
-    assert critic["network_options"] == {"dropout": 0.35}
-    assert gans.same(list(critic["state_dict"].values()), list(gan.discriminator.state_dict().values()))
+    critic, saved_facts = load_weights(folder / "discriminator.safetensors")
+    assert saved_facts["network_options"] == {"dropout": 0.35}
+    assert gans.same(
+        [critic[name] for name in gan.discriminator.state_dict()],
+        list(gan.discriminator.state_dict().values()),
+    )
 
     facts = json.loads((folder / "training.json").read_text())
     assert facts["recipe"].items() >= {**changes, "steps": 2, "seed": 3, "max_updates": None}.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from ganscribe.captioning.decoding import Decoded, State, Step, beam, greedy, image_uniforms, sample
 from ganscribe.captioning.model import Captioner
 from ganscribe.core.devices import autocast
-from ganscribe.core.files import load_torch, save_torch
+from ganscribe.core.weights import load_weights, save_weights
 from ganscribe.datasets.tokens import END, PAD, START, TUTORIAL, UNK, Vocabulary
 
 METHODS = ("greedy", "beam", "sample")
@@ -32,7 +31,7 @@ class DecodingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SavedCaptioner:
-    """What `model.pt` holds: the network in evaluation mode, its words, and where its features came from."""
+    """What a captioner's file holds: the network in evaluation mode, its words, and where its features came from."""
 
     model: Captioner
     vocabulary: Vocabulary
@@ -48,15 +47,14 @@ def save_captioner(
     features: dict[str, str],
     state_dict: dict[str, Tensor],
 ) -> None:
-    """Write `model.pt`. `options` are the arguments of `Captioner`, `features` the shards' metadata."""
-    value = {
+    """Write the captioner. `options` are the arguments of `Captioner`, `features` the shards' metadata."""
+    facts = {
         "options": options,
         "vocabulary": list(vocabulary.words),
         "tokeniser": vocabulary.tokeniser,
         "features": dict(sorted(features.items())),
-        "state_dict": {name: tensor.cpu() for name, tensor in state_dict.items()},
     }
-    save_torch(path, value)
+    save_weights(path, state_dict, facts)
 
 
 def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> SavedCaptioner:
@@ -65,13 +63,11 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner@{path.parent.name}`")
     problem = f"{path} is damaged, or not a saved captioner"
-    if not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
-        raise ValueError(problem)
     try:
-        saved = dict(load_torch(path))
+        weights, saved = load_weights(path)
         vocabulary = Vocabulary(tuple(saved["vocabulary"]), saved.get("tokeniser", TUTORIAL))
         model = Captioner(**saved["options"])
-        model.load_state_dict(saved["state_dict"])
+        model.load_state_dict(weights)
         found = SavedCaptioner(model.to(device).eval(), vocabulary, saved["options"], saved["features"])
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(problem) from error

@@ -34,15 +34,17 @@ BELONGS = {
 
 def _open(model: str) -> PhotographCaptioner:
     """The captioner of a run's name, a path or a `models:/` URI, with the network of its features: the file
-    inception.pt beside it, or else the project's own."""
+    inception.safetensors beside it, or else the project's own."""
     from ganscribe.core.devices import choose_device
     from ganscribe.core.files import project_root
+    from ganscribe.core.weights import find_weights
     from ganscribe.serving.photographs import open_captioner
 
     with tempfile.TemporaryDirectory() as scratch:
         path = find_model("captioner", model, Path(scratch))
-        beside = path.with_name("inception.pt")
-        inception = beside if beside.is_file() else project_root() / "data" / "features" / "inception.pt"
+        beside = find_weights(path.parent, "inception")
+        own = find_weights(project_root() / "data" / "features", "inception")
+        inception = beside if beside.is_file() else own
         return open_captioner(path, inception, device=choose_device())
 
 
@@ -143,7 +145,7 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     "--model",
     default="best",
     show_default=True,
-    help="A run of params.yaml, a path to a model.pt, or a model of MLflow's registry"
+    help="A run of params.yaml, a path to a model.safetensors, or a model of MLflow's registry"
     " (models:/ganscribe-captioner-best@candidate).",
 )
 @click.option(

@@ -34,7 +34,7 @@ def demo(host: str, port: int, browser: bool) -> None:
     models = Models(
         {run: choice.path for run, choice in captioners.items()},
         {run: choice.path for run, choice in generators.items()},
-        inception=root / "data" / "features" / "inception.pt",
+        inception=root / "data" / "features" / "inception.safetensors",
         labels={choice.path: choice.label for choice in (*captioners.values(), *generators.values())},
         examples=example_pictures(root),
     )

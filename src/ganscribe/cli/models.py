@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 # By a model's kind (serving.KINDS): its folder under models/, its file, its stage, and what it is called.
 PLACES = {
-    "generator": ("gan", "generator.pt", "train_gan", "GAN"),
-    "captioner": ("captioner", "model.pt", "train_captioner", "captioner"),
+    "generator": ("gan", "generator.safetensors", "train_gan", "GAN"),
+    "captioner": ("captioner", "model.safetensors", "train_captioner", "captioner"),
 }
 
 
@@ -49,12 +49,13 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
     """The file of a run's name, a path or a `models:/` URI (downloaded into `scratch`)."""
     from ganscribe import config
     from ganscribe.core.files import project_root
+    from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX
 
     family, file_name, stage, title = PLACES[kind]
     if run.startswith("models:"):
         return _fetch_registered(kind, run, scratch)
     path = Path(run)
-    if path.suffix == ".pt" or len(path.parts) > 1:
+    if path.suffix in (SUFFIX, EARLIER_SUFFIX) or len(path.parts) > 1:
         if not path.is_file():
             raise FileNotFoundError(f"{run} is missing: give a run's name or a {file_name}")
         return path

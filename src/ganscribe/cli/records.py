@@ -81,7 +81,7 @@ def runs(
         click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
 
 
-@click.command(epilog="Example: ganscribe lineage models/gan/dcgan/generator.pt")
+@click.command(epilog="Example: ganscribe lineage models/gan/dcgan/generator.safetensors")
 @click.argument("subject")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def lineage(subject: str, is_json: bool) -> None:

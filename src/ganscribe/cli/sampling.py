@@ -92,7 +92,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
 def sample(run: str, count: int, seed: int, out: Path) -> None:
     """Draw images from a trained generator.
 
-    RUN is a run of params.yaml (such as dcgan), a path to a generator.pt, or a model of MLflow's registry
+    RUN is a run of params.yaml (such as dcgan), a path to a generator.safetensors, or a model of MLflow's registry
     (models:/ganscribe-gan-dcgan@candidate, models:/ganscribe-gan-dcgan/1).
     """
     if count < 1:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # By a family of params.yaml: its folder under models/ and metrics/, the file of a model, and what one is called.
 MODELS = {
-    "gan": ("gan", "generator.pt", "GAN"),
-    "classifier": ("classifiers", "model.pt", "classifier"),
-    "captioner": ("captioner", "model.pt", "captioner"),
+    "gan": ("gan", "generator.safetensors", "GAN"),
+    "classifier": ("classifiers", "model.safetensors", "classifier"),
+    "captioner": ("captioner", "model.safetensors", "captioner"),
 }
 REPORT = "reports/index.html"
 NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"

@@ -106,7 +106,8 @@ def load_torch(path: str | Path) -> Any:
         with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > Path(path).stat().st_size:
                 raise ValueError("it unpacks to more than it is long, which torch.save never writes")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with Path(path).open("rb") as handle:  # by its content, whatever its name ends in
+            return torch.load(handle, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{problem} (code in it is never run): save its state dict alone, or get it again"

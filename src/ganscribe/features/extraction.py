@@ -34,9 +34,9 @@ from ganscribe.features.pipeline import COMPILE_FROM, open_pipeline
 from ganscribe.features.shards import ShardWriter, shard_metadata, shard_name
 
 REJECTED_FILE = "rejected.parquet"
-WEIGHTS_FILE = "inception.pt"
+WEIGHTS_FILE = "inception.safetensors"
 WRITERS = 2  # shards at a time: one thread writes the features of some 2,000 to 4,000 images a second
-SHARED_NETWORK = "network.pt"  # among the shards, for other processes that make them
+SHARED_NETWORK = "network.safetensors"  # among the shards, for other processes that make them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganscribe.core.files import file_sha256, load_torch, save_torch
+from ganscribe.core.files import file_sha256, load_torch
 from ganscribe.core.seeds import random_stream
+from ganscribe.core.weights import load_weights, save_weights
 
 FEATURE_SHAPE = (64, 2048)  # 8 x 8 positions row by row, 2048 channels
 NETWORK = "inception_v3 Mixed_7c"
@@ -170,8 +171,8 @@ def prepare(inception: Inception, *, precision: str, device: torch.device) -> In
 
 def write_inception(path: str | Path, inception: Inception) -> None:
     """Keep a prepared network, so that a new image gets the features that the stored ones have."""
-    state = {key: tensor.cpu().contiguous() for key, tensor in inception.network.state_dict().items()}
-    save_torch(path, {"label": inception.label, "sha256": inception.sha256, "state_dict": state})
+    facts = {"label": inception.label, "sha256": inception.sha256}
+    save_weights(path, inception.network.state_dict(), facts)
 
 
 def read_inception(path: str | Path, *, device: torch.device, precision: str | None = None) -> Inception:
@@ -180,11 +181,11 @@ def read_inception(path: str | Path, *, device: torch.device, precision: str | N
     Raises ValueError for another file.
     """
     try:
-        saved = dict(load_torch(path))
+        weights, saved = load_weights(path)
         inception = Inception(_build(), saved["label"], saved["sha256"])
-        is_bf16 = saved["state_dict"]["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
+        is_bf16 = weights["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
         prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
-        inception.network.load_state_dict(saved["state_dict"])
+        inception.network.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(f"{path} is damaged, or not a feature network that extract_features left") from error
     return inception

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 CANDIDATE, CHAMPION = "candidate", "champion"
 # What is registered of each family: its kind (see serving.KINDS), and its file in the model's folder.
 REGISTERED = {
-    "gan": ("generator", "generator.pt"),
-    "classifier": ("classifier", "model.pt"),
-    "captioner": ("captioner", "model.pt"),
+    "gan": ("generator", "generator.safetensors"),
+    "classifier": ("classifier", "model.safetensors"),
+    "captioner": ("captioner", "model.safetensors"),
 }
 COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage", "budget", "exercised")
 

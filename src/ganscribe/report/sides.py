@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from ganscribe.core.weights import find_weights
+
 Record = dict[str, Any]
 
 
@@ -37,7 +39,12 @@ PLACES = {
         "models/captioner/{run}", "curves/captioner/{run}.csv", "data/captioned/{run}", (CAPTIONS, IMAGES)
     ),
 }
-MODEL_FILES = ("training.json", "run_key.json", "generator.pt")  # those that a comparison reads
+MODEL_FILES = (
+    "training.json",
+    "run_key.json",
+    "generator.safetensors",
+    "generator.pt",
+)  # read by a comparison
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -96,7 +103,7 @@ class Side:
     @property
     def generator(self) -> Path | None:
         """The file of a GAN's generator."""
-        path = self.path(self.places.model, "generator.pt")
+        path = find_weights(self.path(self.places.model), "generator")
         return path if path.is_file() else None
 
     @cached_property

@@ -14,8 +14,8 @@ EXAMPLES = 6
 TITLES = {"fid": "FID", "CIDEr": "CIDEr"}  # of the scores that rank
 # By family: the folder and file of a model, and those of its scores (a captioner's by the decoding of the page).
 PLACES = {
-    "gan": ("models/gan", "generator.pt", "data/gan_scores", "scores.json"),
-    "captioner": ("models/captioner", "model.pt", "data/captioned", "beam.json"),
+    "gan": ("models/gan", "generator.safetensors", "data/gan_scores", "scores.json"),
+    "captioner": ("models/captioner", "model.safetensors", "data/captioned", "beam.json"),
 }
 
 

@@ -17,10 +17,10 @@ import torch
 from mlflow.types import ColSpec, DataType, ParamSpec
 from mlflow.types.schema import Array
 
-from ganscribe.core.files import load_torch
+from ganscribe.core.weights import find_weights, load_facts
 from ganscribe.serving.pictures import decode_image, encode_png, explained, read_file
 
-MODEL, INCEPTION = "model.pt", "inception.pt"
+MODEL, INCEPTION = "model", "inception"  # the names of their files, without the ending
 MAX_COUNT = 1000  # images of one request
 BATCH_SIZE = 16  # photographs captioned at once
 
@@ -37,7 +37,7 @@ _REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tq
 def _load_generator(folder: Path) -> Predict:
     from ganscribe.gan.common.sampling import load_generator
 
-    saved = load_generator(folder / MODEL)
+    saved = load_generator(find_weights(folder, MODEL))
 
     def predict(rows: Rows, params: dict[str, Any]) -> Rows:
         counts = [int(row["count"]) for row in rows]
@@ -72,7 +72,8 @@ def _load_classifier(folder: Path) -> Predict:
     from ganscribe.convnets import load_classifier
     from ganscribe.convnets.common.evaluation import predict_probabilities
 
-    saved, model = load_torch(folder / MODEL), load_classifier(folder / MODEL)
+    path = find_weights(folder, MODEL)
+    saved, model = load_facts(path), load_classifier(path)
     channels, height, width = saved["image_shape"]
     classes = saved["classes"]
 
@@ -93,7 +94,7 @@ def _load_captioner(folder: Path) -> Predict:
     from ganscribe.features.pictures import load_image
     from ganscribe.serving.photographs import caption_photographs, open_captioner
 
-    captioner = open_captioner(folder / MODEL, folder / INCEPTION)
+    captioner = open_captioner(find_weights(folder, MODEL), find_weights(folder, INCEPTION))
 
     def read(text: Any) -> torch.Tensor:
         return explained(load_image, read_file(text), crop=captioner.crop)
@@ -113,12 +114,12 @@ def _load_captioner(folder: Path) -> Predict:
 
 
 def _classifier_outputs(path: Path) -> list[ColSpec]:
-    classes = load_torch(path)["classes"]
+    classes = load_facts(path)["classes"]
     return [ColSpec(DataType.string, "label"), *(ColSpec(DataType.double, name) for name in classes), _ERROR]
 
 
 def _classifier_example(path: Path) -> dict[str, Any]:
-    return {"image": encode_png(np.zeros(tuple(load_torch(path)["image_shape"]), dtype=np.uint8))}
+    return {"image": encode_png(np.zeros(tuple(load_facts(path)["image_shape"]), dtype=np.uint8))}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """MLflow pyfunc models: a generator, a classifier and a captioner that `mlflow models serve` can run.
 
-The data of a served model is a folder: `model.pt` as training saved it, and for a captioner `inception.pt`, the network
-that made its features. What goes in and out, by the kind of model: `serving/kinds.py`.
+The data of a served model is a folder: `model.safetensors` as training saved it, and for a captioner
+`inception.safetensors`, the network that made its features (`.pt` in models of earlier versions). What goes in and
+out, by the kind of model: `serving/kinds.py`.
 
 What is wrong with a request is a `Refused`, which the server answers with status 400. Requests that come at once are
 computed one after the other: the network uses all cores for one, and memory does not grow with their number.
@@ -25,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ParamSchema, Schema
 
-from ganscribe.core.files import load_torch
+from ganscribe.core.weights import find_weights, load_facts
 from ganscribe.serving.kinds import INCEPTION, KINDS, MODEL
 from ganscribe.serving.refusals import Refused, check_request, refuse_before_mlflow
 
@@ -41,7 +42,7 @@ class Served:
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        self.kind = KINDS[kind_of(folder / MODEL)]
+        self.kind = KINDS[kind_of(find_weights(folder, MODEL))]
         self.predict_rows = self.kind.load(folder)
         self._turn = threading.Lock()
 
@@ -96,9 +97,9 @@ def load(folder: str | Path) -> Served:
 
 def kind_of(path: Path) -> str:
     """The kind of the model file at `path`, by what it holds. Raises ValueError for another file."""
-    saved = load_torch(path)
+    facts = load_facts(path)
     for name, kind in KINDS.items():
-        if isinstance(saved, dict) and kind.mark in saved:
+        if kind.mark in facts:
             return name
     raise ValueError(f"{path} is not a model of a kind that can be served: {', '.join(KINDS)}")
 
@@ -138,7 +139,7 @@ def log_model(
     entry = client.create_logged_model(experiment_id, name=kind, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as code_folder:
         for name, part in parts.items():
-            shutil.copyfile(part, Path(folder, name))
+            shutil.copyfile(part, Path(folder, name + part.suffix))
         package = shutil.copytree(code, Path(code_folder, "ganscribe"), ignore=_other_rooms)
         info = Model.log(
             artifact_path=None,
@@ -173,7 +174,7 @@ def fetch_model(kind: str, uri: str, folder: Path) -> Path:
         raise FileNotFoundError(f"{uri} cannot be had from the model registry: {reason}") from error
     if not Path(found, "MLmodel").is_file():  # MLflow takes a missing folder for an empty one
         raise FileNotFoundError(f"{uri} is in the model registry, but its files are gone from the store")
-    path = next(found.glob(f"data/*/{MODEL}"), None)
-    if path is None or kind_of(path) != kind:
+    path = next((find_weights(data, MODEL) for data in found.glob("data/*")), found)
+    if not path.is_file() or kind_of(path) != kind:
         raise ValueError(f"{uri} is not a {kind} of this project")
     return path

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode, load_captioner
+from ganscribe.core.weights import find_weights
 from ganscribe.features.inception import Inception, compute_features, read_inception
 from ganscribe.features.pictures import crop_of
 
@@ -46,10 +47,12 @@ class PhotographCaption:
 
 def _inception_of(model: Path) -> Path:
     """The network of a captioner's features: beside it (as MLflow has it), or data/features of its project."""
-    beside = model.with_name("inception.pt")
+    beside = find_weights(model.parent, "inception")
     if beside.is_file() or len(model.absolute().parents) < 4:
         return beside
-    return model.absolute().parents[3] / "data" / "features" / "inception.pt"  # models/captioner/RUN/model.pt
+    return find_weights(
+        model.absolute().parents[3] / "data" / "features", "inception"
+    )  # models/captioner/RUN/model
 
 
 def open_captioner(
@@ -63,7 +66,8 @@ def open_captioner(
     """
     device, model = torch.device(device), Path(model)
     if model.is_dir():
-        model = next(iter([*model.glob("model.pt"), *model.glob("data/*/model.pt")]), model / "model.pt")
+        found = (find_weights(folder, "model") for folder in (model, *sorted(model.glob("data/*"))))
+        model = next((path for path in found if path.is_file()), find_weights(model, "model"))
     saved = load_captioner(model, device=device)
     inception = _inception_of(model) if inception is None else inception
     if not Path(inception).is_file():

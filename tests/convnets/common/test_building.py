@@ -11,7 +11,7 @@ import torch
 
 from ganscribe import convnets
 from ganscribe.convnets.common.building import CONVNETS, head_weights
-from ganscribe.core.files import load_torch, save_torch
+from ganscribe.core.weights import save_weights
 
 ONE_LAYER = """
 from torch import nn
@@ -70,13 +70,12 @@ def test_a_saved_classifier_is_read_back(tmp_path: Path) -> None:
         "options": {"dropout": 0.1},
         "num_classes": 4,
         "image_shape": [3, 32, 32],
-        "state_dict": model.state_dict(),
     }
-    save_torch(tmp_path / "model.pt", saved)
-    again = convnets.load_classifier(tmp_path / "model.pt")
+    save_weights(tmp_path / "model.safetensors", model.state_dict(), saved)
+    again = convnets.load_classifier(tmp_path / "model.safetensors")
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again(images), model(images))
     for key, value in (("network", "made_up"), ("num_classes", 5), ("options", {"num_classes": 4})):
-        save_torch(tmp_path / "other.pt", load_torch(tmp_path / "model.pt") | {key: value})
-        with pytest.raises(ValueError, match=r"other\.pt is not a saved classifier"):
-            convnets.load_classifier(tmp_path / "other.pt")
+        save_weights(tmp_path / "other.safetensors", model.state_dict(), saved | {key: value})
+        with pytest.raises(ValueError, match=r"other\.safetensors is not a saved classifier"):
+            convnets.load_classifier(tmp_path / "other.safetensors")

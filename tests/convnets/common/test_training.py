@@ -15,8 +15,8 @@ from ganscribe import convnets
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
-from ganscribe.core.files import save_torch
 from ganscribe.core.seeds import seed_everything
+from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.training.budget import Budget
@@ -210,11 +210,10 @@ def test_saved_classifier_is_read_back(tmp_path: Path) -> None:
         "options": {},
         "num_classes": 4,
         "image_shape": [1, 28, 28],
-        "state_dict": trained.model.state_dict(),
     }
-    save_torch(tmp_path / "model.pt", model)
+    save_weights(tmp_path / "model.safetensors", trained.model.state_dict(), model)
     images = corners(20, 5)
-    again = evaluate(convnets.load_classifier(tmp_path / "model.pt"), images)
+    again = evaluate(convnets.load_classifier(tmp_path / "model.safetensors"), images)
     assert torch.equal(again.probabilities, evaluate(trained.model, images).probabilities)
 
 

@@ -185,7 +185,7 @@ def test_an_extraction_whose_actor_is_killed_has_the_bytes_of_the_local_one(
     thread.join()
     assert killed and again == rejected and [image.file_name for image in again] == ["03.jpg"]
     names = sorted(path.name for path in (tmp_path / "local").iterdir())
-    assert "shard-00003.parquet" in names and "inception.pt" in names
+    assert "shard-00003.parquet" in names and "inception.safetensors" in names
     assert names == sorted(path.name for path in (tmp_path / "ray").iterdir())
     for name in names:
         assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes(), name

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gans
-from ganscribe.core.files import load_torch, save_torch
+from ganscribe.core.weights import load_facts, load_weights, save_weights
 from ganscribe.gan.common.sampling import (
     SAMPLE_BATCH,
     interpolate_images,
@@ -21,6 +21,7 @@ from ganscribe.gan.common.sampling import (
     save_network,
 )
 
+NO_WEIGHTS: dict[str, Any] = {"state_dict": {}}
 SAVED: dict[str, Any] = {"noise_dim": gans.NOISE, "noise": "normal", "image_shape": gans.MNIST}
 
 
@@ -72,10 +73,10 @@ def test_a_saved_generator_comes_back(tmp_path: Path) -> None:
         "noise": "uniform",
         "image_shape": (1, 28, 28),
     }
-    for name in ("a.pt", "b.pt"):
+    for name in ("a.safetensors", "b.safetensors"):
         save_network(tmp_path / name, gan.generator.state_dict(), **settings)
-    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    loaded = load_generator(tmp_path / "a.pt")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = load_generator(tmp_path / "a.safetensors")
     assert (loaded.networks, loaded.noise_dim, loaded.noise) == ("dcgan", 8, "uniform")
     assert loaded.image_shape == (1, 28, 28) and not loaded.network.training
     sampling: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "seed": 0, "device": gans.CPU}
@@ -89,21 +90,21 @@ def test_a_saved_generator_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_networks_own_options_are_kept_with_them(tmp_path: Path) -> None:
-    path = tmp_path / "generator.pt"
+    path = tmp_path / "generator.safetensors"
     options: dict[str, Any] = {"dropout": 0.35}
     network = gans.build("dcgan_deep", "generator", **options)
     save_network(path, network.state_dict(), networks="dcgan_deep", network_options=options, **SAVED)
-    assert load_torch(path)["network_options"] == options
+    assert load_facts(path)["network_options"] == options
     loaded = load_generator(path).network
     assert {layer.p for layer in loaded.modules() if isinstance(layer, nn.Dropout)} == {0.35}
     assert gans.same(list(loaded.state_dict().values()), list(network.state_dict().values()))
 
 
 def test_a_file_without_options_is_read_as_before_there_were_any(tmp_path: Path) -> None:
-    path = tmp_path / "generator.pt"
+    path = tmp_path / "generator.safetensors"
     weights = gans.build("dcgan_deep", "generator").state_dict()
     save_network(path, weights, networks="dcgan_deep", network_options={}, **SAVED)
-    assert set(load_torch(path)) == {"networks", "noise_dim", "noise", "image_shape", "state_dict"}
+    assert set(load_facts(path)) == {"networks", "noise_dim", "noise", "image_shape"}
     loaded = load_generator(path).network
     assert {layer.p for layer in loaded.modules() if isinstance(layer, nn.Dropout)} == {0.2}
 
@@ -118,21 +119,22 @@ def test_a_file_without_options_is_read_as_before_there_were_any(tmp_path: Path)
         {"network_options": ["dropout"]},
         {"noise_dim": 5},  # the weights are of 4
         {"image_shape": [1, 28]},
-        {"state_dict": {}},
+        NO_WEIGHTS,
     ],
     ids=str,
 )
 def test_other_files_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    gans.save_generator(tmp_path / "whole.pt")
-    assert load_generator(tmp_path / "whole.pt").networks == "mlp"
-    save_torch(tmp_path / "other.pt", load_torch(tmp_path / "whole.pt") | changes)
-    with pytest.raises(ValueError, match=r"other\.pt is damaged, or not a saved generator"):
-        load_generator(tmp_path / "other.pt")
+    gans.save_generator(tmp_path / "whole.safetensors")
+    assert load_generator(tmp_path / "whole.safetensors").networks == "mlp"
+    weights, facts = load_weights(tmp_path / "whole.safetensors")
+    save_weights(tmp_path / "other.safetensors", {} if changes == NO_WEIGHTS else weights, facts | changes)
+    with pytest.raises(ValueError, match=r"other\.safetensors is damaged, or not a saved generator"):
+        load_generator(tmp_path / "other.safetensors")
 
 
 def test_files_that_hold_no_generator_are_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("no zip")
+    torch.save({"state_dict": {}}, tmp_path / "other.safetensors")
+    (tmp_path / "text.safetensors").write_text("no zip")
     for name in ("other", "text"):
-        with pytest.raises(ValueError, match=rf"{name}\.pt is damaged, or not a saved generator"):
-            load_generator(tmp_path / f"{name}.pt")
+        with pytest.raises(ValueError, match=rf"{name}\.safetensors is damaged, or not a saved generator"):
+            load_generator(tmp_path / f"{name}.safetensors")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gans
-from ganscribe.core.files import load_torch
+from ganscribe.core.weights import load_weights
 from ganscribe.gan.common.networks import mixes_batch
 from ganscribe.gan.common.sampling import save_network
 from ganscribe.training.cost import count_parameters
@@ -106,11 +106,11 @@ def test_a_saved_critic_is_the_same_after_safe_loading(tmp_path: Path) -> None:
     gan = gans.train(objective="hinge", networks="dcgan_sn", steps=2)
     network = gan.discriminator
     facts = {"networks": "dcgan_sn", "noise_dim": 8, "noise": "normal", "image_shape": gans.MNIST}
-    save_network(tmp_path / "discriminator.pt", network.state_dict(), **facts)  # type: ignore[arg-type]
-    saved = load_torch(tmp_path / "discriminator.pt")
+    save_network(tmp_path / "discriminator.safetensors", network.state_dict(), **facts)  # type: ignore[arg-type]
+    weights, _ = load_weights(tmp_path / "discriminator.safetensors")
     torch.manual_seed(1)
     again = critic()
-    again.load_state_dict(saved["state_dict"])
+    again.load_state_dict(weights)
     assert gans.same(list(again.state_dict().values()), list(network.state_dict().values()))
     images = torch.randn(4, *gans.MNIST)
     torch.testing.assert_close(again.eval()(images), network.eval()(images))

@@ -31,8 +31,8 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
 def folder(tmp_path: Path) -> Path:
     """Three untrained generators, kept at steps whose names do not sort by their digits alone."""
     for seed, step in enumerate((1_000_000, 5, 40)):
-        gans.save_generator(tmp_path / f"step-{step:06d}.pt", seed=seed)
-    gans.save_generator(tmp_path / "generator.pt", seed=9)
+        gans.save_generator(tmp_path / f"step-{step:06d}.safetensors", seed=seed)
+    gans.save_generator(tmp_path / "generator.safetensors", seed=9)
     return tmp_path
 
 
@@ -44,7 +44,7 @@ def score(folder: Path) -> list[dict[str, float]]:
 def test_snapshots_are_found_by_their_steps(folder: Path) -> None:
     steps = snapshot_steps(folder)
     assert set(steps) == {5, 40, 1_000_000}
-    assert steps[40] == folder / "step-000040.pt"
+    assert steps[40] == folder / "step-000040.safetensors"
     assert snapshot_steps(folder / "absent") == {}
 
 
@@ -53,7 +53,7 @@ def test_rows_are_the_distances_of_the_generators_by_step(folder: Path) -> None:
     assert [row["step"] for row in rows] == [5, 40, 1_000_000]
     real = extractor(gans.pictures(30, seed=1))[0].double().numpy()
     for row in rows:
-        saved = load_generator(folder / f"step-{int(row['step']):06d}.pt")
+        saved = load_generator(folder / f"step-{int(row['step']):06d}.safetensors")
         samples = sample_images(
             saved.network, 20, noise_dim=gans.NOISE, noise="uniform", seed=2, device=gans.CPU
         )

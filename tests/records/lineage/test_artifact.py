@@ -196,7 +196,7 @@ def test_a_model_that_only_a_commit_of_the_old_layout_records(
     key = json.dumps({"family": "gan", "name": "dcgan", "run_key": "the key"}).encode()
     files = [
         {"md5": cached(mini.folder, content), "relpath": name}
-        for name, content in (("generator.pt", b"weights"), ("run_key.json", key))
+        for name, content in (("generator.safetensors", b"weights"), ("run_key.json", key))
     ]
     model = cached(mini.folder, json.dumps(files).encode(), ".dir")
     new = (mini.folder / "dvc.yaml").read_text()
@@ -211,7 +211,7 @@ def test_a_model_that_only_a_commit_of_the_old_layout_records(
     run = client.create_run(store.experiment_id(client, "gan"), tags=tags)
     client.set_terminated(run.info.run_id)
 
-    found = artifact.trace("models/gan/dcgan/generator.pt")
+    found = artifact.trace("models/gan/dcgan/generator.safetensors")
     assert found.output is not None and found.output.md5 == model
     assert found.run is not None and found.run.run_id == run.info.run_id
     assert found.params == {"params.yaml:gan.runs.dcgan.steps": 7}
@@ -220,6 +220,6 @@ def test_a_model_that_only_a_commit_of_the_old_layout_records(
     assert any(f"the commit {old_commit[:7]} does" in text for text in found.warnings)
     (mini.folder / "models").mkdir(exist_ok=True)
     mini.follow(found.commands)
-    assert (mini.folder / "models/gan/dcgan/generator.pt").read_bytes() == b"weights"
+    assert (mini.folder / "models/gan/dcgan/generator.safetensors").read_bytes() == b"weights"
     found = artifact.trace(run.info.run_id)
     assert found.output is not None and found.output.md5 == model

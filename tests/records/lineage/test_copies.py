@@ -26,12 +26,12 @@ def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_is_copied_as_it_lay_in_the_folder(folder: Path) -> None:
     params = {"objective": "lsgan", "betas": (0.5, 0.999), "classes": None, "options": {"a": 1, "b": {}}}
     write_run(folder, "gan", "dcgan", {"scores": gan_scores()}, **params)
-    save_generator(folder / "models/gan/dcgan/generator.pt")
+    save_generator(folder / "models/gan/dcgan/generator.safetensors")
     with records.training_run(
         family="gan", name="dcgan", run_key="key of dcgan", params={"seed": 0} | params, inputs=[]
     ) as tracked:
         tracked.log_files("curves/gan/dcgan.csv", folder="curves")
-        tracked.log_model("generator", "models/gan/dcgan/generator.pt")
+        tracked.log_model("generator", "models/gan/dcgan/generator.safetensors")
     with records.reopened_run("key of dcgan", family="gan", name="dcgan") as tracked:
         tracked.log_files("data/gan_scores/dcgan", folder="evaluation")
     sender.finish()
@@ -42,7 +42,7 @@ def test_a_run_is_copied_as_it_lay_in_the_folder(folder: Path) -> None:
     for name in (
         "curves/gan/dcgan.csv",
         "data/gan_scores/dcgan/scores.json",
-        "models/gan/dcgan/generator.pt",
+        "models/gan/dcgan/generator.safetensors",
     ):
         assert (folder / "copy" / name).read_bytes() == (folder / name).read_bytes(), name
     model = folder / "copy/models/gan/dcgan"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
-from ganscribe.core.files import load_torch
 from ganscribe.core.registry import Registry
+from ganscribe.core.weights import load_weights
 
 CONVNETS = Registry("ganscribe.convnets.networks", "convnet")
 
@@ -46,14 +46,14 @@ def load_classifier(path: str | Path) -> nn.Module:
     Raises ValueError for any other file.
     """
     try:
-        saved = dict(load_torch(path))
+        weights, saved = load_weights(path)
         model = build(
             saved["network"],
             num_classes=saved["num_classes"],
             image_shape=tuple(saved["image_shape"]),
             **saved["options"],
         )
-        model.load_state_dict(saved["state_dict"])
+        model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(f"{path} is not a saved classifier, or it is damaged") from error
     return model.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganscribe.core.files import load_torch, save_torch
 from ganscribe.core.seeds import random_stream
+from ganscribe.core.weights import load_weights, save_weights
 from ganscribe.datasets.pixels import to_uint8
 from ganscribe.gan.common.networks import ImageShape, build_generator
 
@@ -126,7 +125,6 @@ def save_network(
     network_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a generator or discriminator, with what it takes to build it again, as deterministic bytes."""
-    weights = {key: value.detach().cpu().contiguous() for key, value in state_dict.items()}
     settings: dict[str, Any] = {
         "networks": networks,
         "noise_dim": noise_dim,
@@ -135,16 +133,14 @@ def save_network(
     }
     if network_options:
         settings["network_options"] = dict(network_options)
-    save_torch(path, {**settings, "state_dict": weights})
+    save_weights(path, state_dict, settings)
 
 
 def load_generator(path: str | Path) -> SavedGenerator:
     """Read a generator that `save_network` wrote. Raises ValueError for any other file."""
     problem = f"{path} is damaged, or not a saved generator"
-    if Path(path).is_file() and not zipfile.is_zipfile(path):  # torch would take it for a bare pickle
-        raise ValueError(problem)
     try:
-        saved = dict(load_torch(path))
+        weights, saved = load_weights(path)
         channels, height, width = saved["image_shape"]
         settings = (saved["networks"], saved["noise_dim"], saved["noise"])
         network = build_generator(
@@ -153,7 +149,7 @@ def load_generator(path: str | Path) -> SavedGenerator:
             image_shape=(channels, height, width),
             **saved.get("network_options", {}),
         )
-        network.load_state_dict(saved["state_dict"])
+        network.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(problem) from error
     return SavedGenerator(network.eval(), *settings, (channels, height, width))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganscribe.core.seeds import random_stream, seed_everything
+from ganscribe.core.weights import SUFFIX
 from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.gan.common.sampling import save_network
@@ -61,14 +62,14 @@ class TrainedGan:
         self.snapshots.append((self.step, {key: value.cpu().clone() for key, value in weights.items()}))
 
     def save(self, folder: Path) -> None:
-        """Write generator.pt, discriminator.pt and snapshots/step-*.pt into `folder`.
+        """Write the generator, the discriminator and the snapshots into `folder`.
 
         `sampling.load_generator` reads the generators.
         """
         weights = {
-            "generator.pt": self.kept_generator.state_dict(),
-            "discriminator.pt": self.discriminator.state_dict(),
-            **{f"snapshots/step-{step:06d}.pt": state_dict for step, state_dict in self.snapshots},
+            f"generator{SUFFIX}": self.kept_generator.state_dict(),
+            f"discriminator{SUFFIX}": self.discriminator.state_dict(),
+            **{f"snapshots/step-{step:06d}{SUFFIX}": state_dict for step, state_dict in self.snapshots},
         }
         for file, state_dict in weights.items():
             save_network(

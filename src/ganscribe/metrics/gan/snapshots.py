@@ -13,7 +13,7 @@ from ganscribe.metrics.gan.images import Extractor, frechet_distance, judge_imag
 
 def snapshot_steps(folder: Path) -> dict[int, Path]:
     """Return the generators in `folder` (models/gan/<run>/snapshots) by step."""
-    return {int(path.stem.removeprefix("step-")): path for path in sorted(folder.glob("step-*.pt"))}
+    return {int(path.stem.removeprefix("step-")): path for path in sorted(folder.glob("step-*.safetensors"))}
 
 
 def score_snapshots(

@@ -99,7 +99,7 @@ def copy_run(
     if "run_key" in run.tags:
         write_json(folder / model / "run_key.json", {"run_key": run.tags["run_key"]})
     if run.family == "gan":
-        _copy_generator(client, run, downloads, folder / model / "generator.pt")
+        _copy_generator(client, run, downloads, folder / model / "generator.safetensors")
 
 
 def _copy_generator(client: MlflowClient, run: RunRecord, downloads: Path, place: Path) -> None:
