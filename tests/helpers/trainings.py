@@ -58,6 +58,7 @@ GANS: dict[str, dict[str, Any]] = {
     "relativistic, R1 and R2": {
         "objective": "relativistic",
         "objective_options": {"r1_penalty": 1.0, "r2_penalty": 1.0},
+        "penalty_every": 2,
         "betas": (0.0, 0.99),
         "schedule": "linear",
     },

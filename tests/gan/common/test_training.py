@@ -102,7 +102,11 @@ def test_one_step_is_the_textbook_s() -> None:
             "schedule": "linear",
             "precision": "bf16",
         },
-        {"objective": "relativistic", "objective_options": {"r1_penalty": 1.0, "r2_penalty": 1.0}},
+        {
+            "objective": "relativistic",
+            "objective_options": {"r1_penalty": 1.0, "r2_penalty": 1.0},
+            "penalty_every": 3,
+        },
     ],
     ids=lambda changes: changes.get("objective", "nonsaturating"),
 )
@@ -174,6 +178,7 @@ def test_both_precisions_learn_alike() -> None:
         ({"objective": "made_up"}, "objective 'made_up' is unknown"),
         ({"networks": "made_up"}, "GAN network 'made_up' is unknown"),
         ({"generator_first": True, "critic_steps": 2}, "generator_first needs one critic update a step"),
+        ({"penalty_every": 4}, "penalty_every 4 needs an objective with a gradient penalty"),
         ({"objective": "wgan_gp", "networks": "dcgan_deep"}, "needs a critic without batch norm"),
         ({"objective": "wgan_gp", "networks": "dcgan_bn"}, "needs a critic without batch norm"),
         (

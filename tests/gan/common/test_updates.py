@@ -210,6 +210,40 @@ def test_rows_hold_the_estimates_and_their_medians_over_five_rows() -> None:
     ]
 
 
+def test_a_penalty_counts_as_often_as_it_weighs() -> None:
+    """A step of gradient descent is linear in the penalty's weight."""
+    moved = {}
+    for weight in (0.0, 1.0, 4.0):
+        gan, noise = start(), torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
+        game, real = build_objective("hinge", r1_penalty=2.0), to_signed(pictures(16))
+        before = [each.detach().clone() for each in gan.discriminator.parameters()]
+        update_critic(gan, game, real, noise, contextlib.nullcontext, penalty_weight=weight)
+        after = gan.discriminator.parameters()
+        moved[weight] = torch.cat([(b - a).flatten() for a, b in zip(before, after, strict=True)])
+    by_penalty = moved[1.0] - moved[0.0]
+    assert by_penalty.abs().max() > 1e-4
+    torch.testing.assert_close(moved[4.0] - moved[0.0], 4 * by_penalty, rtol=1e-4, atol=1e-6)
+
+
+def test_every_third_update_has_the_penalty_threefold(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def note(*arguments: Any, penalty_weight: float, **options: Any) -> torch.Tensor:
+        seen.append(penalty_weight)
+        return update_critic(*arguments, penalty_weight=penalty_weight, **options)
+
+    monkeypatch.setattr("ganscribe.gan.common.training.update_critic", note)
+    penalised = {"objective_options": {"r1_penalty": 1.0}, "penalty_every": 3}
+    train(steps=4, critic_steps=2, **penalised)
+    assert seen == [3, 0, 0, 3, 0, 0, 3, 0]
+    seen.clear()
+    train(steps=4, generator_first=True, **penalised)
+    assert seen == [3, 0, 0, 3]
+    seen.clear()
+    train(steps=2)
+    assert seen == [1, 1]
+
+
 def test_the_penalty_is_alike_in_both_precisions() -> None:
     """On the same critic and images, bfloat16's penalty is within its rounding of float32's."""
     gan = start("dcgan", optimiser="adam", betas=(0.5, 0.9), learning_rate=1e-3)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganscribe.core.devices import autocast, resolve_precision
 from ganscribe.core.seeds import random_stream
-from ganscribe.gan.common.objective import Objective, build_objective, plan_updates
+from ganscribe.gan.common.objective import Objective, build_objective, no_penalty, plan_updates
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.gan.common.sampling import generate, noise_source
 from ganscribe.gan.common.state import TrainedGan
@@ -46,6 +46,11 @@ class Plan:
         """Whether the table has a row for `step`."""
         return step % self.budget.log_every == 0 or step in self.kept or step == len(self.updates)
 
+    def penalty_weight(self, critic_updates: int) -> float:
+        """What the penalty weighs in the critic's update after `critic_updates` others; 0: it is left out."""
+        every = self.recipe.penalty_every
+        return float(every) if critic_updates % every == 0 else 0.0
+
     def noise(self, gan: TrainedGan) -> Tensor:
         """A fresh batch of noise, (batch_size, noise_dim), of this worker its share."""
         shape = (self.recipe.batch_size, self.recipe.noise_dim)
@@ -72,6 +77,11 @@ def plan_training(images: Tensor, recipe: GanRecipe, budget: Budget, device: tor
     if recipe.generator_first and max(updates) > 1:
         raise ValueError(
             "generator_first needs one critic update a step: set critic_steps to 1, or remove it"
+        )
+    if recipe.penalty_every > 1 and objective.penalty is no_penalty:
+        raise ValueError(
+            f"penalty_every {recipe.penalty_every} needs an objective with a gradient penalty: give it one in"
+            " objective_options (such as r1_penalty), or remove penalty_every"
         )
     steps = len(updates)
     kept = {round(steps * part / recipe.snapshots) for part in range(1, recipe.snapshots + 1)}

@@ -40,6 +40,11 @@ class GanRecipe:
     noise: Literal["uniform", "normal"] = option("uniform in [-1, 1), or standard normal", default="uniform")
     steps: Count = option("updates of the generator")
     critic_steps: Count = option("updates of the critic before each of the generator's", default=1)
+    penalty_every: Count = option(
+        "one in so many updates of the critic has the gradient penalty, multiplied by this number",
+        default=1,
+        paper="Karras et al. 1912.04958",
+    )
     generator_first: bool = option(
         "the generator's update comes first, and the critic's on the same noise", default=False
     )

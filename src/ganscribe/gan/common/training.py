@@ -100,24 +100,35 @@ class Updates:
 
         self.critic, self.generator, self.both = step(self._critic), step(self._generator), step(self._both)
 
-    def _critic(self, rows: Tensor, done: Tensor, *, watch: bool) -> None:
+    def _critic(self, rows: Tensor, done: Tensor, *, watch: bool, penalty_weight: float) -> None:
         noise = self.plan.noise(self.gan)
-        self._update_critic(rows, noise, done, watch=watch)
+        self._update_critic(rows, noise, done, watch=watch, penalty_weight=penalty_weight)
 
     def _generator(self, rows: Tensor, done: Tensor, *, is_first: bool) -> None:
         noise = self.plan.noise(self.gan)
         self._update_generator(rows, noise, done, is_first=is_first)
 
-    def _both(self, rows: Tensor, done: Tensor, *, watch: bool, is_first: bool) -> None:
+    def _both(
+        self, rows: Tensor, done: Tensor, *, watch: bool, penalty_weight: float, is_first: bool
+    ) -> None:
         """The generator first, and the critic on the same noise."""
         noise = self.plan.noise(self.gan)
         self._update_generator(rows, noise, done, is_first=is_first)
-        self._update_critic(rows, noise, done, watch=watch)
+        self._update_critic(rows, noise, done, watch=watch, penalty_weight=penalty_weight)
 
-    def _update_critic(self, rows: Tensor, noise: Tensor, done: Tensor, *, watch: bool) -> None:
+    def _update_critic(
+        self, rows: Tensor, noise: Tensor, done: Tensor, *, watch: bool, penalty_weight: float
+    ) -> None:
         real, plan = take(self.images, rows), self.plan
         self.gan.sums[0] += update_critic(
-            self.gan, plan.objective, real, noise, plan.cast, done=done, watch=watch
+            self.gan,
+            plan.objective,
+            real,
+            noise,
+            plan.cast,
+            done=done,
+            watch=watch,
+            penalty_weight=penalty_weight,
         )
 
     def _update_generator(self, rows: Tensor, noise: Tensor, done: Tensor, *, is_first: bool) -> None:
@@ -136,11 +147,13 @@ class Updates:
         set_learning_rate(rate, gan.generator_optimiser, gan.critic_optimiser)
         done = torch.full((), plan.done(step), dtype=torch.float64, device=plan.device)
         if recipe.generator_first:
-            self.both(next(rows), done, watch=has_row, is_first=is_first)
+            weight = plan.penalty_weight(gan.critic_updates)
+            self.both(next(rows), done, watch=has_row, penalty_weight=weight, is_first=is_first)
         else:
             for update in range(updates):
                 batch = next(rows)
-                self.critic(batch, done, watch=has_row and update == updates - 1)
+                weight = plan.penalty_weight(gan.critic_updates + update)
+                self.critic(batch, done, watch=has_row and update == updates - 1, penalty_weight=weight)
             self.generator(batch, done, is_first=is_first)
         gan.step, gan.critic_updates = step, gan.critic_updates + updates
 

@@ -33,12 +33,14 @@ def update_critic(
     *,
     done: Tensor | float = 0.0,
     watch: bool = False,
+    penalty_weight: float = 1.0,
 ) -> Tensor:
     """Update the critic once on `real` (N, C, H, W) and as many generated images; its loss, detached.
 
     The images come without gradient from the generator in training mode. `done` is the part of the run that
     is over. The loss that is returned is without the penalty. `watch` leaves the cosine between the
-    optimiser's step and the negative gradient in `gan.cosine`.
+    optimiser's step and the negative gradient in `gan.cosine`. `penalty_weight`: of the objective's penalty, which is
+    not computed for 0.
     """
     critic = gan.discriminator
     with cast():
@@ -49,10 +51,10 @@ def update_critic(
             real_scores, fake_scores = critic(real).float(), critic(fake).float()
         else:  # one pass is faster, and the same
             real_scores, fake_scores = critic(torch.cat([real, fake])).float().chunk(2)
-        penalty = objective.penalty(critic, real, fake, gan.noise_rng)
+        penalty = objective.penalty(critic, real, fake, gan.noise_rng) if penalty_weight else None
     loss = objective.critic_loss(real_scores, fake_scores)
     gan.critic_optimiser.zero_grad()
-    (loss + penalty).backward()
+    (loss if penalty is None else loss + penalty_weight * penalty).backward()
     weights = list(critic.parameters())
     workers.mean_gradients(weights)
     before = _joined(weights) if watch else None
