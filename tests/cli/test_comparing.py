@@ -61,7 +61,7 @@ def test_the_captioner_of_the_same_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("best", "best"), "say gan/best or captioner/best"),
+        (("best", "best"), "write gan/best or captioner/best"),
         (("dcgan", "lenet5"), "dcgan is a run of gan, and lenet5 is a run of classifier"),
         (("dcgam", "best"), "there is no run 'dcgam' (gan: best, dcgan,"),
         (("gan/tutorial", "best"), "there is no run 'gan/tutorial' (gan: best, "),
