@@ -365,7 +365,9 @@ def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
 
 def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:
     save_model(folder / "other/model.safetensors", weights_sha256="another")
-    assert "use the network that belongs to the model" in refused(album[0], "--model", "other/model.safetensors")
+    assert "use the network that belongs to the model" in refused(
+        album[0], "--model", "other/model.safetensors"
+    )
     Path("data/features/inception.safetensors").unlink()
     assert "`dvc repro extract_features`" in refused(album[0])
     Path("models/captioner/best/inception.safetensors").touch()  # beside the model is as good
