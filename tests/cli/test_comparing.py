@@ -51,7 +51,7 @@ def refused(*words: str, out: str = "page.html") -> str:
 @pytest.mark.parametrize("words", [("dcgan", "best"), ("gan/dcgan", "gan/best"), ("dcgan", "gan/best")])
 def test_a_family_is_named_only_where_the_runs_leave_it_open(folder: Path, words: tuple[str, str]) -> None:
     text = compare(*words)
-    assert "<td>0.5</td><td>0.25</td>" in text and "from the same noise, 5 normal numbers" in text
+    assert "<td>0.5</td><td>0.25</td>" in text and "from the same noise: 5 normal numbers" in text
 
 
 def test_the_captioner_of_the_same_name(folder: Path) -> None:
