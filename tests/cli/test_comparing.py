@@ -74,7 +74,7 @@ def test_the_captioner_of_the_same_name(folder: Path) -> None:
         ),
         (("abcdef12", "best"), "there is no MLflow store"),
         (("models:/ganscribe-gan-dcgan/1", "best"), "there is no MLflow store"),
-        (("dcgan@main", "best"), "main is no revision or experiment of this project"),
+        (("dcgan@main", "best"), "main is neither a commit nor an experiment of this project"),
     ],
 )
 def test_names_that_cannot_be_compared(folder: Path, words: tuple[str, str], said: str) -> None:
