@@ -50,7 +50,7 @@ def messages_for_errors() -> Iterator[None]:
     except BrokenPipeError:  # `| head`: click ends quietly
         raise
     except Exception as error:
-        causes = list(_chain(error))  # torch raises an error of its own for a full disk
+        causes = list(_chain(error))  # torch raises its own error for a full disk
         full = next((each for each in causes if isinstance(each, OSError) and each.errno in FULL), None)
         is_fault = not isinstance(error, ValueError | OSError | Interrupted | RuntimeError)
         is_fault |= isinstance(error, RuntimeError) and full is None
