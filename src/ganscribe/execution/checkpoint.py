@@ -84,7 +84,7 @@ class Checkpoint:
         """Write `state` atomically, and keep the previous one. Raises `Interrupted` if a signal has asked to stop."""
         path = self.directory / "state.pt"
         if path.exists():
-            # A hard link, then a rename: state.pt is whole at every moment.
+            # A hard link, then a rename: state.pt is complete at every moment.
             link = self.directory / "previous.tmp"
             link.unlink(missing_ok=True)
             link.hardlink_to(path)

@@ -18,8 +18,8 @@ from typing import Any
 
 # MLflow's own mark of the form of its tables (in 3.17); MLflow reads stores of any other form.
 SCHEMAS = ("dc11669786a5",)
-FACTS = "facts"  # the tag, in JSON, of what nobody filters runs by: checksums, counts, the md5 of each input
-PREFIX = "ganscribe/"  # of the names of the experiments, one per family
+FACTS = "facts"  # a tag in JSON for checksums, counts and the md5 of each input, by which nobody filters
+PREFIX = "ganscribe/"  # of the experiments' names; each family has one experiment
 
 
 @dataclass(frozen=True, kw_only=True)

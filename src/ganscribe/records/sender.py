@@ -50,9 +50,7 @@ class Transfer:
 
     def advance(self) -> bool:
         """Send what is new. If the recording has ended and everything is sent, delete it and return True."""
-        is_live = (
-            self.entry.is_live()
-        )  # asked first, so that what is written afterwards is seen the next time
+        is_live = self.entry.is_live()  # asked first: what is written afterwards is seen the next time
         event: dict[str, Any] = {}
         for event, offset in self.entry.read(self.offset):
             run = self._play(event, is_live)

@@ -13,12 +13,8 @@ from ganscribe.records.rows import FACTS
 
 MAX_TAG = 8000  # MLflow's own limit on the characters of a tag; ten decodings of a captioner would exceed it
 FILTERED = ("judge", "dataset")  # the facts by which people filter runs
-COUNTS = (
-    "trained_steps",
-    "recipe_steps",
-    "parameters",
-    "flops",
-)  # counts, of which MLflow would draw useless charts
+# MLflow's charts of these would be useless.
+COUNTS = ("trained_steps", "recipe_steps", "parameters", "flops")
 
 
 def _is_number(value: Any) -> bool:

@@ -11,10 +11,8 @@ from typing import Any
 import pandas as pd
 
 GREY = "#888888"
-SIZE = (
-    3.6,
-    2.2,
-)  # inches: as wide as a card of the page, so that text is shown at the size at which it is drawn
+# Inches: as wide as a card of the page, so that text is shown at the size at which it is drawn.
+SIZE = (3.6, 2.2)
 MARKED = 30  # lines with fewer points than this show each of them
 Line = tuple[Sequence[float], Sequence[float]]
 

@@ -39,12 +39,8 @@ PLACES = {
         "models/captioner/{run}", "curves/captioner/{run}.csv", "data/captioned/{run}", (CAPTIONS, IMAGES)
     ),
 }
-MODEL_FILES = (
-    "training.json",
-    "run_key.json",
-    "generator.safetensors",
-    "generator.pt",
-)  # read by a comparison
+# The files of a model's folder that a comparison reads.
+MODEL_FILES = ("training.json", "run_key.json", "generator.safetensors", "generator.pt")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -78,7 +74,7 @@ class Side:
 
     @property
     def places(self) -> Places:
-        """The places of its family."""
+        """Where the files of its family are."""
         return PLACES[self.family]
 
     def _read_model(self, name: str) -> Record:

@@ -15,12 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ParamSpec
 
-FORMS = {
-    "dataframe_split",
-    "dataframe_records",
-    "instances",
-    "inputs",
-}  # the keys under which MLflow accepts rows
+FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}  # MLflow's keys for rows
 _log = logging.getLogger(__name__)
 
 
@@ -121,9 +116,8 @@ def refuse_before_mlflow() -> None:
         except MlflowException as error:
             if isinstance(error, Refused):
                 raise
-            if (
-                "stack_trace" in error.json_kwargs
-            ):  # it may be a fault of the model, which is none of the sender's business
+            # It may be a fault of the model, which is none of the sender's business.
+            if "stack_trace" in error.json_kwargs:
                 _log.error("a request could not be answered", exc_info=True)
             whole = re.search(r"Failed to convert column (\w+) to type 'int64'", error.message)
             raise Refused(f"{whole[1]!r} has to be a whole number" if whole else error.message) from error

@@ -21,9 +21,8 @@ from ganscribe.records.rows import restored_by
 
 def check_mlflow() -> Iterator[Finding]:
     """Check whether the tracking store opens, and whether its sqlite file is undamaged."""
-    os.environ.setdefault(
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
-    )  # otherwise a server that is down takes minutes
+    # Otherwise a check of a server that is down takes minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     path, uri = place.store_file(), tracking_uri()
     reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]

@@ -101,6 +101,5 @@ def check_disk(params: Params, scale: Scale) -> Iterator[Finding]:
         needed += ARCHIVE_GIGABYTES
     free = shutil.disk_usage(project_root()).free / GIGABYTE
     text = f"{free:.0f} GB are free, and the scale {params.scale} takes up to {needed} GB"
-    yield (
-        ok("disk", text) if free >= needed else fault("disk", text, "free some space (`dvc gc --workspace`)")
-    )
+    remedy = "free some space (`dvc gc --workspace`)"
+    yield ok("disk", text) if free >= needed else fault("disk", text, remedy)
