@@ -16,43 +16,43 @@ test: .venv/.installed-dev
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# The tests in a second environment, every package at its lower bound in pyproject.toml; needs uv, which .venv has.
+# Run the tests in a second environment, with every package at its lower bound in pyproject.toml; uv comes from .venv.
 lowest: export PATH := $(CURDIR)/.venv-lowest/bin:$(PATH)
 lowest: .venv-lowest/.installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# A hundred kills of five builds, two at once, a Ray cluster's workers (docs/reliability.md).
+# Kill five builds a hundred times, run two builds at once, kill a Ray cluster's workers (docs/reliability.md).
 faults: .venv/.installed-dev
 	pytest -m faults tests/faults tests/execution/engines --ignore tests/faults/test_reproducibility.py
 
-# The whole pipeline twice from scratch, and once with another number of threads.
+# Run the whole pipeline twice from scratch, and once with another number of threads.
 reproducibility: .venv/.installed-dev
 	pytest -m faults tests/faults/test_reproducibility.py
 
-# Whole loops beside the tutorials' way; `python benchmarks --help` names the rows.
+# Time whole trainings, ours and the tutorials'; `python benchmarks --help` names the rows.
 benchmark: .venv/.installed
 	python benchmarks
 
 plots: .venv/.installed
 	dvc plots show
 
-# First what has not been sent, and the addresses of artifacts where the folder was copied or moved.
+# First send what has not been sent, and correct the addresses of artifacts if the folder was copied or moved.
 ui: .venv/.installed
 	-@ganscribe runs sync
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-# Pinned versions with hashes: of what running needs, of what the tests add to the same versions, and of uv.
+# Pin versions with hashes: of what running needs, of what the tests add to these versions, and of uv.
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 lock: .venv/.installed
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group install -o requirements-uv.lock
 
-# Known vulnerabilities of the pinned versions; needs pip-audit and the network.
+# List known vulnerabilities of the pinned versions; this needs pip-audit and the network.
 audit:
 	pip-audit --requirement requirements-dev.lock --requirement requirements-uv.lock --require-hashes --disable-pip
 
-# What running needs.
+# Install what running needs.
 .venv/.installed: install.py requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ganscribe needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
@@ -60,7 +60,7 @@ audit:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# What the tests add, with all extras.
+# Install what the tests add, with all extras.
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
 	.venv/bin/python install.py requirements-dev.lock
 	touch $@

@@ -1,6 +1,6 @@
 """Caption photographs with a trained model: `python examples/caption_photographs.py MODEL PHOTOGRAPH...`.
 
-MODEL is a folder that the pipeline left (models/captioner/best), or one that MLflow downloaded
+MODEL is a folder that the pipeline made (models/captioner/best), or one that MLflow downloaded
 (`mlflow artifacts download -u models:/ganscribe-captioner-best@candidate -d MODEL`).
 """
 
@@ -23,7 +23,7 @@ def main() -> None:
     captioner = open_captioner(given.model, device=choose_device())
     for path in given.photographs:
         pixels = load_image(path, crop=captioner.crop)
-        (found,) = caption_photographs(captioner, pixels[None])  # or many at once: (N, 3, 299, 299)
+        (found,) = caption_photographs(captioner, pixels[None])  # several at once also work: (N, 3, 299, 299)
         print(f"{path}: {found.text}")  # found.attention: where each word looked, (words, 64)
 
 

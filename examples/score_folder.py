@@ -1,8 +1,8 @@
-"""Score a folder of samples against one of real pictures: `python examples/score_folder.py SAMPLES REAL --...`.
+"""Score samples against real pictures: `python examples/score_folder.py SAMPLES REAL --classifier MODEL`.
 
-The scores are by the features of a network of yours: a classifier that the pipeline has trained, which takes pictures
-of its own size alone, so that others are brought to it, or FID's own Inception network. Scores of two networks, or of
-other numbers of pictures, cannot be compared.
+SAMPLES and REAL are folders. The scores are computed from the features of a network that you choose: a classifier that
+the pipeline has trained (pictures are then scaled and cropped to its size), or FID's own Inception network. Scores by
+different networks, or on different numbers of pictures, cannot be compared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Train a GAN on a folder of pictures: `python examples/train_on_folder.py PICTURES OUT`.
 
-OUT gets samples.png and generator.safetensors, from which others are drawn by
-`ganscribe sample OUT/generator.safetensors --out more`.
+It writes OUT/samples.png and OUT/generator.safetensors. `ganscribe sample OUT/generator.safetensors --out more` draws
+more images from that file.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def test_a_model_of_drawn_scenes_says_so_of_photographs(
     save_model(folder / "models/captioner/best/model.safetensors")
     result = run(album[0])
     assert result.exit_code == 0 and result.stdout.count("\n") == 1
-    assert result.stderr.startswith("Note: this model knows drawn scenes of coloured shapes only")
+    assert result.stderr.startswith("Note: this model knows only drawn scenes of coloured shapes")
     assert "`dvc exp run -S scale=full train_captioner`" in result.stderr and result.stderr.count("\n") == 1
     Path("data/raw").mkdir()
     scenes[0].picture.save("data/raw/scene.png")
@@ -261,7 +261,7 @@ def test_features_of_random_weights_are_said(album: list[Path], monkeypatch: pyt
 
 def test_json_takes_no_file(album: list[Path]) -> None:
     for words in (("--json", "out.json", album[0]), (album[0], "--json", "out.json")):
-        assert "leave out.json out, and end with `> out.json`" in refused(*words)
+        assert "leave out out.json, and end the command with `> out.json`" in refused(*words)
     assert not Path("out.json").exists()
     assert "out.json is left out: there is no such file" in run(album[0], "out.json").stderr
 
@@ -273,7 +273,7 @@ def test_nothing_to_caption_is_said(folder: Path) -> None:
     for words, message in (
         (("empty",), "empty: this folder has no pictures"),
         (("texts",), "texts: this folder has no pictures"),
-        (("*.jpg",), "*.jpg: no picture has a name of this pattern"),
+        (("*.jpg",), "*.jpg: no picture has a name that fits this pattern"),
         (("none.jpg", "empty"), "none.jpg: there is no such file; empty: this folder has no pictures"),
     ):
         result = run(*words)
@@ -365,7 +365,9 @@ def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
 
 def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:
     save_model(folder / "other/model.safetensors", weights_sha256="another")
-    assert "take the one that belongs to it" in refused(album[0], "--model", "other/model.safetensors")
+    assert "use the network that belongs to the model" in refused(
+        album[0], "--model", "other/model.safetensors"
+    )
     Path("data/features/inception.safetensors").unlink()
     assert "`dvc repro extract_features`" in refused(album[0])
     Path("models/captioner/best/inception.safetensors").touch()  # beside the model is as good
@@ -384,4 +386,4 @@ def test_a_model_of_the_registry(album: list[Path], folder: Path) -> None:
     shutil.rmtree("models")
     assert captions(album[0], "--model", "models:/ganscribe-captioner-best@candidate") == found
     assert captions(album[0], "--model", "models:/ganscribe-captioner-best/1") == found
-    assert "cannot be had" in refused(album[0], "--model", "models:/ganscribe-captioner-best/9")
+    assert "cannot be fetched" in refused(album[0], "--model", "models:/ganscribe-captioner-best/9")

@@ -51,7 +51,7 @@ def refused(*words: str, out: str = "page.html") -> str:
 @pytest.mark.parametrize("words", [("dcgan", "best"), ("gan/dcgan", "gan/best"), ("dcgan", "gan/best")])
 def test_a_family_is_named_only_where_the_runs_leave_it_open(folder: Path, words: tuple[str, str]) -> None:
     text = compare(*words)
-    assert "<td>0.5</td><td>0.25</td>" in text and "from the same noise, 5 normal numbers" in text
+    assert "<td>0.5</td><td>0.25</td>" in text and "from the same noise: 5 normal numbers" in text
 
 
 def test_the_captioner_of_the_same_name(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_captioner_of_the_same_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("best", "best"), "say gan/best or captioner/best"),
+        (("best", "best"), "write gan/best or captioner/best"),
         (("dcgan", "lenet5"), "dcgan is a run of gan, and lenet5 is a run of classifier"),
         (("dcgam", "best"), "there is no run 'dcgam' (gan: best, dcgan,"),
         (("gan/tutorial", "best"), "there is no run 'gan/tutorial' (gan: best, "),
@@ -74,7 +74,7 @@ def test_the_captioner_of_the_same_name(folder: Path) -> None:
         ),
         (("abcdef12", "best"), "there is no MLflow store"),
         (("models:/ganscribe-gan-dcgan/1", "best"), "there is no MLflow store"),
-        (("dcgan@main", "best"), "main is no revision or experiment of this project"),
+        (("dcgan@main", "best"), "main is neither a commit nor an experiment of this project"),
     ],
 )
 def test_names_that_cannot_be_compared(folder: Path, words: tuple[str, str], said: str) -> None:

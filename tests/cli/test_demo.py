@@ -122,7 +122,7 @@ def test_a_file_that_is_no_picture_is_told_of_and_nothing_else(page: Any, log: P
 
 
 def test_examples_of_the_test_set_are_there_to_click(page: Any) -> None:
-    page.get_by_text("pictures of the test set: click one").wait_for()
+    page.get_by_text("pictures of the test set: click on one").wait_for()
     page.locator(".gallery-item").last.click()
     page.wait_for_function("document.querySelector('#caption textarea').value != ''")
     page.locator("#attention img").first.wait_for()

@@ -279,9 +279,9 @@ def test_a_model_of_the_registry(folder: Path) -> None:
         "models:/ganscribe-gan-gan@best",
         "models:x",
     ):
-        assert f"{uri} cannot be had" in refused(folder, uri, "--out", "grid.png")
+        assert f"{uri} cannot be fetched" in refused(folder, uri, "--out", "grid.png")
     Path("kind/MLmodel").unlink()
-    assert "files are gone" in refused(folder, "models:/kind/1", "--out", "grid.png")
+    assert "files are no longer" in refused(folder, "models:/kind/1", "--out", "grid.png")
 
 
 def test_a_server_that_does_not_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

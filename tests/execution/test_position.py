@@ -111,13 +111,12 @@ def test_the_line(folder: Path) -> None:
         return position.describe(begun[-1], list(begun), list(words), {"train@dcgan": 600.0} | known)
 
     everything = {"report": 30.0, "link": 5.0}
-    assert said("download") == "stage 1 of 5, at least about 10 minutes to go by the times of earlier builds"
+    assert said("download") == "stage 1 of 5, at least about 10 minutes to go, judging by earlier builds"
     assert (
-        said("train@dcgan", **everything)
-        == "stage 1 of 3, about 11 minutes to go by the times of earlier builds"
+        said("train@dcgan", **everything) == "stage 1 of 3, about 11 minutes to go, judging by earlier builds"
     )
     assert said("train@dcgan", "report", **everything) == (
-        "stage 2 of 3, about 35 seconds to go by the times of earlier builds"
+        "stage 2 of 3, about 35 seconds to go, judging by earlier builds"
     )
     assert position.describe("download", ["download"], [], {}) == "stage 1 of 5"
     assert said("download", words=("dvc", "repro", "train@wgan")) == "stage 1 of 2"
@@ -188,6 +187,6 @@ def test_under_dvc(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("scale: tiny  # again\n")
     lines = dvc("repro")
     assert [line.partition(",")[0] for line in lines] == ["stage 1 of 3", "stage 2 of 3", "stage 3 of 3"]
-    assert all("to go by the times of earlier builds" in line for line in lines)
+    assert all("to go, judging by earlier builds" in line for line in lines)
     (tmp_path / "params.yaml").write_text("scale: tiny  # once more\n")
     assert [line.partition(",")[0] for line in dvc("repro", "two")] == ["stage 1 of 2", "stage 2 of 2"]

@@ -100,7 +100,7 @@ def test_a_worse_version_is_refused_whatever_else_is_registered(client: Any) -> 
         ({"data_sha256": "e" * 64}, "data_sha256 e+ here, d+ there"),
         (
             {"data_sha256": None},
-            "of this one, an earlier version of the project did not note which data were",
+            "of this version, an earlier version of the project did not note which data were",
         ),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_version_that_was_only_exercised_takes_no_meaningful_one_s_place(clien
     add(client, NAME, FACTS | {"fid": 40.0} | Length(350, 1950).scores)
     exercised(1.0)
     exercised(0.5)
-    said = r"was only exercised \(15 of 3,905 steps\), so that its scores mean nothing"
+    said = r"was only exercised \(15 of 3,905 steps\), so its scores mean nothing"
     with_reason = re.compile(f"version 1 is the champion, the first: fid 30; but it {said}")
     assert with_reason.search(registry.promote(client, NAME, "1"))
     assert re.search(f"in place of version 1: version 1 {said}", registry.promote(client, NAME, "2"))

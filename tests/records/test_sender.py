@@ -70,7 +70,7 @@ def test_a_server_that_comes_late_and_dies_in_the_middle_loses_nothing(folder: P
         recording.log_files("plot.png", folder="plots")
     (folder / "plot.png").write_bytes(b"changed since")
     assert time.monotonic() - begun < 2, "a stage does not wait for MLflow"
-    with pytest.raises(OSError, match=r"did not take 1 recordings .* kept in .*`ganscribe runs sync`"):
+    with pytest.raises(OSError, match=r"did not accept 1 recordings .* kept in .*`ganscribe runs sync`"):
         sender.finish()
     done = CliRunner().invoke(cli.main, ["runs", "sync"])
     assert done.exit_code == 1 and "They are kept in" in done.output and "Traceback" not in done.output
@@ -194,7 +194,7 @@ def test_a_recording_that_mlflow_refuses_holds_up_no_other(folder: Path) -> None
         recording.score({"fid": 1.0})
     with records.training_run(run_key="good", **RUN) as recording:
         recording.log(0, {"loss": 0.0})
-    with pytest.raises(OSError, match="holds a generator, it cannot be logged as a classifier"):
+    with pytest.raises(OSError, match="holds a generator: it cannot be logged as a classifier"):
         sender.finish()
     assert points("good") == [(0, 0.0)]
     kept = [entry.header()["kind"] for entry in entries(outbox_folder())]

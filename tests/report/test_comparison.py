@@ -125,12 +125,14 @@ def test_the_page_says_what_the_files_say(gans: tuple[Side, Side]) -> None:
     assert "key of one" in head and "key of other" in head and "trained for 90 of 100 steps" in head
     assert Page(first).rows["fid"] == ["3.25", "2.5", "+0.75"] and Page(first).marked == {("fid", 2)}
     assert Page(second).rows["fid"] == ["0.5", "1.5", "-1"]
-    assert "only one here" in text and "one alone has" in text and "Made by the code" in text
+    assert (
+        "Only one has only one here; Only other has only other here." in text and "Made by the code" in text
+    )
 
 
 def test_a_run_and_itself_differ_in_nothing(gans: tuple[Side, Side]) -> None:
     text = render((gans[0], gans[0]))
-    assert "No parameter differs." in text and 'class="best"' not in text and "alone has" not in text
+    assert "No parameter differs." in text and 'class="best"' not in text and "Only one has" not in text
     assert Page(text).rows["fid"] == ["0.5", "0.5", "+0"]
     grids = re.findall(r'<img src="([^"]*)"', text)
     assert len(grids) == 2 and grids[0] == grids[1]
@@ -166,8 +168,8 @@ def test_scores_that_may_not_be_compared_say_why(
     for side in gans:
         side.path(PLACES["gan"].scores, "judges.csv").unlink()
     text = html.unescape(render(gans))
-    assert said in text and text.count("may not be held against each other") == 1
-    assert "A less B" not in text and 'class="best"' not in text
+    assert said in text and text.count("cannot be compared") == 1
+    assert "A minus B" not in text and 'class="best"' not in text
     assert text.count("<th>score</th>") == 2
 
 
@@ -183,10 +185,10 @@ def test_what_is_not_known_to_be_of_the_same_data_is_taken_to_be_in_one_folder_a
     for side in gans:
         change(side, data_sha256=None)
     here = render(gans)
-    assert "taken to be of the same data" in here and "may not be held" not in here
+    assert "are therefore compared" in here and "cannot be compared" not in here
     shutil.copytree(gans[0].root, tmp_path / "elsewhere", ignore=shutil.ignore_patterns("elsewhere"))
     apart = render((gans[0], replace(gans[1], root=tmp_path / "elsewhere")))
-    assert "of one and other, an earlier version" in apart and "taken to be" not in apart
+    assert "of one and other, an earlier version" in apart and "therefore compared" not in apart
 
 
 def test_an_exercised_run_is_never_the_better_one(gans: tuple[Side, Side]) -> None:
@@ -203,7 +205,7 @@ def test_samples_come_from_the_same_noise(gans: tuple[Side, Side], monkeypatch: 
         shown, "save_grid", lambda images, *rest, **more: (drawn.append(images), save(images, *rest, **more))
     )
     found = shown.sample_grids(*gans)
-    assert "from the same noise, 5 normal numbers" in found["note"]
+    assert "from the same noise: 5 normal numbers" in found["note"]
     for side, images in zip(gans, drawn, strict=True):
         assert side.generator is not None
         network = load_generator(side.generator).network
@@ -212,9 +214,9 @@ def test_samples_come_from_the_same_noise(gans: tuple[Side, Side], monkeypatch: 
         assert (images.float() - expected).abs().max() <= 1
     save_generator(gans[1].path(PLACES["gan"].model, "generator.safetensors"), noise="uniform")
     note = shown.sample_grids(*gans)["note"]
-    assert "not the same noise: one draws from 5 normal numbers, other from 5 uniform numbers" in note
+    assert "The noise is not the same: one draws from 5 normal numbers, other from 5 uniform numbers" in note
     gans[1].path(PLACES["gan"].model, "generator.safetensors").unlink()
-    assert "the model of other is not at hand" in shown.sample_grids(*gans)["note"]
+    assert "the model of other is not available" in shown.sample_grids(*gans)["note"]
 
 
 def shown_stream() -> torch.Generator:
@@ -246,7 +248,7 @@ def test_captions_of_other_images_are_not_laid_side_by_side(captioners: tuple[Si
     change(captioners[1], "greedy", data_sha256="d2")
     text = render(captioners)
     assert "the checksum of the scored data is d1 for one, d2 for other" in text and "<img" not in text
-    assert "No decoding of both has captions of the same images." in text
+    assert "There is no decoding with which both runs captioned the same images." in text
 
 
 def test_classifiers_have_scores_and_curves(tmp_path: Path) -> None:

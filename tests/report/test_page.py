@@ -339,11 +339,11 @@ def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
         (folder / "beam.json").unlink(missing_ok=True)
         rows.to_parquet(folder / "greedy.parquet")
     apart = page.render(root, params=PARAMS)
-    assert "Set 2 of test images" in apart and "best less tutorial" not in apart
+    assert "Set 2 of test images" in apart and "best minus tutorial" not in apart
     assert ("0.73", False) in Page(apart).cells and ("0.73", True) not in Page(apart).cells
     change(root / "data/captioned/tutorial/greedy.json", data_sha256="11")
     together = page.render(root, params=PARAMS)
-    assert "of test images</h3>" not in together and "best less tutorial, greedy" in together
+    assert "of test images</h3>" not in together and "best minus tutorial, greedy" in together
     assert ("0.73", True) in Page(together).cells
 
 
@@ -357,7 +357,7 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
     found = tables.difference_table(root, ["best", "tutorial"])
     (row,) = found["rows"]
     cells = dict(zip(names(found), row["cells"], strict=True))
-    assert row["name"] == "best less tutorial, greedy"
+    assert row["name"] == "best minus tutorial, greedy"
     assert cells["CIDEr"] == ("+0.200 (+0.200 to +0.200)", True)
     assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
     table.assign(image_id=[1, 2, 9], CIDEr=ciders, BLEU=counts).to_parquet(path)

@@ -90,7 +90,7 @@ def test_a_full_disk_is_named_and_what_was_there_stays(
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert message == (
         f"Error: nothing more could be written (File too large: {folder}): free some space and run it again; "
-        "`dvc repro` goes on from what is whole"
+        "`dvc repro` continues from the complete files"
     )
     assert content(folder / out) == before
     assert list(folder.rglob(".*.tmp")) == []
@@ -167,7 +167,8 @@ def test_a_state_of_other_code_is_named_and_kept(scratch: Path) -> None:
     before = content(scratch)
     with (
         pytest.raises(
-            ValueError, match=r"state\.pt: of another training, other, .*delete .*key to start again"
+            ValueError,
+            match=r"state\.pt: it belongs to another training, other, .*delete .*key to start again",
         ),
         open_checkpoint("key") as checkpoint,
     ):

@@ -21,7 +21,7 @@ from ganscribe.execution.messages import messages_for_errors
 
 
 class Commands(click.Group):
-    """Commands that end in one message where their user is at fault."""
+    """Commands that end with one message, without a traceback, if their user is at fault."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
@@ -36,7 +36,7 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="ganscribe")
 def main() -> None:
-    """Use what the pipeline has trained. Run it in the project's top folder."""
+    """Use what the pipeline has trained. Run all commands in the project's top folder."""
 
 
 for command in (sample, caption, demo, options, summary, compare, runs, lineage, promote, doctor):

@@ -33,8 +33,10 @@ BELONGS = {
 
 
 def _open(model: str) -> PhotographCaptioner:
-    """The captioner of a run's name, a path or a `models:/` URI, with the network of its features: the file
-    inception.safetensors beside it, or else the project's own."""
+    """Open the captioner that a run's name, a path or a `models:/` URI stands for.
+
+    The network of its features is the file inception.safetensors beside it, or else the project's own.
+    """
     from ganscribe.core.devices import choose_device
     from ganscribe.core.files import project_root
     from ganscribe.core.weights import find_weights
@@ -51,7 +53,7 @@ def _open(model: str) -> PhotographCaptioner:
 def caption_files(
     captioner: PhotographCaptioner, paths: Sequence[Path], options: dict[str, Any]
 ) -> Iterator[tuple[Photograph, PhotographCaption] | Unread]:
-    """Caption the files in their order, a batch at a time; what cannot be read comes as such."""
+    """Caption the files in their order, a batch at a time; yield a file that cannot be read as `Unread`."""
     import torch
 
     from ganscribe.serving.photographs import caption_photographs
@@ -67,7 +69,7 @@ def caption_files(
 
 
 def _doubt(captioner: PhotographCaptioner, paths: Sequence[Path]) -> str:
-    """What is to be known of the captions; nothing where all pictures are the project's own (in its data/)."""
+    """Say why the captions may be wrong; nothing if all pictures are the project's own (in its data/)."""
     from ganscribe.core.files import project_root
     from ganscribe.serving.knowledge import doubt
 
@@ -78,8 +80,11 @@ def _doubt(captioner: PhotographCaptioner, paths: Sequence[Path]) -> str:
 def _as_json(
     photograph: Photograph, found: PhotographCaption, captioner: PhotographCaptioner
 ) -> dict[str, Any]:
-    """What is said of one photograph. `peak`: where a word's map is highest, (x, y) in the pixels of the
-    upright image; `weight`: the share of the word's attention that this cell has."""
+    """Return the JSON entry of one photograph.
+
+    `peak`: where a word's map is highest, as (x, y) in pixels of the upright image. `weight`: the share of the word's
+    attention that this cell has.
+    """
     from ganscribe.features.pictures import peak, seen_box
 
     box = seen_box(*photograph.size, crop=captioner.crop)
@@ -111,7 +116,7 @@ def _draw(photograph: Photograph, found: PhotographCaption, path: Path, label: s
 
 @contextlib.contextmanager
 def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Callable[[], Any]]]:
-    """`say(text, is_error)` and `advance()`: with many files there is a bar on standard error."""
+    """Yield `say(text, is_error)` and `advance()`; with many files, a bar on standard error shows the progress."""
     from tqdm import tqdm
 
     from ganscribe.execution.progress import progress
@@ -128,7 +133,7 @@ def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Ca
 
 
 def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[str, Any]:
-    """The options that were given. Raises ValueError for one that the decoding does not have."""
+    """Return the options that were given. Raises ValueError for one that the decoding does not have."""
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if BELONGS.get(name, method) != method:
@@ -145,7 +150,7 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     "--model",
     default="best",
     show_default=True,
-    help="A run of params.yaml, a path to a model.safetensors, or a model of MLflow's registry"
+    help="A run of params.yaml, a path to a model.safetensors, or a model in MLflow's registry"
     " (models:/ganscribe-captioner-best@candidate).",
 )
 @click.option(
@@ -163,15 +168,13 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
 @click.option("--temperature", type=float, help="sample: above 1 is bolder, below 1 is safer. [1]")
 @click.option("--top-k", type=click.IntRange(min=0), help="sample: use the K likeliest words; 0: all. [0]")
 @click.option("--seed", type=int, help="sample: the same seed gives the same captions. [0]")
-@click.option("--max-length", type=click.IntRange(min=1), help="The most words of a caption. [40]")
+@click.option("--max-length", type=click.IntRange(min=1), help="The most words in a caption. [40]")
 @click.option(
     "--attention",
     type=click.Path(path_type=Path),
-    help="A folder for figures, which show where the captioner looked for each word.",
+    help="A folder for figures that show where the captioner looked for each word.",
 )
-@click.option(
-    "--json", "is_json", is_flag=True, help="A JSON array on standard output, one line for each photograph."
-)
+@click.option("--json", "is_json", is_flag=True, help="Print a JSON array, with one line per photograph.")
 def caption(
     images: tuple[str, ...],
     model: str,
@@ -187,16 +190,16 @@ def caption(
 ) -> None:
     """Caption photographs.
 
-    IMAGE is a picture in any format that Pillow reads, a folder of them (and of folders), or a pattern such as
-    'trip/*.jpg'. What cannot be read is named on standard error and left out; the exit status is then 1.
+    IMAGE is a picture in any format that Pillow reads, a folder with its subfolders, or a pattern such as
+    'trip/*.jpg'. A picture that cannot be read is named on standard error and left out; the exit status is then 1.
     """
     given = {"width": width, "length_penalty": length_penalty, "temperature": temperature, "top_k": top_k}
     options = _check(method, given | {"seed": seed, "max_length": max_length}, attention)
     if is_json and (files := [name for name in images if name.lower().endswith(".json")]):
         raise ValueError(
-            f"--json takes no file, it prints: leave {files[0]} out, and end with `> {files[0]}`"
+            f"--json prints, and takes no file: leave out {files[0]}, and end the command with `> {files[0]}`"
         )
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it reads nevertheless
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about files that it can read nevertheless
     paths, unread = find_photographs(images)
     if not paths:
         raise ValueError("; ".join(f"{one.path}: {one.reason}" for one in unread))

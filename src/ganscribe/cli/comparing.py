@@ -26,7 +26,7 @@ ID = re.compile("[0-9a-f]{6,32}")  # of an MLflow run, or its first digits
 
 @dataclass(frozen=True)
 class Found:
-    """What a name stands for: the families that have such a run, and how to open it as one of them in a folder."""
+    """What a name stands for: the families that have such a run; `open(family, folder)` returns its side."""
 
     text: str
     families: tuple[str, ...]
@@ -34,14 +34,14 @@ class Found:
 
 
 def _alive(run: RunRecord) -> RunRecord:
-    """The run itself. Raises ValueError, with the command that brings it back, where it was deleted."""
+    """Return the run. Raises ValueError, with the command that brings it back, if it was deleted."""
     if run.is_deleted:
         raise ValueError(f"the run {run.run_id} was deleted in MLflow: `{run.restored_by}` brings it back")
     return run
 
 
 def _scored(side: Side, remedy: str) -> Side:
-    """The side itself. Raises FileNotFoundError where its model or its scores are missing."""
+    """Return the side. Raises FileNotFoundError if its model or its scores are missing."""
     if not side.training or not side.records:
         lacking = "scores" if side.training else "model"
         raise FileNotFoundError(f"the run {side.title} has no {lacking} {remedy}")
@@ -49,7 +49,7 @@ def _scored(side: Side, remedy: str) -> Side:
 
 
 def _run_of(subject: str) -> RunRecord:
-    """The MLflow run of an id or of a `models:/` URI."""
+    """Return the MLflow run that an id or a `models:/` URI stands for."""
     from ganscribe.records import registry, store
 
     client = open_store()
@@ -57,19 +57,19 @@ def _run_of(subject: str) -> RunRecord:
     if not subject.startswith("models:"):
         chosen = [run for run in runs if run.run_id.startswith(subject)]
         if len(chosen) != 1:
-            problem = "is no run and no id" if not chosen else f"begins the ids of {len(chosen)} runs"
+            problem = "is neither a run nor an id" if not chosen else f"begins {len(chosen)} runs' ids"
             raise ValueError(f"{subject} {problem}: `ganscribe runs` lists the runs")
         return _alive(chosen[0])
     name, _, wanted = subject.removeprefix("models:").lstrip("/").replace("@", "/").partition("/")
     version = registry.find_version(store.read_versions(client, f"name = '{name}'"), name, wanted)
     found = next((run for run in runs if run.run_id == version.run_id), None)
     if found is None:
-        raise ValueError(f"{subject}: its run {version.run_id} has gone from MLflow")
+        raise ValueError(f"{subject}: its run {version.run_id} is no longer in MLflow")
     return _alive(found)
 
 
 def _copy_tables(side: Side) -> None:
-    """Give a run of MLflow the tables of the test images of this folder, if runs of it were scored on the same."""
+    """Copy this folder's tables of test images to an MLflow run, if runs here were scored on the same data."""
     from ganscribe.core.files import project_root
 
     root = project_root()
@@ -82,7 +82,7 @@ def _copy_tables(side: Side) -> None:
 
 
 def _recorded(subject: str) -> Found:
-    """A run of MLflow."""
+    """Find a run in MLflow."""
     record = _run_of(subject)
 
     def open_side(family: str, folder: Path) -> Side:
@@ -109,7 +109,7 @@ def _recorded(subject: str) -> Found:
 
 
 def _inputs(lock: str, family: str, run: str) -> dict[str, str]:
-    """The md5 of each input of a run's training that a dvc.lock has, code among them."""
+    """Return the md5 of each input of a run's training, code among them, as a dvc.lock has it."""
     from ganscribe.records.lineage import dvc_lock
 
     stage = dvc_lock.read_stage(lock, f"train_{family}@{run}")
@@ -117,7 +117,7 @@ def _inputs(lock: str, family: str, run: str) -> dict[str, str]:
 
 
 def _committed(text: str, families: tuple[str, ...], run: str, revision: Revision) -> Found:
-    """A run as a git revision or DVC experiment has it."""
+    """Find a run in a commit or DVC experiment."""
     from ganscribe.records.lineage import restore
     from ganscribe.report.sides import MODEL_FILES, PLACES, Side
 
@@ -138,7 +138,7 @@ def _committed(text: str, families: tuple[str, ...], run: str, revision: Revisio
 
 
 def _present(text: str, families: tuple[str, ...], run: str, *, is_zoo: bool) -> Found:
-    """A run of the working folder, be it of the zoo or not."""
+    """Find a run in the working folder, in the zoo or not."""
     from ganscribe.core.files import project_root
     from ganscribe.records.lineage import dvc_lock
     from ganscribe.report.sides import Side
@@ -155,7 +155,7 @@ def _present(text: str, families: tuple[str, ...], run: str, *, is_zoo: bool) ->
 
 
 def find(subject: str) -> Found:
-    """What `subject` stands for. Raises ValueError or OSError, with what to do, where it is nothing."""
+    """Return what `subject` stands for. Raises ValueError or OSError, with what to do, if it stands for nothing."""
     from ganscribe import config
     from ganscribe.core.files import project_root
 
@@ -183,19 +183,19 @@ def find(subject: str) -> Found:
 
 
 def _shared_family(one: Found, other: Found) -> str:
-    """The family of which both are. Raises ValueError where that is none, or more than one."""
+    """Return the family that both runs belong to. Raises ValueError if there is none, or more than one."""
     shared = [family for family in one.families if family in other.families]
     if not shared:
         kinds = [f"{each.text} is a run of {' and '.join(each.families)}" for each in (one, other)]
         raise ValueError(f"{kinds[0]}, and {kinds[1]}: compare two runs of one family")
     if len(shared) > 1:
         wanted = " or ".join(f"{family}/{one.text}" for family in shared)
-        raise ValueError(f"{one.text} and {other.text} are runs of {' and '.join(shared)}: say {wanted}")
+        raise ValueError(f"{one.text} and {other.text} are runs of {' and '.join(shared)}: write {wanted}")
     return shared[0]
 
 
 def _image_folder(root: Path) -> Path:
-    """Where the test images of captioners lie."""
+    """Return the folder of the captioners' test images."""
     from ganscribe import config
     from ganscribe.datasets.captions import image_folder
 
@@ -206,12 +206,14 @@ def _image_folder(root: Path) -> Path:
 @click.command(epilog="Example: ganscribe compare dcgan gan/best --out page.html")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The page, a name in .html.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The page to write, such as page.html."
+)
 def compare(first: str, second: str, out: Path) -> None:
     """Show two runs of one family side by side on one page.
 
-    A and B are runs of params.yaml (dcgan; gan/best where two families have a best), each also as a git revision or
-    DVC experiment has it (dcgan@longer, dcgan@HEAD~1), MLflow runs by their ids, or models of MLflow's registry
+    A and B can each be a run of params.yaml (dcgan, or gan/best if several families have a best), such a run in a
+    commit or DVC experiment (dcgan@HEAD~1, dcgan@longer), the id of an MLflow run, or a model in MLflow's registry
     (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1).
     """
     if out.suffix.lower() not in (".html", ".htm") or out.is_dir():

@@ -8,15 +8,16 @@ import click
 
 
 @click.command(epilog="Example: ganscribe demo --port 8000")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows it to the whole network.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 opens it to the whole network.")
 @click.option(
     "--port", default=7860, show_default=True, type=click.IntRange(1, 65535), help="The port of the page."
 )
 @click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")
 def demo(host: str, port: int, browser: bool) -> None:
-    """Open a page to caption photographs and to move through a generator's noise.
+    """Open a web page that shows the models of this folder.
 
-    It shows the models of this folder. Only this machine can open it, unless --host says otherwise.
+    It captions photographs and moves through a generator's noise. Only this machine can open it, unless --host says
+    otherwise.
     """
     from ganscribe.core.files import project_root
     from ganscribe.serving.choices import example_pictures, rank_models
@@ -25,7 +26,7 @@ def demo(host: str, port: int, browser: bool) -> None:
     captioners, generators = rank_models(root, "captioner"), rank_models(root, "gan")
     if not captioners and not generators:
         raise FileNotFoundError(
-            f"{root / 'models'} holds no captioner and no generator: `dvc repro`, or `dvc pull`"
+            f"{root / 'models'} holds no captioner and no generator: `dvc repro` trains them, `dvc pull` fetches them"
         )
     if importlib.util.find_spec("gradio") is None:  # imported late, once its analytics are off
         raise ValueError('the page needs gradio: pip install "ganscribe[demo]"')

@@ -1,4 +1,4 @@
-"""What the commands share: the tracking store, and where the file of a model lies."""
+"""What the commands share: the tracking store, and where the files of models are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACES = {
 
 
 def send_recorded() -> None:
-    """Have what stages have recorded in MLflow before it is read; say so where that does not work."""
+    """Send what stages have recorded to MLflow before it is read; say so if that does not work."""
     from ganscribe.records import sender
 
     try:
@@ -28,7 +28,7 @@ def send_recorded() -> None:
 
 
 def open_store() -> MlflowClient:
-    """The tracking store, up to date."""
+    """Return the tracking store, after sending what was recorded."""
     from ganscribe.records import store
 
     send_recorded()
@@ -36,7 +36,7 @@ def open_store() -> MlflowClient:
 
 
 def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
-    """The file of a `models:/` URI, downloaded into `scratch`."""
+    """Download the model of a `models:/` URI into `scratch`, and return its file."""
     open_store()
     from ganscribe.records import store
     from ganscribe.serving.models import fetch_model
@@ -46,7 +46,7 @@ def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
 
 
 def find_model(kind: str, run: str, scratch: Path) -> Path:
-    """The file of a run's name, a path or a `models:/` URI (downloaded into `scratch`)."""
+    """Return the model file that a run's name, a path or a `models:/` URI (downloaded into `scratch`) stands for."""
     from ganscribe import config
     from ganscribe.core.files import project_root
     from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX
@@ -57,7 +57,7 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
     path = Path(run)
     if path.suffix in (SUFFIX, EARLIER_SUFFIX) or len(path.parts) > 1:
         if not path.is_file():
-            raise FileNotFoundError(f"{run} is missing: give a run's name or a {file_name}")
+            raise FileNotFoundError(f"{run} is missing: give a run's name, or a path to a {file_name}")
         return path
     path = project_root() / "models" / family / run / file_name
     if path.is_file():

@@ -1,4 +1,4 @@
-"""The user's own picture files: found, read, and given a figure's name each."""
+"""The user's own picture files: how they are found and read, and what their figures are called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-FIGURE = re.compile(r"\.attention(-\d+)?\.png$")  # what `figure_paths` gives
+FIGURE = re.compile(r"\.attention(-\d+)?\.png$")  # the names that `figure_paths` gives
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Unread:
 
 
 def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]]:
-    """The files that the arguments (files, folders, patterns) stand for, each once, and what cannot be read.
+    """Return the files that the arguments (files, folders, patterns) stand for, each once, and what cannot be read.
 
-    A folder stands for all pictures in it and in its folders. In a folder, and of a pattern, files that have no
-    picture's name are passed over, and so are hidden ones and figures of attention.
+    A folder stands for all pictures in it and in its subfolders. In folders, and among the files that a pattern finds,
+    hidden files, attention figures and files whose names are not those of pictures are passed over.
     """
     found: dict[Path, None] = {}  # keeps the order
     problems: list[Unread] = []
@@ -52,11 +52,11 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
             inside, unread = _pictures(path.rglob("*"), path)
             problem = "this folder has no pictures"
         elif path.exists():
-            inside, problem = [], "neither a file nor a folder"
+            inside, problem = [], "this is neither a file nor a folder"
         elif any(mark in argument for mark in "*?["):
             names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
             inside, unread = _pictures(map(Path, names), Path())
-            problem = "no picture has a name of this pattern"
+            problem = "no picture has a name that fits this pattern"
         else:
             inside, problem = [], "there is no such file"
         found |= dict.fromkeys(inside)
@@ -67,7 +67,7 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
 
 
 def _pictures(paths: Iterable[Path], folder: Path) -> tuple[list[Path], list[Unread]]:
-    """The pictures among the files below `folder`, and those whose names say that Pillow has no reader for them."""
+    """Return the pictures among the files below `folder`, and those whose names say that Pillow cannot read them."""
     from ganscribe.features.folders import find_pictures
     from ganscribe.serving.pictures import unreadable
 
@@ -97,7 +97,7 @@ def read_photograph(path: Path, crop: str) -> Photograph | Unread:
 
 
 def figure_paths(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """A figure's file in `folder` for each photograph: no two alike, and none a photograph's own."""
+    """Return the path of each photograph's figure in `folder`: all are different, and none is that of a photograph."""
     taken = {path.resolve() for path in paths}
     figures = {}
     for path in paths:

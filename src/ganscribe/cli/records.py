@@ -23,11 +23,15 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
 @click.option(
     "--baseline", help="Compare with this run id, name, pipeline or commit. [the oldest run of each name]"
 )
-@click.option("--pipeline", help="Only runs of this pipeline: a DVC experiment's name or repro-<commit>.")
-@click.option("--commit", help="Only runs of this commit, or of a branch or tag.")
-@click.option("--scale", help="Only runs of this scale.")
-@click.option("--tag", "words", multiple=True, metavar="KEY=VALUE", help="Only runs with this MLflow tag.")
-@click.option("--json", "is_json", is_flag=True, help="Print JSON, with whole ids and checksums.")
+@click.option(
+    "--pipeline", help="Show only runs of this pipeline: a DVC experiment's name or repro-<commit>."
+)
+@click.option("--commit", help="Show only runs of this commit, branch or tag.")
+@click.option("--scale", help="Show only runs of this scale.")
+@click.option(
+    "--tag", "words", multiple=True, metavar="KEY=VALUE", help="Show only runs with this MLflow tag."
+)
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, with full ids and checksums.")
 def runs(
     family: str | None,
     baseline: str | None,
@@ -101,12 +105,13 @@ def lineage(subject: str, is_json: bool) -> None:
 @click.command(epilog="Example: ganscribe promote ganscribe-gan-dcgan 3")
 @click.argument("model")
 @click.argument("version", default="candidate")
-@click.option("--force", is_flag=True, help="Promote it even if it would be refused.")
+@click.option("--force", is_flag=True, help="Promote the version even if it would be refused.")
 def promote(model: str, version: str, force: bool) -> None:
-    """Make VERSION (a number or an alias) of the registered MODEL the champion.
+    """Make a version of a registered model the champion.
 
-    A version is refused if it scores worse than the present champion, was scored by another judge or on other data,
-    or was only exercised while the champion was not.
+    VERSION is a number or an alias of the registered MODEL, by default the alias candidate. It is refused if it has
+    no scores, scores worse than the present champion, was scored by another judge, with other counts or on other
+    data, or was only exercised while the champion was not.
     """
     from ganscribe.records import registry
 
@@ -114,7 +119,7 @@ def promote(model: str, version: str, force: bool) -> None:
 
 
 @click.command(epilog="Example: ganscribe doctor --online")
-@click.option("--online", is_flag=True, help="Also ask the publishers of the data whether they answer.")
+@click.option("--online", is_flag=True, help="Also check whether the publishers of the data answer.")
 @click.option("--cache", is_flag=True, help="Also read all of DVC's cache and compare it with its checksums.")
 def doctor(online: bool, cache: bool) -> None:
     """Check the set-up, and say what to do about each fault. The exit code is 1 if there is one."""

@@ -26,10 +26,12 @@ MAX_GRID = 4096  # images in one picture: 64 x 64; more would exceed what the fo
 
 
 def _is_picture(out: Path) -> bool:
-    """Whether `out` is to be one picture, not a folder of them. Raises ValueError for the wrong kind."""
+    """Return whether `out` is one picture, not a folder of them. Raises ValueError if it can be neither."""
     suffix, known = out.suffix.lower(), ", ".join(PICTURES)
     if suffix in PICTURES and out.is_dir():
-        raise ValueError(f"--out {out} is a folder: a name that ends in {suffix} stands for a picture")
+        raise ValueError(
+            f"--out {out} is a folder, but {suffix} is the ending of a picture: give another name"
+        )
     if suffix in PICTURES or out.is_dir():
         return suffix in PICTURES
     if out.exists():
@@ -62,7 +64,7 @@ def _save_grid(images: Tensor, out: Path, scratch: Path) -> None:
 
 
 def _save_singles(images: Tensor, folder: Path) -> None:
-    """Write 0000.png ... into `folder`, all or none of them; what else lies there stays."""
+    """Write 0000.png ... into `folder`, all or none of them; other files there are left alone."""
     from PIL import Image
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
 
 @click.command(epilog="Example: ganscribe sample dcgan --count 64 --seed 1 --out grid.png")
 @click.argument("run")
-@click.option("--count", default=64, show_default=True, help="How many images.")
+@click.option("--count", default=64, show_default=True, help="How many images to draw.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option(
     "--out",
@@ -92,7 +94,7 @@ def _save_singles(images: Tensor, folder: Path) -> None:
 def sample(run: str, count: int, seed: int, out: Path) -> None:
     """Draw images from a trained generator.
 
-    RUN is a run of params.yaml (such as dcgan), a path to a generator.safetensors, or a model of MLflow's registry
+    RUN is a run of params.yaml (such as dcgan), a path to a generator.safetensors, or a model in MLflow's registry
     (models:/ganscribe-gan-dcgan@candidate, models:/ganscribe-gan-dcgan/1).
     """
     if count < 1:

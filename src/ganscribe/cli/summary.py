@@ -22,7 +22,7 @@ NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"
 
 
 def _made(root: Path, params: Params) -> list[str]:
-    """How many models of each family are there with their scores: `14 GANs`, or `3 of 14 GANs (2 only exercised)`."""
+    """Count the scored models of each family in words: `14 GANs`, or `3 of 14 GANs (2 only exercised)`."""
     from ganscribe.core.length import is_exercised
 
     counts = []
@@ -44,7 +44,7 @@ def _made(root: Path, params: Params) -> list[str]:
 
 @click.command(epilog="Example: ganscribe summary")
 def summary() -> None:
-    """Say what has been made, where to look first, and what to try next."""
+    """Say what was made, where to look and what to try next."""
     from ganscribe import config
     from ganscribe.core.files import project_root
     from ganscribe.records.lineage import dvc_lock
@@ -54,10 +54,10 @@ def summary() -> None:
     reported = dvc_lock.read_stage(dvc_lock.read_lock(root / "dvc.lock"), "report")
     if not made:
         raise FileNotFoundError(
-            f"{root / 'models'} holds no model with its scores: `make repro`, or `dvc pull`"
+            f"{root / 'models'} holds no scored model: `make repro` makes them, `dvc pull` fetches them"
         )
     if reported is None or not (root / REPORT).is_file():
-        raise FileNotFoundError(f"{root / REPORT} is missing: `make repro`, or `dvc pull`")
+        raise FileNotFoundError(f"{root / REPORT} is missing: `make repro` makes it, `dvc pull` fetches it")
     counts = " and ".join(filter(None, (", ".join(made[:-1]), made[-1])))
     scale = reported.params["params.yaml:scale"]
     click.echo(f"Made:        {counts}, at the scale {scale} (models/, metrics/)")

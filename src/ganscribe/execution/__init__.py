@@ -1,1 +1,1 @@
-"""How a stage runs: checkpoints, one process per stage, progress bars, the Ray engine."""
+"""How a stage runs: checkpoints, one process per stage, where the build stands, progress bars, the Ray engine."""

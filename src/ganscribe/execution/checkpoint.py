@@ -1,8 +1,8 @@
 """Resumable training state: atomic, locked, removed on success.
 
-A checkpoint is not a DVC output (DVC would delete it before the stage runs again). It lies in
-`.checkpoints/<key>/` of the main repository, where `key` digests the parameters, code and inputs that the
-training depends on, so that a changed parameter never resumes another training's state.
+A checkpoint is not a DVC output (DVC would delete it before the stage runs again). It is in `.checkpoints/<key>/` of
+the main repository. `key` digests the parameters, code and inputs that the training depends on, so a training with a
+changed parameter never resumes from another training's state.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class Checkpoint:
         self.directory = directory
         self.every_seconds = every_seconds
         self.stop_signal: int | None = None
-        self.loaded: Path | None = None  # until the next save
+        self.loaded: Path | None = None  # the file that was read; None after the next save
         self._saved_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, or None for a fresh start. A damaged file gives way to the one before."""
+        """Return the newest state that is not damaged, or None for a fresh start."""
         problems = []
         for name in ("state.pt", "previous.pt"):
             path = self.directory / name
             if not path.exists():
                 continue
             if not zipfile.is_zipfile(path):
-                problems.append(f"{path}: cut off or not a checkpoint")
+                problems.append(f"{path}: cut off, or not a checkpoint")
                 continue
             try:
                 state = dict(load_torch(path))
@@ -62,7 +62,9 @@ class Checkpoint:
             if owner == self.directory.name:
                 self.loaded = path
                 return state
-            problems.append(f"{path}: of another training, {owner}, with other code, parameters or inputs")
+            problems.append(
+                f"{path}: it belongs to another training, {owner}, with other code, parameters or inputs"
+            )
         if problems:
             raise ValueError(
                 "no checkpoint is readable ("
@@ -72,17 +74,17 @@ class Checkpoint:
         return None
 
     def due(self, *, last: bool = False) -> bool:
-        """Whether the training is to save now: time has passed, or a signal has asked it to stop.
+        """Return whether the training should save now: enough time has passed, or a signal has asked it to stop.
 
-        `last`: the step after which the training is over. The result follows at once, so no state is saved.
+        `last` says that this is the last step. It changes nothing here, because the result follows at once.
         """
         return self.stop_signal is not None or time.monotonic() - self._saved_at >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write `state` atomically, keep the one before; raise `Interrupted` if a signal asked to stop."""
+        """Write `state` atomically, and keep the previous one. Raises `Interrupted` if a signal has asked to stop."""
         path = self.directory / "state.pt"
         if path.exists():
-            # A hard link, then a rename: state.pt is whole at every moment.
+            # A hard link, then a rename: state.pt is complete at every moment.
             link = self.directory / "previous.tmp"
             link.unlink(missing_ok=True)
             link.hardlink_to(path)
@@ -99,10 +101,11 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def open_checkpoint(key: str) -> Iterator[Checkpoint]:
-    """The checkpoint of the training `key`, locked while open, deleted when the block ends without an error.
+    """Open the checkpoint of the training `key`; it is deleted when the block ends without an error.
 
-    SIGINT and SIGTERM are held until the next save. If another process trains on it: waits where that one
-    works in another folder (another experiment), raises ValueError where it works in this one.
+    It is locked while it is open, and SIGINT and SIGTERM are held until the next save. If another process trains on
+    it, this one waits if that one works in another folder (another experiment). Raises ValueError if it works in this
+    folder, or if the training cannot go on from the saved state.
     """
     directory = project_root() / ".checkpoints" / key
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -113,11 +116,11 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     except filelock.Timeout:
         if not holder.exists() or holder.read_text() == str(Path.cwd()):
             raise ValueError(
-                f"another process is training on the checkpoint {directory}: wait for it or stop it first "
+                f"another process is training on the checkpoint {directory}: wait for it, or stop it first "
                 "(a killed `dvc` leaves its stage running)"
             ) from None
-        # Experiments of a queue, in folders of their own, may need the same model: one after the other.
-        sys.stderr.write(f"the same model is being trained in {holder.read_text()}: waiting for that\n")
+        # Experiments of a queue, each in its own folder, may need the same model: they train one after the other.
+        sys.stderr.write(f"the same model is being trained in {holder.read_text()}: waiting for it to end\n")
         lock.acquire()
     holder.write_text(str(Path.cwd()))
     directory.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""One process a stage: what a killed `dvc` leaves running stops by itself, or makes way for the next one."""
+"""One process per stage: a stage whose `dvc` was killed stops by itself, or when the next one asks it to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may read it any more
+    with contextlib.suppress(OSError):  # perhaps nobody reads it any more
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
@@ -33,23 +33,23 @@ def _watch(parent: int) -> None:
 
 
 def _make_way(notes: Path, stage: str) -> int | None:
-    """Ask the process of `notes`, if it is at work on `stage` in this folder, to stop; its number."""
+    """Ask the process named in `notes` to stop, and return its number, if it is at work on `stage` in this folder."""
     try:
         holder = psutil.Process(int(notes.read_text()))
         if holder.environ().get("DVC_STAGE") != stage or Path(holder.cwd()) != Path.cwd():
             return None
         holder.terminate()
-    except (OSError, ValueError, psutil.Error):  # not noted yet, just gone, or another user's
+    except (OSError, ValueError, psutil.Error):  # it is not noted yet, has just ended, or is another user's
         return None
     return holder.pid
 
 
 @contextlib.contextmanager
 def only_process() -> Iterator[None]:
-    """Keep the block to one process a stage and folder, where DVC runs the stage.
+    """Let only one process per stage and folder run the block, if DVC runs the stage.
 
-    DVC itself runs no stage twice at once. So whoever is still at work on it has lost its `dvc`: it is asked
-    to stop, as it does by itself once it notices, and waited for.
+    DVC itself runs no stage twice at once. So a process that is still at work on the stage has lost its `dvc`. It is
+    asked to stop, as it does by itself as soon as it notices, and this process waits for it.
     """
     stage = os.environ.get("DVC_STAGE")
     if stage is None:  # by hand

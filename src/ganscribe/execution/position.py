@@ -1,7 +1,7 @@
-"""Which stage of how many is at work, and about how long the rest takes by the times of earlier builds.
+"""Where the build stands: which stage is at work, of how many, and about how long the rest takes.
 
-DVC tells a stage nothing of the others. So each one notes that it has begun, and how long it took; which ones follow
-is what dvc.lock says: those without their outputs, and those that depend on what has been made in this build.
+DVC tells a stage nothing about the others. So each stage notes that it has begun, and how long it took. dvc.lock shows
+which stages follow: those whose outputs are missing, and those that depend on what has been made in this build.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ SHELLS = ("sh", "bash", "dash", "zsh")
 
 @dataclass(frozen=True)
 class Node:
-    """A stage of dvc.lock: the stages that it takes something from, and the paths that it makes."""
+    """A stage of dvc.lock: the stages whose outputs it uses, and the paths that it makes."""
 
     above: frozenset[str]
     makes: tuple[str, ...]
 
 
 def _with_parents(path: str) -> list[str]:
-    return [path, *map(str, PurePosixPath(path).parents)][:-1]  # without the folder of all
+    return [path, *map(str, PurePosixPath(path).parents)][:-1]  # without `.`, which contains everything
 
 
 def read_graph(lock: str, names: str) -> dict[str, Node]:
-    """Return the stages of the dvc.lock `lock`, a text in the form in which DVC writes it.
+    """Return the stages of `lock`, the text of a dvc.lock in the form in which DVC writes it.
 
-    DVC keeps the stages of runs that have gone. They are left out: the text `names` does not have their names.
+    DVC keeps the stages of runs that no longer exist. They are left out: their names are not in the text `names`.
     """
     parts, words = _STAGE.split(lock), {"", *re.findall(r"[\w-]+", names)}
     takes: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def read_graph(lock: str, names: str) -> dict[str, Node]:
 
 
 def needed_for(graph: dict[str, Node], targets: Iterable[str]) -> set[str]:
-    """Return the `targets` (stages, or all of one name before the `@`) and the stages that they depend on."""
+    """Return the `targets` (stages, or all stages of a name without its `@`) and the stages that they depend on."""
     wanted = {name for name in graph if {name, name.partition("@")[0]} & set(targets)}
     while more := {above for name in wanted for above in graph[name].above} - wanted:
         wanted |= more
@@ -83,7 +83,7 @@ def needed_for(graph: dict[str, Node], targets: Iterable[str]) -> set[str]:
 def still_to_come(graph: dict[str, Node], begun: Iterable[str], folder: Path) -> set[str]:
     """Return the stages that follow those that have `begun`.
 
-    They take something from what has been made in this build, or their outputs are not in `folder`.
+    They use something that has been made in this build, or their outputs are not in `folder`.
     """
     done = set(begun)
     found: set[str] = set()
@@ -96,7 +96,7 @@ def still_to_come(graph: dict[str, Node], begun: Iterable[str], folder: Path) ->
 
 
 def in_words(seconds: float) -> str:
-    """Return a length of time as a person would say it."""
+    """Return a duration as a person would say it."""
     if seconds < 90:
         return "1 second" if seconds < 1.5 else f"{round(seconds)} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
@@ -108,7 +108,7 @@ def _text(name: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What was noted; nothing where it cannot be read, since a build does not depend on it."""
+    """Return what was noted; nothing if it cannot be read, because a build does not depend on it."""
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError):
@@ -116,16 +116,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, notes: dict[str, Any]) -> None:
-    # Of a full disk the stage itself will tell, and one that has ended has not failed.
+    # If the disk is full, the stage itself will say so; a stage that has ended has not failed.
     with contextlib.suppress(OSError), atomic_write(path) as handle:
         handle.write(json.dumps(notes).encode())
 
 
 def _build() -> tuple[str, list[str]]:
-    """What tells this build from others, and the words of its command; neither where DVC has just been killed."""
+    """Return an id of this build, and the words of its command; both are empty if DVC has just been killed."""
     try:
         dvc = psutil.Process(os.getppid())
-        if dvc.name() in SHELLS:  # some stay between DVC and its command
+        if dvc.name() in SHELLS:  # some shells stay between DVC and its command
             dvc = dvc.parent() or dvc
         return f"{dvc.pid} {dvc.create_time()}", dvc.cmdline()
     except psutil.Error:
@@ -133,10 +133,10 @@ def _build() -> tuple[str, list[str]]:
 
 
 def describe(stage: str, begun: list[str], words: list[str], known: dict[str, float]) -> str:
-    """Return the line that a stage begins with, empty where nothing is known of the others.
+    """Return the line that a stage begins with; it is empty if nothing is known about the others.
 
-    `begun`: the stages of this build so far, with this one; `words`: those of the command that runs it; `known`:
-    seconds of earlier runs, by stage.
+    `begun`: the stages that have begun in this build, this one included. `words`: those of the command that runs it.
+    `known`: the seconds of earlier runs, by stage.
     """
     graph = read_graph(_text("dvc.lock"), _text("params.yaml") + _text("dvc.yaml"))
     if not graph or {"-s", "--single-item"} & set(words):
@@ -150,13 +150,13 @@ def describe(stage: str, begun: list[str], words: list[str], known: dict[str, fl
     if not times:
         return text
     least = "at least " if len(times) <= len(rest) else ""
-    return f"{text}, {least}about {in_words(sum(times))} to go by the times of earlier builds"
+    return f"{text}, {least}about {in_words(sum(times))} to go, judging by earlier builds"
 
 
 @contextlib.contextmanager
 def announced(stage: str) -> Iterator[None]:
-    """Say where the build stands as the block begins, and note how long it takes where it ends without an error."""
-    if ":" in stage:  # of the zoo, whose dvc.lock is another one
+    """Say where the build stands before the block, and note how long the block takes if it ends without an error."""
+    if ":" in stage:  # a stage of the zoo, which has another dvc.lock
         yield
         return
     scale = _SCALE.search(_text("params.yaml"))

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 def progress(total: int | None, description: str, unit: str, initial: int = 0) -> tqdm[Any]:
-    """A progress bar on standard error; in a log (no terminal) a line every ten seconds at most."""
+    """Return a progress bar on standard error; without a terminal, it prints a line at most every ten seconds."""
     return tqdm(
         total=total,
         initial=initial,

@@ -1,6 +1,6 @@
-"""The leaderboard of a family: its scored runs, best first, held against a baseline.
+"""The leaderboard of a family: its scored runs, best first, compared with a baseline.
 
-Runs that a scale's cap ended so early that they mean nothing stand apart, below the others.
+Runs that a scale's cap ended so early that their scores mean nothing are listed separately, below the others.
 
 Scores by different judges, of different counts or on different data never share a table (metrics/comparable.py).
 """
@@ -35,7 +35,7 @@ class Family:
 
     @property
     def score(self) -> str:
-        """The score that ranks."""
+        """The score by which runs are ranked."""
         return RANKING[self.name]
 
     @property
@@ -46,7 +46,7 @@ class Family:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The scores that are shown beside the one that ranks."""
+        """The scores that are shown beside the ranking score."""
         names = (score.name for score in SCORES[self.name] if "leaderboard" in score.shown)
         return tuple(name for name in names if name != self.score)
 
@@ -60,9 +60,9 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One scored run, or one decoding of it; `change` is to the run `baseline`, where there is one.
+    """One scored run, or one decoding of it; `change` is the difference to the run `baseline`, if there is one.
 
-    `trained`: how far, such as `15 of 3,905 steps`; empty where an earlier version of the project did not say.
+    `trained`: how far, such as `15 of 3,905 steps`; empty if an earlier version of the project did not record it.
     """
 
     run_id: str
@@ -83,26 +83,26 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows that may be compared: `facts` are what their scores were made of."""
+    """Rows that may be compared, because their scores share the `facts`: judge, counts, data."""
 
     facts: dict[str, Any]
     rows: list[Row]
 
 
 def score_sets(record: RunRecord) -> list[dict[str, Any]]:
-    """Everything that has been scored of a run, once for each judge, count and data; flat, with its `pipeline`."""
+    """Return all scores of a run as flat dicts with their `pipeline`, one for each judge, counts and data."""
     sets = [json.loads(value) for key, value in sorted(record.tags.items()) if key.startswith("scores.")]
-    # A run of an earlier version of the project has its last scores alone.
+    # A run of an earlier version of the project has only its last scores.
     return sets or [record.tags | record.metrics]
 
 
 def decodings(scores: dict[str, Any], score: str) -> list[str]:
-    """The captioner's decodings that have been scored, by the prefix of their keys."""
+    """Return the captioner's decodings that have been scored, from the prefixes of the keys."""
     return [key.removesuffix(f".{score}") for key in scores if key.endswith(f".{score}")]
 
 
 def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row]]:
-    """The rows of one run, each with the facts that its table must share."""
+    """Return the rows of one run, each with the facts that all rows of its table must share."""
     found = []
     for scores in score_sets(record):
         for decoding in decodings(scores, family.score) if family.by_decoding else [None]:
@@ -132,7 +132,7 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
 
 
 def latest_rows(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row]]:
-    """The rows of the last scoring of a run, by all its judges, those of the first judge at the front."""
+    """Return the rows of a run's last scoring by all its judges, beginning with those of the first judge."""
     plain = {key: value for key, value in record.tags.items() if not key.startswith("scores.")}
     first = rows_of(replace(record, tags=plain), family)  # a run's plain metrics are the first judge's
     facts_of = {row.decoding: facts for facts, row in first}
@@ -146,7 +146,7 @@ def latest_rows(record: RunRecord, family: Family) -> list[tuple[dict[str, Any],
 
 
 def _whole(value: Any) -> Any:
-    """MLflow keeps counts as floats, the tag of all scores as they are."""
+    """Return a whole number as an int: MLflow keeps counts as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -158,7 +158,7 @@ def matches(
     scale: str | None = None,
     tags: dict[str, str] | None = None,
 ) -> bool:
-    """Whether a run is of these; `pipeline` also finds runs whose models it took from DVC's cache."""
+    """Return whether a run fits; `pipeline` also fits runs whose models that pipeline took from DVC's cache."""
     own = record.tags
     if pipeline and own.get("pipeline") != pipeline and f"linked.{pipeline}" not in own:
         return False
@@ -176,12 +176,12 @@ def build_tables(
     baseline: str | None = None,
     shown: Callable[[RunRecord], bool] = lambda record: True,
 ) -> list[Table]:
-    """The tables of a family, the largest first; each row's change is to the baseline, `shown` or not.
+    """Return the tables of a family, the largest first. The baseline of a row's change need not be `shown`.
 
     Best rows come first, but those of runs that were only exercised come last.
 
-    `baseline` is a run's id (or its first digits), name, pipeline or commit; by default each run is held
-    against the oldest run of its own name.
+    `baseline` is a run's id (or its first digits), name, pipeline or commit. By default each run is compared with the
+    oldest run of its own name.
     """
     kind = FAMILIES[family]
     groups: dict[str, tuple[dict[str, Any], list[Row]]] = {}
@@ -200,7 +200,7 @@ def build_tables(
 
 
 def _baseline_of(row: Row, rows: list[Row], baseline: str | None) -> Row | None:
-    """The row to hold `row` against: the baseline's row of the same name, else its only one."""
+    """Return the row to compare `row` with: the baseline's row of the same name, or else its only row."""
     chosen = [
         other
         for other in sorted(rows, key=lambda other: other.started)
@@ -222,10 +222,10 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
 
 
 def as_text(table: Table, family: str) -> str:
-    """A table for the terminal: one line of what the scores were made of, then one line per run.
+    """Return a table for the terminal: one line with the facts that its scores share, then one line per run.
 
-    Those that were only exercised stand below a line that says so. Scores that stand apart because it is not known
-    which data were scored have a line that says that.
+    Runs that were only exercised come below a line that says so. If it is not known which data were scored, a line says
+    that these scores cannot be compared with those of other tables.
     """
     kind = FAMILIES[family]
     lines = []
@@ -256,7 +256,7 @@ def as_text(table: Table, family: str) -> str:
         text.insert(
             len(text) - exercised, f"only exercised, with less than {MEANINGFUL_SHARE:.0%} of their steps:"
         )
-    note = [] if is_known(table.facts) else [f"not to be held against other tables, since {UNKNOWN_DATA}"]
+    note = [] if is_known(table.facts) else [f"not comparable with other tables, because {UNKNOWN_DATA}"]
     return "\n".join([f"{family}: {made_of}", *note, *text])
 
 
@@ -278,5 +278,5 @@ def _short(value: object) -> str:
 
 
 def as_json(table: Table, family: str) -> dict[str, Any]:
-    """A table as plain values, with whole ids and checksums."""
+    """Return a table as plain values, with full ids and checksums."""
     return {"family": family, "facts": table.facts, "rows": [asdict(row) for row in table.rows]}

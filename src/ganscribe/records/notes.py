@@ -1,4 +1,4 @@
-"""What MLflow shows beside names and numbers: a description of each experiment, run and registered model."""
+"""The descriptions that MLflow shows of each experiment, run and registered model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as the description of an experiment or a run
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # trainings, not calls of language models
 REPORT = (
-    "All results stand on one page, `reports/index.html` in the project's folder "
+    "All results are on one page, `reports/index.html` in the project's folder "
     "(made by `dvc repro`, fetched by `dvc pull reports/index.html`)."
 )
 TITLES = {"gan": "GAN", "classifier": "classifier", "captioner": "captioner"}
 
 
 def experiment_tags(family: str) -> dict[str, str]:
-    """Return the tags of a family's experiment: its description, and that it holds trainings."""
+    """Return the tags of a family's experiment: its description and its kind."""
     title = TITLES.get(family)
     held = (
         f"The {title}s of `params.yaml`: each run is one training, with its curve, scores and model."
         if title
-        else "Stages that train nothing: each run is one stage, with what it found."
+        else "Stages that train nothing: each run is one execution of a stage, with what it found."
     )
     return KIND | {
         NOTE: f"{held} `ganscribe runs` ranks the scored ones. {REPORT}" if title else f"{held} {REPORT}"
@@ -40,7 +40,7 @@ def run_tags(family: str, name: str, tags: dict[str, str]) -> dict[str, str]:
 
 
 def describe_version(client: MlflowClient, version: VersionRecord, tags: dict[str, str]) -> None:
-    """Describe a registered version by the `tags` of its run, and its model, unless somebody has described them."""
+    """Describe a registered version (from the `tags` of its run) and its model, unless they have a description."""
     family, _, name = version.name.removeprefix("ganscribe-").partition("-")
     title = TITLES.get(family, family)
     if not client.get_registered_model(version.name).description:

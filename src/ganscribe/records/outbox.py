@@ -1,12 +1,12 @@
-"""Records on their way to MLflow: on disk until they have arrived, whatever becomes of stage or server.
+"""Recordings on their way to MLflow: they stay on disk until they arrive, whatever happens to stage or server.
 
-A store (an address that MLflow takes) has a folder in `<main repository>/.outbox/`, a recording one in there:
+Each store (an address that MLflow accepts) has a folder in `<main repository>/.outbox/`, with one folder per recording:
 
 | file | what it is |
 |---|---|
-| `events.jsonl` | what happened, a line of JSON each, in the order in which it happened |
+| `events.jsonl` | what happened, in this order, as one line of JSON per event |
 | `files/N/` | copies of the files that an event names |
-| `lock` | held for as long as the stage lives: it may still write |
+| `lock` | held as long as the stage lives, because it may still write |
 | `sent.json` | how much of `events.jsonl` has arrived, and in which MLflow run |
 | `failed.txt` | why the last attempt to send it failed |
 """
@@ -30,35 +30,35 @@ import filelock
 from ganscribe.core.files import atomic_write, project_root
 from ganscribe.execution.messages import hide_secrets
 
-FORMAT = 1  # of the events; a sender leaves what it does not know
+FORMAT = 1  # of the events; a sender leaves other formats alone
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the sqlite file of the main repository."""
+    """Return `MLFLOW_TRACKING_URI` if it is set, else the address of the main repository's sqlite file."""
     return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(project_root() / "mlflow.db")
 
 
 def sqlite_uri(path: Path) -> str:
-    """The address of a sqlite file; the plain one, unless `%` or `?` in the path would mean something there."""
+    """Return the address of a sqlite file, quoted only if `%` or `?` in its path would have a meaning."""
     if "?" not in str(path) and urllib.parse.unquote(str(path)) == str(path):
         return f"sqlite:///{path}"
-    # With the driver's name, since MLflow makes the folder of a plain address as if nothing were quoted in it.
+    # It has the driver's name, because MLflow makes the folder of a plain address without unquoting it.
     return f"sqlite+pysqlite:///{urllib.parse.quote(str(path))}"
 
 
 def outbox_folder() -> Path:
-    """The folder of what is on its way to the store in use."""
+    """Return the folder of what is on its way to the store in use."""
     return outbox_of(tracking_uri())
 
 
 def outbox_of(uri: str) -> Path:
-    """The folder of what is on its way to the store at `uri`."""
+    """Return the folder of what is on its way to the store at `uri`."""
     return project_root() / ".outbox" / hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One recording's folder, seen from either side."""
+    """One recording's folder, as stages and senders use it."""
 
     folder: Path
 
@@ -67,11 +67,11 @@ class Entry:
         return self.folder / "events.jsonl"
 
     def lock(self) -> filelock.BaseFileLock:
-        """The stage's own lock: flock, freed when its holder dies."""
+        """Return the stage's own lock (flock), which is freed when its holder dies."""
         return filelock.FileLock(self.folder / "lock")
 
     def is_live(self) -> bool:
-        """Whether the stage that writes it is still at work."""
+        """Return whether the stage that writes it is still at work."""
         if not self.events.exists():  # another sender has just finished with it
             return False
         lock = self.lock()
@@ -83,23 +83,23 @@ class Entry:
         return False
 
     def read(self, offset: int) -> Iterator[tuple[dict[str, Any], int]]:
-        """The whole events from byte `offset` on, each with the offset behind it."""
+        """Yield the complete events from byte `offset` on, each with the offset at its end."""
         with self.events.open("rb") as handle:
             handle.seek(offset)
             for line in handle:
                 if not line.endswith(b"\n"):
-                    return  # being written, or cut off with the process that wrote it
+                    return  # it is being written, or was cut off when its process died
                 offset += len(line)
                 yield json.loads(line), offset
 
     def header(self) -> dict[str, Any]:
-        """The first event, which says whose recording this is; empty while it is not written yet."""
+        """Return the first event, which says whose recording this is; empty as long as it is not written."""
         if not self.events.exists():
             return {}
         return next((event for event, _ in self.read(0)), {})
 
     def sent(self) -> dict[str, Any]:
-        """What has arrived: `offset` in bytes, `run_id`."""
+        """Return what has arrived (`offset` in bytes), and in which run (`run_id`)."""
         path = self.folder / "sent.json"
         return dict(json.loads(path.read_text())) if path.exists() else {"offset": 0, "run_id": None}
 
@@ -114,28 +114,28 @@ class Entry:
             handle.write(hide_secrets(reason).encode())
 
     def failure(self) -> str | None:
-        """Why it could not be sent the last time; None where nobody has failed, or all has to be tried again."""
+        """Return why it could not be sent the last time; None if nothing failed, or if it has to be tried again."""
         with contextlib.suppress(FileNotFoundError):
             return hide_secrets((self.folder / "failed.txt").read_text())
         return None
 
     def forget_failure(self) -> None:
-        """Have it tried again, by a sender at work too."""
+        """Make senders try it again, even one that is already at work."""
         (self.folder / "failed.txt").unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete it: everything has arrived."""
+        """Delete it, because everything has arrived."""
         shutil.rmtree(self.folder)
 
 
 def new_entry(outbox: Path, name: str) -> Entry:
-    """A folder for a recording that begins now."""
+    """Make a folder for a recording that begins now."""
     folder = outbox / f"{time.time_ns()}-{os.getpid()}-{name}"
     folder.mkdir(parents=True)
     return Entry(folder)
 
 
 def entries(outbox: Path) -> list[Entry]:
-    """The recordings in `outbox` that have begun, oldest first."""
+    """Return the recordings in `outbox` that have begun, oldest first."""
     found = [Entry(path.parent) for path in outbox.glob("*/events.jsonl")]
     return sorted(found, key=lambda entry: entry.folder.name)

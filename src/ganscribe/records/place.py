@@ -1,7 +1,7 @@
 """Where MLflow's store is: its file, its lock, and the addresses of artifacts in it.
 
-MLflow writes absolute addresses into mlflow.db, so that a copy of the project's folder would read and write the folder
-that it was copied from. They are corrected before the store is used; `mlartifacts` lies beside mlflow.db.
+MLflow writes absolute addresses into mlflow.db, so a copy of the project's folder would read and write the folder that
+it was copied from. The addresses are therefore corrected before the store is used; `mlartifacts` is beside mlflow.db.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import filelock
 from ganscribe.core.files import project_root
 from ganscribe.records.outbox import outbox_folder, outbox_of, sqlite_uri, tracking_uri
 
-# The columns that hold addresses: of artifacts that will be written, and of those that have been.
+# The columns with addresses: those of future artifacts, and those of artifacts that have been written.
 FUTURE = (("experiments", "artifact_location"),)
 PAST = (
     ("runs", "artifact_uri"),
@@ -34,7 +34,7 @@ _OURS = re.compile(r"(/.*)/(mlartifacts/ganscribe/.+)")
 
 @dataclass(frozen=True)
 class Foreign:
-    """An address in the store that lies in another folder than the project's."""
+    """An address in the store that leads to another folder than the project's."""
 
     table: str
     column: str
@@ -44,7 +44,7 @@ class Foreign:
 
     @property
     def is_left_behind(self) -> bool:
-        """Whether the artifacts lie in the other folder alone."""
+        """Whether the artifacts are only in the other folder."""
         return _is_there(self.root / self.inside) and not _is_there(project_root() / self.inside)
 
 
@@ -62,23 +62,23 @@ def _readable_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise OSError(
             f"the MLflow store {path} was copied or moved here, and its addresses cannot be corrected ({error}): "
-            "make it writable, and end what else works on it"
+            "make it writable, and end other processes that use it"
         ) from error
 
 
 def store_file() -> Path | None:
-    """The store's sqlite file, None where the store is not one."""
+    """Return the store's sqlite file, or None if it has none."""
     found = re.match(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)", tracking_uri())
     return Path(urllib.parse.unquote(found[1])) if found else None
 
 
 def store_lock() -> filelock.BaseFileLock:
-    """The lock of what two processes must not do to the store at once."""
+    """Return the lock for what two processes must not do to the store at once."""
     return filelock.FileLock(project_root() / "mlflow.db.lock")
 
 
 def check_sqlite() -> None:
-    """Refuse a file that is not a database; MLflow would try again and again for minutes."""
+    """Raise OSError for a file that is not a database, which MLflow would try to open again and again for minutes."""
     path = store_file()
     if path is None or not path.exists():
         return
@@ -90,18 +90,18 @@ def check_sqlite() -> None:
     except sqlite3.DatabaseError as error:
         raise OSError(
             f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
-            "mlartifacts away; `dvc repro --force --single-item link_runs` notes your models in a new one"
+            "mlartifacts away; `dvc repro --force --single-item link_runs` adds your models to a new one"
         ) from error
 
 
 def as_path(address: str) -> Path:
-    """The path of an artifact's address, which is a `file:` URI or a path."""
+    """Return the path of an artifact's address, which is a `file:` URI or a path."""
     is_quoted = address.startswith("file:")
     return Path(urllib.request.url2pathname(urllib.parse.urlsplit(address).path) if is_quoted else address)
 
 
 def _own_store() -> Path | None:
-    """The mlflow.db of the project's folder, None where it has none or another store is in use."""
+    """Return the mlflow.db of the project's folder, or None if it has none or another store is in use."""
     path = store_file()
     return path if path and path.is_file() and path.resolve() == project_root() / "mlflow.db" else None
 
@@ -111,7 +111,7 @@ def _foreign(database: sqlite3.Connection, columns: tuple[tuple[str, str], ...])
     found = []
     for table, column in columns:
         if column not in {row[1] for row in database.execute(f"PRAGMA table_info({table})")}:
-            continue  # a store that is being made
+            continue  # the store is still being made
         query = f"SELECT DISTINCT {column} FROM {table} WHERE substr({column}, 1, ?) != ?"
         for (address,) in database.execute(query, (len(here), here)).fetchall():
             parts = _OURS.fullmatch(as_path(address).as_posix())
@@ -121,10 +121,10 @@ def _foreign(database: sqlite3.Connection, columns: tuple[tuple[str, str], ...])
 
 
 def correct_addresses() -> None:
-    """Have the project's own store name the project's folder, where it has come from another one.
+    """Make the addresses in the project's own store name the project's folder, if it was copied or moved here.
 
-    Artifacts that were left behind there keep their addresses. What stages have recorded and nobody has sent yet comes
-    from the outbox that the store had there into the one that it has here. Raises OSError for a damaged store.
+    Artifacts that were left behind in the old folder keep their addresses. Recordings that have not been sent yet move
+    from the store's outbox for the old folder to its outbox for this one. Raises OSError for a damaged store.
     """
     path = _own_store()
     if path is None:
@@ -145,7 +145,7 @@ def correct_addresses() -> None:
 
 
 def left_behind() -> list[Path]:
-    """The folders that hold artifacts of the project's own store, and are not the project's folder."""
+    """Return the other folders in which artifacts of the project's own store were left behind."""
     path = _own_store()
     if path is None:
         return []

@@ -1,4 +1,4 @@
-"""The stage's side of tracking: what happens is written to the outbox, and that is all that a stage does.
+"""The stage's side of tracking: a stage writes what happens to the outbox, and does nothing else.
 
 Nothing here imports MLflow, talks to a server or waits for one.
 """
@@ -32,7 +32,7 @@ class Recording:
         self._num_files = 0
 
     def write(self, event: str, **content: Any) -> None:
-        """Add one event; it survives the death of this process."""
+        """Add one event, which survives the death of this process."""
         line = json.dumps({"event": event, "time": int(time.time() * 1000), **content}, default=str)
         with self._entry.events.open("a") as handle:
             handle.write(f"{line}\n")
@@ -57,8 +57,8 @@ class Recording:
     def score(self, scores: dict[str, Any], *, is_further: bool = False) -> None:
         """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
 
-        `is_further`: those of another judge, which have a table of their own in `ganscribe runs` and do not take
-        the place of the run's metrics.
+        `is_further`: they are scores by another judge, which have a separate table in `ganscribe runs` and do not
+        replace the run's metrics.
         """
         self.write("score", scores=scores, is_further=is_further)
 
@@ -69,8 +69,7 @@ class Recording:
     def log_model(self, kind: str, path: str | Path, *, inception: str | Path | None = None) -> None:
         """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`.
 
-        A captioner is given with the `inception` network that its features were made with. The package's
-        code goes with it.
+        A captioner needs the `inception` network that made its features. The package's code goes with the model.
         """
         parts = {"path": path} | ({"inception": inception} if inception else {})
         kept = {key: self._keep(Path(part)) for key, part in parts.items()}
@@ -78,7 +77,7 @@ class Recording:
 
 
 def start_sender() -> None:
-    """Have a process of its own pass the outbox on to MLflow; it ends by itself."""
+    """Start a separate process that passes the outbox on to MLflow, and ends by itself."""
     outbox = outbox_folder()
     path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "DVC_ROOT": str(project_root())}
@@ -90,12 +89,12 @@ def start_sender() -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a signal for the stage, or the end of its terminal, is not for it
+            start_new_session=True,  # a signal to the stage, or the end of its terminal, must not end it
         )
 
 
 def _complain(outbox: Path) -> None:
-    """Tell of recordings that could not be sent."""
+    """Say which recordings could not be sent."""
     reasons = [reason for entry in entries(outbox) if (reason := entry.failure())]
     if reasons:
         sys.stderr.write(
@@ -132,10 +131,10 @@ def _recording(
 def training_run(
     *, family: str, name: str, run_key: str | None, params: dict[str, Any], inputs: list[str]
 ) -> Iterator[Recording]:
-    """The run of one training, with system metrics; an unfinished run of the same `run_key` is continued.
+    """Record the run of one training, with system metrics; an unfinished run of the same `run_key` is continued.
 
-    `inputs` are paths relative to the working folder. `Interrupted` ends the run as KILLED, and so does
-    the death of the process.
+    `inputs` are paths relative to the working folder. `Interrupted` ends the run as KILLED, and so does the death of
+    the process.
     """
     facts = {"inputs": origin.input_hashes(inputs), "changes": origin.git_changes(), "params": params}
     with _recording("training", family=family, name=name, run_key=run_key, **facts) as recording:
@@ -146,7 +145,7 @@ def training_run(
 def stage_run(
     name: str, *, params: dict[str, Any], inputs: list[str], run_key: str | None = None
 ) -> Iterator[Recording]:
-    """A run of its own for a stage that trains nothing."""
+    """Record a separate run for a stage that trains nothing."""
     with training_run(
         family="pipeline", name=name, run_key=run_key, params=params, inputs=inputs
     ) as recording:
@@ -155,6 +154,6 @@ def stage_run(
 
 @contextlib.contextmanager
 def reopened_run(run_key: str, *, family: str, name: str) -> Iterator[Recording]:
-    """The training's run, to add scores to; where the store has none, a light one tagged `restored`."""
+    """Add scores to the training's run; if the store has none, to a new one without curves, tagged `restored`."""
     with _recording("reopened", family=family, name=name, run_key=run_key) as recording:
         yield recording

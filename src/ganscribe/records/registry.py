@@ -1,4 +1,4 @@
-"""MLflow's registry of models: what stands on a version, and which version is the champion."""
+"""MLflow's registry of models: the tags of a version, and which version is the champion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ganscribe.records.store import MlflowClient
 
 CANDIDATE, CHAMPION = "candidate", "champion"
-# What is registered of each family: its kind (see serving.KINDS), and its file in the model's folder.
+# What is registered for each family: its kind (see serving.KINDS), and its file in the model's folder.
 REGISTERED = {
     "gan": ("generator", "generator.safetensors"),
     "classifier": ("classifier", "model.safetensors"),
@@ -26,9 +26,9 @@ COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage"
 
 
 def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str | None) -> None:
-    """Put a run's commit, the DVC hash of its model's `folder` and its latest scores on the run's versions.
+    """Tag the versions of a run with its commit, the DVC hash of its model's `folder`, and its latest scores.
 
-    The scores come with what they were made of: judge, counts, a digest of the scored data.
+    Judge, counts and a digest of the scored data are tags as well.
     """
     tags = {key: run.tags[key] for key in COPIED if key in run.tags}
     tags |= {"dvc.path": folder.as_posix(), "dvc.md5": md5} if md5 else {}
@@ -47,7 +47,7 @@ def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str
 
 
 def find_version(versions: Iterable[VersionRecord], name: str, wanted: str) -> VersionRecord:
-    """The version with the number or alias `wanted`. Raises ValueError where there is none."""
+    """Return the version with the number or alias `wanted`. Raises ValueError if there is none."""
     of_name = list(versions)
     for version in of_name:
         if wanted == version.version or wanted in version.aliases:
@@ -57,12 +57,12 @@ def find_version(versions: Iterable[VersionRecord], name: str, wanted: str) -> V
 
 
 def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = False) -> str:
-    """Make a version the champion; returns what was done, as a sentence.
+    """Make a version the champion, and return what was done as a sentence.
 
-    Raises ValueError where it scores worse than the champion, where the two cannot be compared (another
-    judge, other counts, other data, no scores) and where it was only exercised and the champion was not, unless
-    `is_forced`; and where there is no such model or version. A version that means something takes the place of one
-    that was only exercised whatever the scores of that one are.
+    Unless `is_forced`, raises ValueError if it scores worse than the champion, if the two cannot be compared (another
+    judge, other counts, other data, no scores), or if it was only exercised and the champion was not. Also raises
+    ValueError if there is no such model or version. If the champion was only exercised, a version that was not
+    replaces it whatever its scores are.
     """
     versions = read_versions(client, f"name = '{name}'")
     if not versions:
@@ -72,7 +72,7 @@ def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = F
     version = find_version(versions, name, wanted)
     champion = next((each for each in versions if CHAMPION in each.aliases), None)
     if champion == version:
-        return f"{name} version {version.version} is the champion already"
+        return f"{name} version {version.version} is already the champion"
     why_not, comparison = _compare(read_runs(client), version, champion)
     if why_not and not is_forced:
         raise ValueError(f"{name} version {version.version} is not promoted: {why_not} (--force overrides)")
@@ -84,11 +84,11 @@ def promote(client: MlflowClient, name: str, wanted: str, *, is_forced: bool = F
 def _compare(
     runs: list[RunRecord], version: VersionRecord, champion: VersionRecord | None
 ) -> tuple[str, str]:
-    """Why the version must not become champion (empty: it may), and how the two compare."""
+    """Return why the version must not become the champion (empty: it may), and how the two compare."""
     by_id = {run.run_id: run for run in runs}
     mine = _best(by_id.get(version.run_id))
     if not mine:
-        return "it has no scores: evaluate it first (`dvc repro`)", ""
+        return "it has no scores: score it first (`dvc repro`)", ""
     kind, exercised = FAMILIES[by_id[version.run_id].family], _exercised(mine)
     if champion is None:
         scores = ", ".join(f"{kind.score} {row.score:.4g}" for _, row in mine.values())
@@ -100,7 +100,7 @@ def _compare(
     if also and not exercised:
         return "", f"version {champion.version} {also}"
     shared = [key for key in mine if key in theirs]
-    # Where the scored data are known of some, scores on unknown data decide nothing.
+    # If the scored data are known for some scores, those on unknown data decide nothing.
     shared = [key for key in shared if is_known(mine[key][0])] or shared
     if not shared:
         return f"it cannot be compared with the champion, version {champion.version}: " + _differences(
@@ -116,7 +116,7 @@ def _compare(
 
 
 def _best(run: RunRecord | None) -> dict[str, tuple[dict[str, Any], Row]]:
-    """The best row of a run for each set of facts: of a captioner's decodings the one that does best."""
+    """Return the best row of a run for each set of facts (of a captioner, that of its best decoding)."""
     best: dict[str, tuple[dict[str, Any], Row]] = {}
     if run is None or run.family not in FAMILIES:
         return best
@@ -128,21 +128,21 @@ def _best(run: RunRecord | None) -> dict[str, tuple[dict[str, Any], Row]]:
 
 
 def _exercised(best: dict[str, tuple[dict[str, Any], Row]]) -> str:
-    """What there is to say of a run that was only exercised; nothing of another one."""
+    """Return what to say about a run that was only exercised; empty for any other run."""
     trained = [row.trained for _, row in best.values() if row.is_exercised]
-    return f"was only exercised ({trained[0]}), so that its scores mean nothing" if trained else ""
+    return f"was only exercised ({trained[0]}), so its scores mean nothing" if trained else ""
 
 
 def _differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
-    """In what the scores differ that have the most in common."""
+    """Return how those two sets of scores differ that have the most in common."""
     if not theirs:
-        return "the champion has no scores, or its run has gone"
+        return "the champion has no scores, or its run is no longer in MLflow"
     pairs = [[(key, own[key], other[key]) for key in own] for own in mine for other in theirs]
     differing = [[each for each in pair if each[1] != each[2]] for pair in pairs]
     found = []
     for key, own, other in min(differing, key=len):
         if key == "data_sha256" and None in (own, other):
-            found.append(f"of {'this one' if own is None else 'the champion'}, {UNKNOWN_DATA}")
+            found.append(f"of {'this version' if own is None else 'the champion'}, {UNKNOWN_DATA}")
         else:
             found.append(f"{key} {own} here, {other} there")
     return ", ".join(found)

@@ -1,6 +1,6 @@
-"""Runs and registered versions as plain records, and how they are read from a store in sqlite without MLflow.
+"""Runs and registered versions as plain records, and how they are read from an sqlite store without MLflow.
 
-To import MLflow and to open a store with it costs two to five seconds, to read a thousand runs a tenth of one.
+Importing MLflow and opening a store with it takes two to five seconds. Reading a thousand runs takes a tenth of one.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-# The form of MLflow's tables (of 3.17) by its own mark; a store of any other is read by MLflow.
+# MLflow's own mark of the form of its tables (in 3.17); MLflow reads stores of any other form.
 SCHEMAS = ("dc11669786a5",)
-FACTS = "facts"  # the tag, in JSON, of what nobody filters runs by: checksums, counts, the md5 of each input
-PREFIX = "ganscribe/"  # of the names of the experiments, one a family
+FACTS = "facts"  # a tag in JSON for checksums, counts and the md5 of each input, by which nobody filters
+PREFIX = "ganscribe/"  # of the experiments' names; each family has one experiment
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One MLflow run, as it is read: `started` in milliseconds, `inputs` the md5 of each input."""
+    """One MLflow run: `started` is in milliseconds, and `inputs` has the md5 of each input."""
 
     run_id: str
     name: str
     family: str
     status: str
     started: int
-    restored_by: str = ""  # the command that brings it back where it has been deleted
+    restored_by: str = ""  # the command that brings it back, if it was deleted
     artifact_uri: str = ""
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class RunRecord:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it has been deleted, by itself or with its experiment."""
+        """Whether it was deleted, alone or with its experiment."""
         return bool(self.restored_by)
 
     @property
@@ -61,14 +61,14 @@ class VersionRecord:
 
 
 def restored_by(experiment_id: str) -> str:
-    """The command that brings a deleted experiment back, with its runs."""
+    """Return the command that brings back a deleted experiment and its runs."""
     return f"mlflow experiments restore --experiment-id {experiment_id}"
 
 
 def make_record(
     *, is_deleted: bool, metrics: dict[str, float], tags: Mapping[str, str], **known: Any
 ) -> RunRecord:
-    """A run as a record; its facts are put where an earlier version of the project has kept each of them."""
+    """Return a run as a record, with each fact where earlier versions of the project kept it."""
     own = {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
     facts = json.loads(own.pop(FACTS, "{}"))
     counts = {key: float(value) for key, value in facts.items() if not isinstance(value, str)}
@@ -78,7 +78,7 @@ def make_record(
 
 
 class Rows:
-    """What a store in sqlite holds, read from its tables."""
+    """What an sqlite store contains, read from its tables."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -100,7 +100,7 @@ class Rows:
         return found
 
     def runs(self, family: str | None = None) -> list[RunRecord]:
-        """The runs of a family (None: of all), deleted ones too, oldest first."""
+        """Return the runs of a family (None: of all), including deleted ones, oldest first."""
         experiments = self._experiments()
         params, tags = self._by_run("params"), self._by_run("tags")
         metrics = self._by_run("latest_metrics", "CASE WHEN is_nan THEN NULL ELSE value END")
@@ -132,7 +132,7 @@ class Rows:
         return records
 
     def versions(self, query: str = "") -> list[VersionRecord]:
-        """The registered versions by name and version; `query` is empty, `name = '...'` or `run_id = '...'`."""
+        """Return the registered versions by name and version; `query` is empty, `name = '...'` or `run_id = '...'`."""
         asked = re.fullmatch(r"(name|run_id) = '([^']*)'", query)
         if query and asked is None:
             raise ValueError(f"{query!r} cannot be asked of the model registry")
@@ -165,12 +165,12 @@ class Rows:
         ]
 
     def deleted_experiments(self) -> dict[str, str]:
-        """The names of the project's experiments that have been deleted, by their ids."""
+        """Return the names of the project's deleted experiments, by their ids."""
         return {str(number): name for number, (name, is_gone) in self._experiments().items() if is_gone}
 
 
 def open_rows(path: Path) -> Rows | None:
-    """The rows of the store at `path`, None where its tables have a form that is not known here."""
+    """Return the rows of the store at `path`, or None if its tables have a form that is not known here."""
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
     with contextlib.suppress(sqlite3.OperationalError):  # a store that is still being made has no such table
         if database.execute("SELECT version_num FROM alembic_version").fetchone() in [

@@ -1,6 +1,6 @@
-"""MLflow runs: one a trained model (training opens it, evaluation reopens it by its key), one a stage.
+"""MLflow runs: one per trained model (training opens it, evaluation reopens it by its key), and one per other stage.
 
-This is the store's side: `sender` plays here what stages have recorded.
+This is the store's side: here `sender` replays what stages have recorded.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 MAX_BATCH = 1000  # MLflow's own limit on the metrics of one log_batch
-NOT_CHARTED = ("step", "epoch")  # of a row of metrics: they grow with the steps, and that is all
+NOT_CHARTED = ("step", "epoch")  # columns of a row of metrics that only grow with the steps
 
 
 class TrackedRun:
-    """One open MLflow run. Points that a reopened run already has are dropped: training is deterministic, so
-    that a resumed one makes the same points again."""
+    """One open MLflow run.
+
+    Points that a reopened run already has are dropped: training is deterministic, so a resumed one makes them again.
+    """
 
     def __init__(self, client: MlflowClient, run: Run, *, registered_name: str, is_reopened: bool) -> None:
         self.client = client
@@ -60,8 +62,7 @@ class TrackedRun:
     def describe(
         self, *, tags: dict[str, str], params: dict[str, Any], inputs: dict[str, str], changes: str
     ) -> None:
-        """Add tags, parameters, inputs (path: DVC's md5) and uncommitted changes; what the run has already
-        stays."""
+        """Add tags, parameters, inputs (path: DVC's md5) and uncommitted changes; what the run already has stays."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
         data = self.client.get_run(self.run_id).data
@@ -88,7 +89,7 @@ class TrackedRun:
                 self._buffer.append(Metric(key, float(value), timestamp, step))
 
     def flush(self) -> None:
-        """Write what `log` has gathered."""
+        """Write what `log` has collected."""
         for start in range(0, len(self._buffer), MAX_BATCH):
             self.client.log_batch(self.run_id, metrics=self._buffer[start : start + MAX_BATCH])
         self._buffer.clear()
@@ -103,12 +104,12 @@ class TrackedRun:
     ) -> None:
         """Add results without a step: numbers (also in nested dicts) as metrics, anything else as tags.
 
-        What nobody filters by and counts go into the tag `facts`, which `store.as_record` takes apart.
+        Counts, and text that nobody filters by, go into the tag `facts`, which `store.as_record` takes apart.
 
-        `pipeline`: the invocation that scored; `timestamp`: when, in milliseconds (now). Scores by another
-        judge, or of another count, take the place of the earlier ones there. So all of them together also go
-        into a tag of their own, which `leaderboard` reads: `is_further` scores go into that tag alone. The tags
-        `budget` and `exercised` say how far the run was trained, and whether it was only exercised.
+        `pipeline`: the invocation that scored. `timestamp`: when, in milliseconds (by default now). Scores by another
+        judge or of other counts replace the run's earlier metrics. So each set of scores also goes into a separate tag,
+        which `leaderboard` reads; `is_further` scores go only into that tag. The tags `budget` and `exercised` say how
+        far the run was trained, and whether it was only exercised.
         """
         from mlflow.entities import Metric, RunTag
 
@@ -121,9 +122,9 @@ class TrackedRun:
         run = self.client.get_run(self.run_id)
         known, outputs = run.data.metrics, run.outputs
         models = [each.model_id for each in outputs.model_outputs] if outputs else []
-        model = models[-1] if models else None  # the registry shows the scores with the model
+        model = models[-1] if models else None  # the registry shows the scores beside the model
         numbers, words = split_scores(scores, run.data.tags)
-        # A stage that is run again finds the same.
+        # A stage that runs again finds the same scores.
         metrics = [
             Metric(key, value, now, 0, model_id=model)
             for key, value in numbers.items()
@@ -147,9 +148,9 @@ class TrackedRun:
     ) -> None:
         """Add and register a servable model (`kind`: generator, classifier, captioner) as `candidate`.
 
-        The model of a run that has one becomes the candidate, which a fault may have prevented. A captioner
-        is given with the `inception` network that its features were made with. `code` is the folder of the
-        package that made it.
+        If the run already has a model, that one becomes the candidate, which a fault may have prevented before. A
+        captioner needs the `inception` network that made its features. `code` is the folder of the package that made
+        the model.
         """
         from ganscribe.serving import models as serving
 
@@ -211,9 +212,12 @@ def start_run(
     recording: str | None = None,
     timestamp: int | None = None,
 ) -> TrackedRun:
-    """The run made of the same `recording` by a sender that died, or the killed or failed run tagged
-    `run_key`, else a new one that began at `timestamp`. One that is RUNNING is of somebody else, who trains
-    the same model at the same time: what dies here is ended before the next recording begins."""
+    """Return the run of a recording: an unfinished one that fits, or else a new one that began at `timestamp`.
+
+    The run that a sender which died has made of the same `recording` fits, and so does a killed or failed run with the
+    tag `run_key`. A RUNNING one with that tag belongs to somebody else who trains the same model at the same time,
+    because a run that dies here is ended before the next recording begins.
+    """
     own = registered_name(family, name)
     same = find_runs(client, recording, tag="recording")[:1] if recording else []
     others = find_runs(client, run_key)[:1] if run_key else []
@@ -236,7 +240,7 @@ def start_run(
 
 
 def resume_run(client: MlflowClient, run_id: str, *, family: str, name: str) -> TrackedRun:
-    """The run `run_id`, to go on where a sender stopped. Raises ValueError where it has been deleted."""
+    """Return the run `run_id`, to continue where a sender stopped. Raises ValueError if it was deleted."""
     own = registered_name(family, name)
     return TrackedRun(client, active_run(client, run_id), registered_name=own, is_reopened=True)
 
@@ -244,7 +248,7 @@ def resume_run(client: MlflowClient, run_id: str, *, family: str, name: str) -> 
 def reopen_run(
     client: MlflowClient, *, family: str, name: str, run_key: str, tags: dict[str, str]
 ) -> TrackedRun:
-    """The run whose model the key stands for; where the store has none, a light one tagged `restored`."""
+    """Return the run whose model has the key; if the store has none, a new one without curves, tagged `restored`."""
     run = find_run(client, run_key)
     if run is None:
         tags = tags | {"restored": "true"}

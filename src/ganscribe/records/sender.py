@@ -1,7 +1,7 @@
 """Passes the outbox on to MLflow: `python -m ganscribe.records.sender`, which each recording starts.
 
-One sender at a time works on an outbox. It follows the recordings of stages that are at work, waits a little
-for the next stage, and ends. What MLflow does not take stays where it is.
+One sender at a time works on an outbox. It follows the recordings of stages that are at work, waits a little for the
+next stage, and ends. What MLflow does not accept stays in the outbox.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 POLL_SECONDS = 0.5
-LINGER_SECONDS = 20.0  # the next stage needs no new sender, whose start costs seconds
+LINGER_SECONDS = 20.0  # so that the next stage needs no new sender, which takes seconds to start
 TAKEOVER_SECONDS = 5.0
-RETRY_SECONDS = 30.0  # while a stage is at work and the store does not answer
+RETRY_SECONDS = 30.0  # as long as a stage is at work and the store does not answer
 
 
 class Transfer:
@@ -49,7 +49,7 @@ class Transfer:
             self.run = resume_run(client, sent["run_id"], **names)
 
     def advance(self) -> bool:
-        """Send what is new. True, and the recording is gone, where it has ended and everything is sent."""
+        """Send what is new. If the recording has ended and everything is sent, delete it and return True."""
         is_live = self.entry.is_live()  # asked first: what is written afterwards is seen the next time
         event: dict[str, Any] = {}
         for event, offset in self.entry.read(self.offset):
@@ -65,12 +65,12 @@ class Transfer:
         if self.run is not None and self.header["kind"] == "training" and event.get("event") != "close":
             self.pause()
             if self.client.get_run(self.run.run_id).info.status == "RUNNING":
-                self.run.end("KILLED", event.get("time"))  # by a signal that leaves no time to say so
+                self.run.end("KILLED", event.get("time"))  # by a signal that left no time to say so
         self.entry.remove()
         return True
 
     def pause(self) -> None:
-        """Stop watching the machine."""
+        """Stop recording system metrics."""
         self._open.close()
 
     def _note(self, run: TrackedRun, offset: int) -> None:
@@ -95,7 +95,7 @@ class Transfer:
             self.run = self._begin(event, is_live)
         run, folder = self.run, self.entry.folder
         if run is None:
-            raise ValueError(f"{self.entry.events} does not begin with its opening")
+            raise ValueError(f"{self.entry.events} does not begin with an `open` event")
         match event["event"]:
             case "log":
                 run.log(event["step"], event["metrics"], timestamp=event["time"])
@@ -116,7 +116,7 @@ class Transfer:
 
 
 class Sender:
-    """What works on one outbox."""
+    """What sends the recordings of one outbox."""
 
     def __init__(self, outbox: Path, *, is_verbose: bool = False) -> None:
         self.outbox = outbox
@@ -125,14 +125,14 @@ class Sender:
         self.refused: set[Path] = set()
 
     def _refusal(self, entry: Entry) -> str | None:
-        """Why the store has refused it, unless somebody has asked since to have it tried again."""
+        """Return why the store refused it, unless somebody has since asked to try it again."""
         return entry.failure() if entry.folder in self.refused else None
 
     def look(self, *, live: bool = True) -> bool:
-        """Send what is new in every recording (without `live`: in those that have ended), oldest first.
+        """Send what is new in every recording (without `live`: only in those that have ended), oldest first.
 
-        A recording that fails is left, with those after it on the same model, until `try_again`. False where
-        the store itself does not answer, and nothing more was tried.
+        A recording that fails, and later ones of the same model, are left alone until `try_again`. Returns False if the
+        store itself does not answer; nothing more is then tried.
         """
         blocked: dict[str, str] = {}
         for entry in entries(self.outbox):
@@ -145,13 +145,16 @@ class Sender:
             elif not header:
                 entry.remove()  # its process died before the first line was whole
             elif header.get("format") != FORMAT:
-                self._refuse(entry, "it was recorded by another version of ganscribe, which must send it")
+                self._refuse(
+                    entry,
+                    "it was recorded by another version of ganscribe, and only that version can send it",
+                )
             elif key in blocked:
                 self._refuse(entry, blocked[key])
             else:
                 try:
                     self._advance(entry)
-                except Exception as error:  # noqa: BLE001 (whatever it is, it is kept, and the next one tried)
+                except Exception as error:  # noqa: BLE001 (whatever it is, the recording is kept, and the next one tried)
                     if self.is_verbose:
                         traceback.print_exc()
                     entry.mark_failed(one_line(error))
@@ -178,15 +181,15 @@ class Sender:
         if transfer is not None:
             try:
                 transfer.pause()
-            except Exception:  # noqa: BLE001 (the last sample, for the store that has just failed)
+            except Exception:  # noqa: BLE001 (this was the last sample, for a store that has just failed)
                 if self.is_verbose:
                     traceback.print_exc()
         return transfer
 
     def follow(self) -> None:
-        """Send until no stage is at work, nothing is left to send, and no new stage has come for a while.
+        """Send until no stage is at work, nothing is left to send, and no new stage has begun for a while.
 
-        Ends as well where another file takes the place of the store's: MLflow holds on to the one it knows.
+        Also ends if another file takes the place of the store's, because MLflow would go on using the old one.
         """
         idle_since, known = time.monotonic(), None
         while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
@@ -196,12 +199,12 @@ class Sender:
             known = known or _store_inode()
             waiting = [entry for entry in entries(self.outbox) if not self._refusal(entry)]
             if not is_up and not any(entry.is_live() for entry in waiting):
-                return  # the next stage's sender tries again
+                return  # the next stage's sender will try again
             if waiting:
                 idle_since = time.monotonic()
             time.sleep(POLL_SECONDS)
             tried = time.monotonic()
-            while not is_up and any(entry.failure() for entry in waiting):  # else somebody has asked again
+            while not is_up and any(entry.failure() for entry in waiting):  # until somebody asks to try again
                 if time.monotonic() - tried > RETRY_SECONDS:
                     break
                 time.sleep(POLL_SECONDS)
@@ -213,19 +216,19 @@ def _store_inode() -> int | None:
 
 
 def _cause(transfer: Transfer | None, error: Exception) -> Exception:
-    """What is behind `error`: that the run has been deleted, which has a remedy, or else the error itself."""
+    """Return the error that says that the run was deleted, which has a remedy, or else `error` itself."""
     if transfer is not None and transfer.run is not None:
         try:
             active_run(transfer.client, transfer.run.run_id)
         except ValueError as deleted:
             return deleted
-        except Exception:  # noqa: BLE001 (the first error says as much)
+        except Exception:  # noqa: BLE001 (the first error says enough)
             return error
     return error
 
 
 def answers() -> bool:
-    """Whether the store can be used at all."""
+    """Return whether the store can be opened."""
     try:
         open_client()
     except OSError:
@@ -234,7 +237,7 @@ def answers() -> bool:
 
 
 def try_again(outbox: Path) -> None:
-    """Have everything that was refused tried again, by the sender at work or by the next one."""
+    """Make the sender at work, or the next one, try everything again that was refused."""
     for entry in entries(outbox):
         entry.forget_failure()
 
@@ -244,11 +247,11 @@ def _lock(outbox: Path) -> filelock.BaseFileLock:
 
 
 def finish() -> int:
-    """Send everything of stages that have ended; returns how many recordings there were.
+    """Send all recordings of stages that have ended, and return how many there were.
 
-    Waits where a sender is at work. Raises OSError where MLflow does not take them, asked once more.
+    Waits if another sender is at work. Raises OSError for recordings that MLflow still does not accept.
     """
-    correct_addresses()  # what was recorded before the folder was moved comes into this outbox
+    correct_addresses()  # this also moves what was recorded before the folder was moved into this outbox
     outbox, count, lock = outbox_folder(), 0, _lock(outbox_folder())
     try_again(outbox)
     while ended := [entry for entry in entries(outbox) if not entry.is_live()]:
@@ -258,8 +261,8 @@ def finish() -> int:
         reasons = [reason for entry in ended if (reason := entry.failure())]
         if reasons:
             raise OSError(
-                f"MLflow did not take {len(reasons)} recordings ({reasons[0]}). They are kept in {outbox}:"
-                " put it right, then run `ganscribe runs sync`, or `dvc repro` again"
+                f"MLflow did not accept {len(reasons)} recordings ({reasons[0]}). They are kept in {outbox}:"
+                " fix the cause, then run `ganscribe runs sync`, or `dvc repro` again"
             )
     return count
 
@@ -274,11 +277,11 @@ def main() -> None:
         with _lock(outbox).acquire(timeout=TAKEOVER_SECONDS):
             Sender(outbox, is_verbose=True).follow()
     except filelock.Timeout:
-        try_again(outbox)  # that one sends this recording too
+        try_again(outbox)  # the other sender sends this recording too
 
 
 class _Discreet(io.TextIOBase):
-    """A stream on which nobody reads a password: of MLflow's own messages and of tracebacks too."""
+    """A stream that hides passwords, also those in MLflow's own messages and in tracebacks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

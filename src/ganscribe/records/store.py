@@ -1,7 +1,7 @@
 """MLflow's store: where it is, how it is opened, and its runs and registered versions as plain records.
 
-The store is `sqlite:///<main repository>/mlflow.db`, artifacts lie in `<main repository>/mlartifacts`, so
-that `dvc exp run --temp` and `--queue` lose nothing with their folders; `MLFLOW_TRACKING_URI` overrides both.
+The store is `sqlite:///<main repository>/mlflow.db`, with the artifacts in `<main repository>/mlartifacts`, so nothing
+is lost with the folders of `dvc exp run --temp` and `--queue`. `MLFLOW_TRACKING_URI` overrides both.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from mlflow.tracking import MlflowClient
 
-PAGE = 1000  # of a list, which MLflow hands out in pages
+PAGE = 1000  # entries per page of MLflow's lists
 ACTIVE, ALL = 1, 3  # mlflow.entities.ViewType: without and with deleted ones
 
 
 def open_client() -> MlflowClient:
-    """A client of the tracking store; creates it on first use, under a lock.
+    """Return a client of the tracking store, which is created on first use, under a lock.
 
-    Raises OSError, without the password of its address, whatever kept the store from being opened.
+    Raises OSError, without the password in its address, if the store cannot be opened for any reason.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -64,7 +64,7 @@ def _remedy(error: Exception) -> str:
 
 
 def open_reader() -> MlflowClient | Rows:
-    """Whatever reads a store that is there the fastest. Raises FileNotFoundError where none has been made yet."""
+    """Return the fastest reader of an existing store. Raises FileNotFoundError if none has been made yet."""
     correct_addresses()
     path = store_file()
     rows = open_rows(path) if path is not None and path.is_file() else None
@@ -72,7 +72,7 @@ def open_reader() -> MlflowClient | Rows:
 
 
 def open_existing() -> MlflowClient:
-    """A client of a store that is there. Raises FileNotFoundError where none has been made yet."""
+    """Return a client of an existing store. Raises FileNotFoundError if none has been made yet."""
     path = store_file()
     if path is not None and not path.is_file():
         raise FileNotFoundError(
@@ -83,9 +83,9 @@ def open_existing() -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient, family: str, tags: dict[str, str] | None = None) -> str:
-    """The id of the family's experiment, made where it is missing, given `tags` where it has none of their names.
+    """Return the id of the family's experiment, which is created if it is missing.
 
-    Raises ValueError where it was deleted.
+    It gets those of the `tags` whose names it does not have. Raises ValueError if it was deleted.
     """
     from mlflow.exceptions import MlflowException
 
@@ -124,7 +124,7 @@ def registered_name(family: str, name: str) -> str:
 
 
 def every(search: Callable[..., Any], **wanted: Any) -> list[Any]:
-    """Everything that one of MLflow's searches finds, page by page."""
+    """Return everything that one of MLflow's searches finds, from all pages."""
     from mlflow.utils import get_results_from_paginated_fn
 
     def page(number: int, token: str | None) -> Any:
@@ -134,7 +134,7 @@ def every(search: Callable[..., Any], **wanted: Any) -> list[Any]:
 
 
 def _experiments(client: MlflowClient, view: int) -> dict[str, Experiment]:
-    """The project's experiments by their ids; a server may have thousands of others."""
+    """Return the project's experiments by their ids; a server may have thousands of others."""
     found = every(client.search_experiments, view_type=view, filter_string=f"name LIKE '{PREFIX}%'")
     return {each.experiment_id: each for each in found if each.name.startswith(PREFIX)}
 
@@ -146,13 +146,15 @@ def _runs(client: MlflowClient, ids: Iterable[str], query: str, view: int, order
 
 
 def find_runs(client: MlflowClient, value: str, *, tag: str = "run_key") -> list[Run]:
-    """The runs whose `tag` has this value, in any of the project's experiments, newest first."""
+    """Return the runs whose `tag` has this value, in all of the project's experiments, newest first."""
     return _runs(client, _experiments(client, ACTIVE), f"tags.{tag} = '{value}'", ACTIVE, "DESC")
 
 
 def deleted_experiments(client: MlflowClient | Rows) -> dict[str, str]:
-    """The names of the project's experiments that have been deleted, by their ids; MLflow refuses a second one of a
-    name."""
+    """Return the names of the project's deleted experiments, by their ids.
+
+    MLflow refuses a new experiment with the name of a deleted one.
+    """
     if isinstance(client, Rows):
         return client.deleted_experiments()
     found = _experiments(client, ALL)
@@ -160,7 +162,7 @@ def deleted_experiments(client: MlflowClient | Rows) -> dict[str, str]:
 
 
 def active_run(client: MlflowClient, run_id: str) -> Run:
-    """The run with this id. Raises ValueError where it, or its experiment, has been deleted."""
+    """Return the run with this id. Raises ValueError if it, or its experiment, was deleted."""
     run = client.get_run(run_id)
     if run.info.lifecycle_stage == "deleted":
         family = _active(client.get_experiment(run.info.experiment_id)).name
@@ -170,14 +172,14 @@ def active_run(client: MlflowClient, run_id: str) -> Run:
 
 
 def find_run(client: MlflowClient, run_key: str) -> Run | None:
-    """The run whose model the key `run_key` stands for: the newest FINISHED one, else the newest."""
+    """Return the run whose model has this `run_key`: the newest FINISHED one, or else the newest."""
     runs = find_runs(client, run_key)
     finished = [run for run in runs if run.info.status == "FINISHED"]
     return next(iter(finished or runs), None)
 
 
 def as_record(run: Run, family: str) -> RunRecord:
-    """An MLflow run as a plain record."""
+    """Return an MLflow run as a plain record."""
     return make_record(
         run_id=run.info.run_id,
         name=run.info.run_name,
@@ -193,7 +195,7 @@ def as_record(run: Run, family: str) -> RunRecord:
 
 
 def read_runs(client: MlflowClient | Rows, family: str | None = None) -> list[RunRecord]:
-    """The runs of a family (None: of all), deleted ones too, oldest first."""
+    """Return the runs of a family (None: of all), including deleted ones, oldest first."""
     if isinstance(client, Rows):
         return client.runs(family)
     experiments = {
@@ -212,11 +214,11 @@ def read_runs(client: MlflowClient | Rows, family: str | None = None) -> list[Ru
 
 
 def read_versions(client: MlflowClient | Rows, query: str = "") -> list[VersionRecord]:
-    """The registered versions that MLflow's filter `query` picks, by name and version."""
+    """Return the registered versions that MLflow's filter `query` selects, by name and version."""
     if isinstance(client, Rows):
         return client.versions(query)
     found = every(client.search_model_versions, filter_string=query)
-    aliases: dict[tuple[str, str], list[str]] = {}  # versions come without theirs from a search
+    aliases: dict[tuple[str, str], list[str]] = {}  # a search returns versions without their aliases
     for name in {each.name for each in found}:
         for alias, number in sorted(client.get_registered_model(name).aliases.items()):
             aliases.setdefault((name, str(number)), []).append(alias)
@@ -236,7 +238,7 @@ def read_versions(client: MlflowClient | Rows, query: str = "") -> list[VersionR
 
 @contextlib.contextmanager
 def global_uri() -> Iterator[None]:
-    """The tracking store as MLflow's global one, which logging a model goes by."""
+    """Make the tracking store MLflow's global one, which MLflow uses when it logs a model."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
     try:

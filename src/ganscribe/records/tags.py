@@ -1,4 +1,4 @@
-"""How scores and facts of a run are divided among MLflow's metrics and tags."""
+"""How the scores and facts of a run are divided between MLflow's metrics and tags."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.rows import FACTS
 
 MAX_TAG = 8000  # MLflow's own limit on the characters of a tag; ten decodings of a captioner would exceed it
-FILTERED = ("judge", "dataset")  # of what scores were made of; people filter runs by these
-COUNTS = ("trained_steps", "recipe_steps", "parameters", "flops")  # a chart of one would be a bar
+FILTERED = ("judge", "dataset")  # the facts by which people filter runs
+# MLflow's charts of these would be useless.
+COUNTS = ("trained_steps", "recipe_steps", "parameters", "flops")
 
 
 def _is_number(value: Any) -> bool:
@@ -26,7 +27,7 @@ def _is_count(key: str) -> bool:
 
 
 def score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
-    """Return all of the flat `scores` as one tag, named by a digest of what they were made of: words and counts."""
+    """Return all of the flat `scores` as one tag, whose name has a digest of their texts and counts."""
     facts = {key: value for key, value in scores.items() if isinstance(value, str) or "num_" in key}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     short = {
@@ -37,16 +38,16 @@ def score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
 
 
 def _length_tags(scores: dict[str, Any]) -> dict[str, str]:
-    """How far the run was trained, in words, and whether it was only exercised; `scores` may be by decoding."""
+    """Return how far the run was trained, in words, and whether it was only exercised; `scores` may be by decoding."""
     found = (Length.find(each) for each in (scores, *scores.values()) if isinstance(each, dict))
     length = next(filter(None, found), None)
     return {"budget": str(length), "exercised": str(length.is_exercised).lower()} if length else {}
 
 
 def with_facts(known: dict[str, str], facts: dict[str, Any]) -> dict[str, str]:
-    """Return `facts` as tags of a run that has the tags `known`: all in one, or each in its own where that is too long.
+    """Return `facts` as tags of a run that has the tags `known`: all in one tag, or one tag each if that is too long.
 
-    `store.as_record` takes the one apart again.
+    `store.as_record` divides the one tag again.
     """
     if not facts:
         return {}
@@ -55,9 +56,9 @@ def with_facts(known: dict[str, str], facts: dict[str, Any]) -> dict[str, str]:
 
 
 def split_scores(scores: dict[str, Any], known: dict[str, str]) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the metrics and the tags of `scores` (nested dicts of numbers and words), for a run with tags `known`.
+    """Return the metrics and the tags of `scores` (nested dicts of numbers and text), for a run with the tags `known`.
 
-    Counts and words that nobody filters by are facts, which have one tag together.
+    Counts, and text that nobody filters by, are facts, which share one tag.
     """
     flat = flatten(scores)
     numbers = {key: value for key, value in flat.items() if _is_number(value)}

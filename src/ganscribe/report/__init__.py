@@ -1,1 +1,1 @@
-"""The report: one self-contained page, with data and model cards."""
+"""The report: one self-contained page with data cards and model cards, and a page that compares two runs."""

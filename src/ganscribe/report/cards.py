@@ -1,7 +1,7 @@
 """Data cards and model cards: what a data set and a model are, for whom, and what they are not good for.
 
-After Gebru et al. 2018 (1803.09010) and Mitchell et al. 2018 (1810.03993), cut down to what fits here. Facts
-come from the files themselves; only origin, use and limits are written down here.
+They follow Gebru et al. 2018 (1803.09010) and Mitchell et al. 2018 (1810.03993), reduced to what fits here. Facts come
+from the files themselves; only origin, use and limits are written here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _count(value: int) -> str:
 
 
 def _origin(name: str, source: str) -> tuple[str, ...]:
-    """What is known of where a data set came from: `local` files may be another one in the same layout."""
+    """Return what is known about a data set's origin; `local` files may be another data set in the same layout."""
     texts = ORIGINS[name, "sample" if source == "sample" else "publisher"]
     if source != "local":
         return texts
@@ -79,7 +79,7 @@ def _origin(name: str, source: str) -> tuple[str, ...]:
 
 
 def image_card(folder: Path) -> Card:
-    """The card of a prepared image data set (data/mnist, data/cifar10)."""
+    """Return the card of a prepared image data set (data/mnist, data/cifar10)."""
     counts, schema = {}, None
     for split in SPLITS:
         file = pq.ParquetFile(folder / f"{split}.parquet")
@@ -96,7 +96,7 @@ def image_card(folder: Path) -> Card:
 
 
 def caption_card(table: Path, features: Path, manifest: Path) -> Card:
-    """The card of the selected captions and of their images' features."""
+    """Return the card of the selected captions and of their images' features."""
     columns = pq.read_table(table, columns=["image_id", "split"]).to_pydict()
     captions = Counter(columns["split"])
     images = Counter(split for _, split in set(zip(columns["image_id"], columns["split"], strict=True)))
@@ -113,7 +113,7 @@ def caption_card(table: Path, features: Path, manifest: Path) -> Card:
 
 
 def data_cards(root: Path) -> list[Card]:
-    """The cards of the data sets that are there."""
+    """Return the cards of the data sets that exist."""
     data = root / "data"
     cards = [
         image_card(data / name) for name in ("mnist", "cifar10") if (data / name / "train.parquet").exists()
@@ -129,7 +129,7 @@ def _recipe(recipe: Mapping[str, Any], *names: str) -> dict[str, str]:
 
 
 def gan_card(folder: Path) -> Card:
-    """The card of one GAN, of what its training left in `folder`."""
+    """Return the card of one GAN, from what its training left in `folder`."""
     training, key = (json.loads((folder / name).read_text()) for name in ("training.json", "run_key.json"))
     recipe = training["recipe"]
     facts = {
@@ -146,7 +146,7 @@ def gan_card(folder: Path) -> Card:
 
 
 def captioner_card(folder: Path) -> Card:
-    """The card of one captioner, of what its training left in `folder`."""
+    """Return the card of one captioner, from what its training left in `folder`."""
     training, key = (json.loads((folder / name).read_text()) for name in ("training.json", "run_key.json"))
     recipe = training["recipe"]
     facts = {

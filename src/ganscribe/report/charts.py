@@ -1,4 +1,4 @@
-"""Lines over steps, as SVG that stands in the page itself and suits a light and a dark one."""
+"""Line charts over steps, as SVG inside the page, in colours that suit light and dark pages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 GREY = "#888888"
-SIZE = (3.6, 2.2)  # inches: as wide as a card of the page, so that its words are as large as they are drawn
-MARKED = 30  # points of a line at most that are shown one by one
+# Inches: as wide as a card of the page, so that text is shown at the size at which it is drawn.
+SIZE = (3.6, 2.2)
+MARKED = 30  # lines with fewer points than this show each of them
 Line = tuple[Sequence[float], Sequence[float]]
 
 
 def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alternative: str) -> str:
-    """Return lines (name: x and y) as one SVG; `alternative` says what is seen where it is not."""
+    """Return lines (name: x and y) as one SVG; `alternative` describes it to those who do not see it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,7 +43,7 @@ def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alte
 
 
 def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
-    """Return the columns of the CSV at `path` against its first."""
+    """Return a chart of the columns of the CSV at `path` against its first column."""
     table = pd.read_csv(path)
     step, *others = table.columns
     chosen = [c for c in (columns or others) if c in table and c != "epoch" and table[c].notna().any()]

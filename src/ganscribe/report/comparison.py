@@ -1,4 +1,4 @@
-"""Two runs side by side on one self-contained page: what differs, in what they were made of and in what came out."""
+"""Two runs side by side on one self-contained page: how their recipes and their results differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ganscribe.report.shown import caption_figures, sample_grids
 from ganscribe.report.sides import Record, Side, flatten
 from ganscribe.report.tables import record_table
 
-# What scores were made of, in words.
+# What must be equal for scores to be comparable, in words.
 FACTS = {
     "dataset": "data set",
     "source": "source of the data",
@@ -32,14 +32,14 @@ FACTS = {
     "data_sha256": "checksum of the scored data",
     "tokeniser": "tokeniser",
 }
-LONGEST = 16  # characters of a checksum that are shown
-SHORT = 8  # of an input's, in a table of them
+LONGEST = 16  # the characters of a checksum that are shown
+SHORT = 8  # the same in the table of inputs
 ABSENT = "–"
-ASIDE = ("epoch",)  # columns of a curve that are no line
+ASIDE = ("epoch",)  # columns of a curve that are not drawn
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the keys that differ, with both values as text; a value that is not there is a dash."""
+    """Return the keys that differ, with both values as text; a missing value is a dash."""
     rows = []
     for key in dict.fromkeys([*one, *other]):
         mine, theirs = (str(side[key]) if key in side else ABSENT for side in (one, other))
@@ -49,9 +49,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[
 
 
 def why_apart(one: Side, other: Side, records: tuple[Record, Record]) -> str:
-    """Return why two sets of scores may not be held against each other; empty where they may.
+    """Return why two sets of scores cannot be compared; empty if they can.
 
-    Scores that do not say which data were scored may be where both lie in one folder.
+    Scores that do not say which data were scored can be compared if both runs are in one folder.
     """
     mine, theirs = (made_of(one.family, record) for record in records)
     differing = [key for key in mine if mine[key] != theirs[key]]
@@ -70,7 +70,7 @@ def why_apart(one: Side, other: Side, records: tuple[Record, Record]) -> str:
 
 
 def _transposed(family: str, records: Mapping[str, Record]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the rows of scores, a cell for each of the records, and what all share; no best where all are."""
+    """Return rows of scores, one cell per record, and what all records share; if all are equal, none is the best."""
     table = record_table(family, records)
     cells = {row["name"]: row["cells"] for row in table["rows"]}
     rows = []
@@ -83,7 +83,7 @@ def _transposed(family: str, records: Mapping[str, Record]) -> tuple[list[dict[s
 
 
 def _add_intervals(rows: list[dict[str, Any]], records: Sequence[Record]) -> None:
-    """Say between which values each score lies, where the files say it."""
+    """Add the interval of each score, if the files have one."""
     for row in rows:
         for cell, record in zip(row["cells"], records, strict=True):
             found = record.get("intervals", {}).get(row["name"])
@@ -93,7 +93,7 @@ def _add_intervals(rows: list[dict[str, Any]], records: Sequence[Record]) -> Non
 def _add_differences(
     rows: list[dict[str, Any]], records: Sequence[Record], paired: Mapping[str, Any]
 ) -> None:
-    """Say by how much the first exceeds the second, with the interval on the same images where there is one."""
+    """Add by how much the first exceeds the second, with the interval on the same images if there is one."""
     for row in rows:
         name, found = row["name"], paired.get(row["name"])
         mine, theirs = (record.get(name) for record in records)
@@ -107,7 +107,7 @@ def _add_differences(
 
 
 def _pairs(one: Side, other: Side) -> list[tuple[str, tuple[Record, Record]]]:
-    """Return the scores by the same judge or decoding, under its name; of GANs without a common judge the first's."""
+    """Return the scores by each common judge or decoding; of GANs without a common judge, those by their first ones."""
     mine, theirs = one.records, other.records
     shared = [(part, (mine[part], theirs[part])) for part in mine if part in theirs]
     if shared or one.family != "gan":
@@ -116,7 +116,7 @@ def _pairs(one: Side, other: Side) -> list[tuple[str, tuple[Record, Record]]]:
 
 
 def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record]) -> dict[str, Any]:
-    """Return what the page shows of scores by one judge or decoding: one table, or two where they stand apart."""
+    """Return what the page shows of scores by one judge or decoding: one table, or two if they cannot be compared."""
     reason = why_apart(one, other, records)
     tables: list[dict[str, Any]] = []
     together: list[tuple[int, ...]] = [(0,), (1,)] if reason else [(0, 1)]
@@ -140,11 +140,11 @@ def score_group(one: Side, other: Side, part: str, records: tuple[Record, Record
 
 
 def curve_charts(one: Side, other: Side) -> dict[str, Any]:
-    """Return a chart for each column that both curves have; `note` names the columns of one alone."""
+    """Return a chart for each column that both curves have; `note` names the columns that only one has."""
     curves = [(side, side.curve) for side in (one, other)]
     missing = [side.title for side, curve in curves if curve is None]
     if missing:
-        return {"charts": [], "note": f"The curve of {missing[0]} is not at hand."}
+        return {"charts": [], "note": f"The curve of {missing[0]} is not available."}
     step = str(one.curve.columns[0]) if one.curve is not None else ""
     columns = [
         [str(c) for c in curve.columns[1:] if c not in ASIDE] for _, curve in curves if curve is not None
@@ -159,7 +159,7 @@ def curve_charts(one: Side, other: Side) -> dict[str, Any]:
         alternative = f"{words} of {one.title} and of {other.title}, by {step}"
         charts.append(line_chart(lines, x_label=step, title=words, alternative=alternative))
     alone = [
-        f"{side.title} alone has {', '.join(extra)}"
+        f"Only {side.title} has {', '.join(extra)}"
         for (side, _), mine, theirs in zip(curves, columns, reversed(columns), strict=True)
         if (extra := [name.replace("_", " ") for name in mine if name not in theirs])
     ]
@@ -167,7 +167,7 @@ def curve_charts(one: Side, other: Side) -> dict[str, Any]:
 
 
 def _entry(side: Side) -> dict[str, Any]:
-    """Return what the head of the page says of one run."""
+    """Return what the head of the page says about one run."""
     length = Length.find(side.training) or Length.find(next(iter(side.records.values()), {}))
     return {
         "title": side.title,
@@ -181,7 +181,7 @@ def _entry(side: Side) -> dict[str, Any]:
 def render(one: Side, other: Side, *, images: Path, code: str) -> str:
     """Return the page that compares two runs of a family; the same files give the same bytes.
 
-    `images` is the folder in which the test images of captioners lie, `code` says which code makes the page.
+    `images` is the folder of the captioners' test images, and `code` says which code makes the page.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe.report"), autoescape=True, undefined=jinja2.StrictUndefined

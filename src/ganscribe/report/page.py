@@ -19,13 +19,13 @@ from ganscribe.report.tables import comparable_files, difference_table, interval
 
 
 def _trained(scores: Path) -> dict[str, Any]:
-    """How far the run was trained that a file of scores is of."""
+    """Return how far the run that a file of scores belongs to was trained."""
     length = Length.find(json.loads(scores.read_text()))
     return {"trained": str(length or ""), "is_exercised": length is not None and length.is_exercised}
 
 
 def gan_entry(root: Path, run: str) -> dict[str, Any]:
-    """What the page shows of one GAN: its samples, its animation, its curves."""
+    """Return what the page shows of one GAN: its samples, its animation, its curves."""
     chart = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
     return {
         "name": run,
@@ -37,7 +37,7 @@ def gan_entry(root: Path, run: str) -> dict[str, Any]:
 
 
 def classifier_entry(root: Path, run: str) -> dict[str, Any]:
-    """What the page shows of one classifier: its curves, its confusion matrix and its worst mistakes."""
+    """Return what the page shows of one classifier: its curves, its confusion matrix and its worst mistakes."""
     return {
         "name": run,
         **_trained(root / "plots" / "classifiers" / run / "scores.json"),
@@ -48,7 +48,7 @@ def classifier_entry(root: Path, run: str) -> dict[str, Any]:
 
 
 def captioner_entry(root: Path, run: str, scores: Path) -> dict[str, Any]:
-    """What the page shows of one captioner, whose `scores` by one decoding are given: its curves, its attention."""
+    """Return what the page shows of one captioner: its curves and its attention; `scores` are by one decoding."""
     columns = ("train_loss", "val_loss", "tutorial_loss")
     chart = curve_chart(root / "curves" / "captioner" / f"{run}.csv", columns)
     return {
@@ -62,7 +62,7 @@ def captioner_entry(root: Path, run: str, scores: Path) -> dict[str, Any]:
 
 
 def caption_tables(root: Path, files: dict[str, Path]) -> list[dict[str, Any]]:
-    """What the page shows of captioners that were scored alike: scores, their intervals, paired differences."""
+    """Return what the page shows of comparable captioners: scores, their intervals, paired differences."""
     groups = [group for _, group in comparable_files("captioner", files)]
     return [
         found
@@ -78,13 +78,13 @@ def caption_tables(root: Path, files: dict[str, Path]) -> list[dict[str, Any]]:
 
 
 def captioned_figure(folder: Path, path: Path) -> dict[str, Any]:
-    """What the page shows of one experiment: its figure and the caption in its `folder`."""
+    """Return what the page shows of one experiment: its figure, and the caption in its `folder`."""
     name, caption = folder.name.replace("_", " "), (folder / "caption.txt").read_text().strip()
     return {"name": name, **picture(path, caption, alternative=f"Figure of {name}, described below.")}
 
 
 def _rows(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the first table."""
+    """Return the rows of the first table."""
     return list(tables[0]["table"]["rows"]) if tables else []
 
 
@@ -93,9 +93,9 @@ def _names(groups: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def render(root: Path, *, params: dict[str, Any]) -> str:
-    """The page, made of the metrics, curves and plots under `root`; the same files give the same bytes.
+    """Return the page, made from the metrics, curves and plots under `root`; the same files give the same bytes.
 
-    `params`: the `scale`, and the `code` that the page was made by, in words.
+    `params`: the `scale`, and the `code` that made the page, in words.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ganscribe.report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -108,7 +108,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     captioned = {f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/*/*.json"))}
     gan_groups, classifier_groups = score_tables("gan", gans), score_tables("classifier", classifiers)
     caption_groups = caption_tables(root, captioned)
-    # A captioner stands where its best decoding does.
+    # A captioner takes the place of its best decoding.
     scored = {captioned[name].parent.name: captioned[name] for name in reversed(_names(caption_groups))}
     captioners = [captioner_entry(root, run, path) for run, path in reversed(scored.items())]
     return environment.get_template("report.html").render(

@@ -1,4 +1,4 @@
-"""The pictures of the page, with what is seen in them."""
+"""The pictures of the page, with captions and descriptions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 from PIL import Image
 
-METHOD = 2  # of 0 to 6: hardly larger than by the default, 4, in a third of the time
-SMALL = 50_000  # bytes: less may stay as it is
-LOSSY = 90  # quality of what is like a photograph, in WebP
-WORTH = 1 / 3  # of the lossless size: above it, nothing is lost
+METHOD = 2  # of 0 to 6: files are hardly larger than with the default, 4, and take a third of the time
+SMALL = 50_000  # bytes: smaller files stay lossless
+LOSSY = 90  # WebP's quality for pictures that are like photographs
+WORTH = 1 / 3  # of the lossless size: a lossy file must be smaller than this
 
 
 def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str, Any]:
-    """What an `img` needs for the picture at `path`: a `data:` URL, so that the page needs no other file, and the
-    size, so that nothing moves while it loads; with a caption, and what stands for it where it is not seen.
+    """Return what an `img` needs for the picture at `path`.
 
-    A still picture becomes WebP, without loss unless that is three times the size.
+    It has a `data:` URL, so that the page needs no other file, the size, so that nothing moves while the page loads,
+    the `caption`, and a description for those who do not see it. A still picture becomes WebP, without loss unless
+    that is more than three times as large.
     """
     content = path.read_bytes()
     with Image.open(io.BytesIO(content)) as image:
@@ -36,7 +37,7 @@ def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str
     return {"url": url, **size, "caption": caption, "alternative": alternative or caption}
 
 
-# The pictures of a GAN and of a classifier, in the order in which they are shown, and what is seen in them.
+# The pictures of a GAN and of a classifier, in the order in which they are shown, and their captions.
 GAN_SAMPLES = "plots/gan_scores/{run}/samples.png"
 GAN_PICTURES = {
     GAN_SAMPLES: "100 images that it drew.",
@@ -52,7 +53,7 @@ CLASSIFIER_PICTURES = {
 
 
 def pictures(root: Path, run: str, shown: dict[str, str]) -> list[dict[str, Any]]:
-    """Those of the pictures `shown` that the run has."""
+    """Return those of the pictures `shown` that the run has."""
     paths = {root / name.format(run=run): caption for name, caption in shown.items()}
     return [
         picture(path, caption, alternative=f"{run}: {caption}")
@@ -62,7 +63,7 @@ def pictures(root: Path, run: str, shown: dict[str, str]) -> list[dict[str, Any]
 
 
 def attention_figures(root: Path, run: str, *, count: int | None = None) -> list[dict[str, Any]]:
-    """The figures of where a captioner looks, or the first `count`; what is said in them stands in the files, too."""
+    """Return the figures of where a captioner looks, or the first `count`. The files contain the captions as text."""
     shown = []
     for path in sorted((root / "plots" / "captioner" / run).glob("*.png"))[:count]:
         with Image.open(path) as image:

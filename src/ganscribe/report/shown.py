@@ -1,4 +1,4 @@
-"""What two runs made of the same: of one noise, of one test image."""
+"""What two runs made from the same input: the same noise, the same test image."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ganscribe.report.pictures import picture
 from ganscribe.report.sides import CAPTIONS, IMAGES, Side
 
 DRAWN, COLUMNS, SEED = 36, 6, 0
-CHOSEN = 6  # test images of which one run's captions are better by most
-THUMBNAIL = 299  # pixels of the longer side at most
+CHOSEN = 6  # the number of test images for each run on which its captions are better by most
+THUMBNAIL = 299  # the most pixels of the longer side
 
 
 def sample_grids(one: Side, other: Side) -> dict[str, Any]:
-    """Return a grid of each GAN, image by image from the same noise where they take the same; else why not."""
+    """Return a grid of images by each GAN, drawn from the same noise if both use the same kind, and a note on that."""
     missing = [side.title for side in (one, other) if side.generator is None]
     if missing:
-        return {"pictures": [], "note": f"There are no samples: the model of {missing[0]} is not at hand."}
+        return {"pictures": [], "note": f"There are no samples: the model of {missing[0]} is not available."}
     saved = [load_generator(path) for path in (one.generator, other.generator) if path]
     noises = [f"{each.noise_dim} {each.noise} numbers" for each in saved]
     is_same = noises[0] == noises[1]
     note = (
-        f"Seed {SEED}: the image at the same place has been drawn from the same noise, {noises[0]}."
+        f"Images at the same place were drawn from the same noise: {noises[0]}, seed {SEED}."
         if is_same
-        else f"Seed {SEED}, but not the same noise: {one.title} draws from {noises[0]}, {other.title} from {noises[1]}."
+        else f"The noise is not the same: {one.title} draws from {noises[0]}, {other.title} from {noises[1]}."
     )
     shown = []
     for side, each in zip((one, other), saved, strict=True):
@@ -45,20 +45,20 @@ def sample_grids(one: Side, other: Side) -> dict[str, Any]:
 
 
 def choose_images(one: pd.DataFrame, other: pd.DataFrame) -> list[int]:
-    """Return the images whose captions of the first are better by most in CIDEr, then those of the second."""
+    """Return the images on which the first run is better by most in CIDEr, then those on which the second is."""
     gain = (one["CIDEr"] - other["CIDEr"]).sort_values(ascending=False, kind="stable")
     ids = [int(each) for each in gain.index]
     return list(dict.fromkeys([*ids[:CHOSEN], *ids[-CHOSEN:]]))
 
 
 def _table(sides: tuple[Side, Side], name: str, columns: list[str]) -> pd.DataFrame | None:
-    """Return a table of the data that the runs were scored on, of whichever side has it."""
+    """Return a table of the data that the runs were scored on, from the first side that has it."""
     path = next((path for side in sides if (path := side.root / name).is_file()), None)
     return None if path is None else pd.read_parquet(path, columns=columns)
 
 
 def _thumbnail(path: Path, sha256: str | None, alternative: str) -> dict[str, Any] | None:
-    """Return a small copy of a test image; None where the file is not known to be the one that was captioned."""
+    """Return a small copy of a test image; None unless the file is known to be the one that was captioned."""
     if not path.is_file() or file_sha256(path) != sha256:
         return None
     with tempfile.TemporaryDirectory() as folder, Image.open(path) as image:
@@ -69,7 +69,7 @@ def _thumbnail(path: Path, sha256: str | None, alternative: str) -> dict[str, An
 
 
 def caption_figures(sides: tuple[Side, Side], decoding: str, images: Path) -> list[dict[str, Any]]:
-    """Return some test images, which lie in the folder `images`, with what both runs and a person wrote of each."""
+    """Return some test images from the folder `images`, with what both runs and a person wrote about each."""
     one, other = (side.captions(decoding) for side in sides)
     if one is None or other is None or set(one.index) != set(other.index):
         return []

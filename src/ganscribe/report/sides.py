@@ -1,4 +1,4 @@
-"""One of two runs that are compared: where its files lie below a folder, and what they say."""
+"""One of two runs that are compared: where its files are below a folder, and what they contain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of a family's runs lie below a project's folder; `{run}` stands for the name of one.
+    """Where the files of a family's runs are below a project's folder; `{run}` stands for the name of one.
 
     `model` and `scores` are folders, `curve` is a file. `further`: what else the comparison of two runs reads.
     """
@@ -39,16 +39,12 @@ PLACES = {
         "models/captioner/{run}", "curves/captioner/{run}.csv", "data/captioned/{run}", (CAPTIONS, IMAGES)
     ),
 }
-MODEL_FILES = (
-    "training.json",
-    "run_key.json",
-    "generator.safetensors",
-    "generator.pt",
-)  # read by a comparison
+# The files of a model's folder that a comparison reads.
+MODEL_FILES = ("training.json", "run_key.json", "generator.safetensors", "generator.pt")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, with dotted keys; an empty one has none."""
+    """Return nested mappings as one flat one with dotted keys; an empty mapping has no key."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         is_nested = isinstance(value, Mapping)
@@ -58,7 +54,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Side:
-    """A run whose files lie below `root`: `title` is what it was called, `origin` says where it was found.
+    """A run whose files are below `root`: `title` is what it was called, `origin` says where it was found.
 
     `inputs` has the md5 of each input of the training, code among them, where it is known.
     """
@@ -71,14 +67,14 @@ class Side:
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, pattern: str, *parts: str) -> Path:
-        """Return where a file lies, or the zoo's file of that name if there is only this."""
+        """Return the path of a file, or that of the zoo's file of this name if only that exists."""
         name = Path(pattern.format(run=self.run), *parts)
         zoo = self.root / "zoo" / name
         return zoo if zoo.exists() and not (self.root / name).exists() else self.root / name
 
     @property
     def places(self) -> Places:
-        """The places of its family."""
+        """Where the files of its family are."""
         return PLACES[self.family]
 
     def _read_model(self, name: str) -> Record:
@@ -87,12 +83,12 @@ class Side:
 
     @cached_property
     def training(self) -> Record:
-        """What the training was; empty where nothing is known of it."""
+        """What training.json says; empty if there is none."""
         return self._read_model("training.json")
 
     @property
     def run_key(self) -> str:
-        """The key of the model; empty where it is not known."""
+        """The run key of the model; empty if it is not known."""
         return str(self._read_model("run_key.json").get("run_key", ""))
 
     @property
@@ -108,13 +104,13 @@ class Side:
 
     @cached_property
     def curve(self) -> pd.DataFrame | None:
-        """The curve of the training, the steps in its first column."""
+        """The curve of the training, with the steps in its first column."""
         path = self.path(self.places.curve)
         return pd.read_csv(path) if path.is_file() else None
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """The scores: of a GAN by judge, the headline's first; of a captioner by decoding; else under no name."""
+        """The scores: a GAN's by judge (the headline's first), a captioner's by decoding, a classifier's under ''."""
         folder = self.path(self.places.scores)
         found = {path.stem: dict(json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))}
         if self.family == "captioner":
@@ -125,7 +121,7 @@ class Side:
         return {str(first.get("judge", "")): first} | self._by_other_judges(folder / "judges.csv", first)
 
     def _by_other_judges(self, path: Path, first: Record) -> dict[str, Record]:
-        """Return the scores by the other judges: facts that all share stand in the first one's scores alone."""
+        """Return the scores by the other judges; facts that all share are only in the first judge's file."""
         from ganscribe.metrics.gan.scores import GAN_SCORES
 
         if not path.is_file():
@@ -140,7 +136,7 @@ class Side:
         }
 
     def captions(self, decoding: str) -> pd.DataFrame | None:
-        """The captions by one decoding, with each image's scores, by `image_id`."""
+        """Return the captions by one decoding, with each image's CIDEr, by `image_id`."""
         path = self.path(self.places.scores, f"{decoding}.parquet")
         if not path.is_file():
             return None

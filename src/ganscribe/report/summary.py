@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 def first(rows: Sequence[Row]) -> Row | None:
-    """The best row of a table: one that means something, and has not collapsed, if there is one."""
+    """Return the best row of a table: one that was not only exercised, and has not collapsed, if there is one."""
     sound = [row for row in rows if not row["is_exercised"] and not row["is_collapsed"]]
     return next(iter([*sound, *rows]), None)
 
@@ -28,7 +28,7 @@ def _number(value: str, label: str, note: str) -> dict[str, str]:
 
 
 def gan_summary(root: Path, run: str) -> dict[str, Any]:
-    """The best GAN: its FID, and what it draws."""
+    """Return the best GAN's FID, and what it draws."""
     scores = _read(root / "data/gan_scores" / run / "scores.json")
     floor = f"; {scores['floor_fid']:.1f} between real images" if "floor_fid" in scores else ""
     number = _number(f"{scores['fid']:.1f}", f"FID of the best GAN, {run!r}", f"lower is better{floor}")
@@ -37,9 +37,9 @@ def gan_summary(root: Path, run: str) -> dict[str, Any]:
 
 
 def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
-    """The best captioner: how often it is right, and where it looks."""
+    """Return how often the best captioner is right, and where it looks."""
     found = _read(scores)
-    if "object_accuracy" in found:  # the scenes are drawn: what is in them is known
+    if "object_accuracy" in found:  # in drawn scenes, it is known what is in them
         label = "of the test scenes have colour and shape named correctly"
         number = _number(
             f"{found['object_accuracy']:.0%}", label, f"by the captioner {run!r}, {scores.stem} decoding"
@@ -52,13 +52,13 @@ def captioner_summary(root: Path, scores: Path, run: str) -> dict[str, Any]:
     shown = attention_figures(root, run, count=1)
     for each in shown:
         each["caption"] = (
-            f"A test image, the caption by {run!r}, and where it looked for each word: most where it is bright."
+            f"A test image, the caption by {run!r}, and where it looked for each word (the bright places)."
         )
     return {"number": number, "pictures": shown}
 
 
 def classifier_summary(root: Path, run: str) -> dict[str, Any]:
-    """The best classifier, by which the GANs are judged."""
+    """Return the accuracy of the best classifier."""
     scores = _read(root / "plots/classifiers" / run / "scores.json")
     number = _number(
         f"{1 - scores['error']:.1%}", "of the test images get the right class", f"by the classifier {run!r}"
@@ -73,7 +73,7 @@ def summarise(
     files: Mapping[str, Path],
     classifiers: Sequence[Row],
 ) -> dict[str, Any]:
-    """The numbers and the pictures of the best of each family; `files` has the scores of each row of `captions`."""
+    """Return the numbers and pictures of each family's best; `files` has the scores of each row of `captions`."""
     parts = []
     if gan := first(gans):
         parts.append(gan_summary(root, gan["name"]))

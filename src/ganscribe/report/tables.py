@@ -1,6 +1,6 @@
-"""The tables of the page: what is comparable in one table, the best first and marked.
+"""The tables of the page: comparable runs share a table, the best first, and the best values are marked.
 
-Runs that were only exercised stand apart, below the others, and are never the best.
+Runs that were only exercised are listed separately, below the others, and are never the best.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLLAPSED_RECALL = 0.01  # of the real images that lie among the generated ones
 
 
 def format_number(value: object) -> str:
-    """A number as people read it: four significant digits, whole numbers whole, text as it is."""
+    """Return a number as people read it: with four significant digits, or in full if it is whole; text is unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or float(value).is_integer():
@@ -31,7 +31,7 @@ def format_number(value: object) -> str:
 
 
 def _ranking(family: str) -> Callable[[Record], float]:
-    """Return what puts records of scores in order, the best first."""
+    """Return the key that sorts records of scores, the best first."""
     name = RANKING[family]
     score = find(family, name)
     sign = -1 if score is not None and score.better == "higher" else 1
@@ -44,7 +44,7 @@ def score_table(family: str, files: dict[str, Path]) -> dict[str, Any]:
 
 
 def record_table(family: str, found: Mapping[str, Record]) -> dict[str, Any]:
-    """Return scores of a family's runs as a table, one row per name; what all share goes to the notes."""
+    """Return scores of a family's runs as a table with one row per name; what all runs share goes to the notes."""
     rank = _ranking(family)
     records = dict(sorted(found.items(), key=lambda item: rank(item[1])))
     columns = list(dict.fromkeys(key for record in found.values() for key in record))
@@ -87,7 +87,7 @@ def _cell(key: str, record: Record) -> str:
 
 
 def has_collapsed(record: Record) -> bool:
-    """Whether a GAN draws the same image over and over: some scores of such a run are flawless, and mean nothing."""
+    """Return whether a GAN draws one image over and over. Some scores of such a run are flawless, but mean nothing."""
     return record.get("recall", 1) < COLLAPSED_RECALL or record.get("modes", 2) <= 1
 
 
@@ -100,7 +100,7 @@ def _is_best(score: Score | None, record: Record, compared: Sequence[Record]) ->
 
 
 def comparable_files(family: str, files: dict[str, Path]) -> list[tuple[dict[str, Any], dict[str, Path]]]:
-    """Return the JSON files of scores that may share a table, with what those were made of; the largest group first."""
+    """Return groups of JSON files whose scores may share a table, with the facts they share, the largest first."""
     groups: dict[str, tuple[dict[str, Any], dict[str, Path]]] = {}
     for name, path in files.items():
         facts = made_of(family, json.loads(path.read_text()))
@@ -109,7 +109,7 @@ def comparable_files(family: str, files: dict[str, Path]) -> list[tuple[dict[str
 
 
 def score_tables(family: str, files: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return a table of scores for each judge, count and data: what differs in them shares no column."""
+    """Return one table of scores for each judge, counts and data: scores that differ in these share no column."""
     return [
         {
             "facts": facts,
@@ -121,7 +121,7 @@ def score_tables(family: str, files: dict[str, Path]) -> list[dict[str, Any]]:
 
 
 def interval_table(files: dict[str, Path]) -> dict[str, Any]:
-    """Return the 95% intervals in JSON files of caption scores as a table, one row per file by its name."""
+    """Return the 95% intervals in JSON files of caption scores as a table with one row per file."""
     read = {name: json.loads(path.read_text()) for name, path in files.items()}
     rank = _ranking("captioner")
     records = dict(sorted(read.items(), key=lambda item: rank(item[1])))
@@ -140,13 +140,13 @@ def interval_table(files: dict[str, Path]) -> dict[str, Any]:
 
 
 def difference_table(root: Path, runs: Sequence[str]) -> dict[str, Any]:
-    """Every pair of captioners, decoding by decoding: the difference and its paired 95% interval."""
+    """Return the difference of every pair of captioners, by decoding, with its paired 95% interval, as a table."""
     found = {}
     for one, other in itertools.combinations(runs, 2):
         for path in sorted((root / "data" / "captioned" / one).glob("*.parquet")):
             second = root / "data" / "captioned" / other / path.name
             if second.exists():
-                found[f"{one} less {other}, {path.stem}"] = compare(path, second, seed=0)
+                found[f"{one} minus {other}, {path.stem}"] = compare(path, second, seed=0)
     columns = [{"name": name, "better": ""} for name in next(iter(found.values()), {})]
     rows = [
         {

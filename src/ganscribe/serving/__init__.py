@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def _load_pyfunc(path: str) -> Served:
-    """Return the model whose files lie in the folder `path`: what every registered model calls in MLflow."""
+    """Return the model whose files are in the folder `path`; MLflow calls this for every registered model."""
     from ganscribe.serving.models import load
 
     return load(path)

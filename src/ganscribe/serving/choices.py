@@ -1,4 +1,4 @@
-"""What the demo page offers: the trained models, the best first, with what is said of each, and example pictures."""
+"""What the demo page offers: the trained models with their labels, the best first, and example pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganscribe.metrics.tables import RANKING, find
 from ganscribe.report.tables import comparable_files, format_number, has_collapsed
 
 EXAMPLES = 6
-TITLES = {"fid": "FID", "CIDEr": "CIDEr"}  # of the scores that rank
+TITLES = {"fid": "FID", "CIDEr": "CIDEr"}  # of the scores by which models are ranked
 # By family: the folder and file of a model, and those of its scores (a captioner's by the decoding of the page).
 PLACES = {
     "gan": ("models/gan", "generator.safetensors", "data/gan_scores", "scores.json"),
@@ -21,7 +21,7 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A model's file, and what a person reads before choosing it."""
+    """A model's file, and the label by which a person chooses it."""
 
     path: Path
     label: str
@@ -30,8 +30,8 @@ class Choice:
 def rank_models(root: Path, family: str) -> dict[str, Choice]:
     """Return the trained models of a family by run, the best first.
 
-    Scores that cannot be compared are not: those of the judge and data that most runs have come first. Runs without
-    scores, those that collapsed, and those that were only exercised come last, in this order.
+    Only comparable scores are compared: the runs with the judge and data that most runs have come first. Runs without
+    scores, runs that collapsed, and runs that were only exercised come last, in this order.
     """
     folder, file_name, scores_folder, scores_name = PLACES[family]
     models = {path.parent.name: path for path in sorted((root / folder).glob(f"*/{file_name}"))}
@@ -61,7 +61,7 @@ def rank_models(root: Path, family: str) -> dict[str, Choice]:
 
 
 def example_pictures(root: Path) -> list[Path]:
-    """Return some pictures of the project's own test set, which no captioner was trained on; none where it has none."""
+    """Return some pictures of the project's own test set, which no captioner was trained on, if it has any."""
     from ganscribe.datasets.captions import image_folder, read_captions
 
     table = root / "data" / "captions" / "captions.parquet"

@@ -1,4 +1,4 @@
-"""A local web page on top of the trained models: drop a photograph, move through a generator's noise."""
+"""A local web page that captions photographs, and moves through a generator's noise."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHOWN: dict[str, Any] = {"interactive": False, "format": "png", "buttons": ["dow
 class Models:
     """The models of the page, by run: captioners (with the network of their features) and generators.
 
-    The page opens on the first of each. `labels` says what is shown of a model, by its file; `examples` are pictures to
-    click.
+    The page opens on the first of each. `labels` gives the label of each model by its file, and `examples` are
+    pictures to click on.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Models:
         self._generator = functools.lru_cache(8)(lambda name: load_generator(generators[name]))
 
     def choices(self, models: Mapping[str, Path]) -> list[tuple[str, str]]:
-        """What is shown of each model, and its run."""
+        """Return the label of each model, and its run."""
         return [(self.labels.get(path, name), name) for name, path in models.items()]
 
     def note(self, name: str) -> str:
-        """What is to be known before the captions of the captioner `name` are believed; empty where nothing is.
+        """Return a note on why the captions of the captioner `name` may be wrong, or why it cannot be opened.
 
-        A model that cannot be opened is said of as well.
+        It is empty if there is nothing to say.
         """
         try:
             said = doubt(self._captioner(name))
@@ -71,7 +71,7 @@ class Models:
         return f"**Note:** {said}." if said else ""
 
     def caption(self, name: str, photograph: str | Path) -> tuple[str, Image.Image]:
-        """The caption of a picture file by the captioner `name`, and its attention figure."""
+        """Return the captioner `name`'s caption of a picture file, and its attention figure."""
         image = open_picture(photograph)
         captioner = self._captioner(name)
         pixels = as_input(image, crop=captioner.crop)
@@ -84,8 +84,10 @@ class Models:
                 return found.text, figure.convert("RGB")
 
     def walk(self, name: str, seed: int, position: float) -> Image.Image:
-        """A grid of the generator `name`, `position` (0 to 1) of the way from the noise of one seed to the
-        next one's. Every image goes its own straight way."""
+        """Return a grid of images by the generator `name`.
+
+        `position` says how far (0 to 1) the noise is on a straight line from that of `seed` to that of the next seed.
+        """
         saved = self._generator(name)
         images = saved.between(ROWS * COLUMNS, seed=int(seed), position=position)
         with tempfile.TemporaryDirectory() as folder:
@@ -96,14 +98,12 @@ class Models:
 
 
 def build_page(models: Models) -> gradio.Blocks:
-    """The page. What is wrong with a picture is told on the page."""
+    """Return the page. If something is wrong with a picture, the page says so."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio
 
     with gradio.Blocks(title="ganscribe", analytics_enabled=False) as page:
-        gradio.Markdown(
-            "# ganscribe\nThe models of this folder, as they were trained here. The best come first."
-        )
+        gradio.Markdown("# ganscribe\nThese are the models of this folder. The best come first.")
         if models.captioners:
             with gradio.Tab("Caption a photograph"):
                 _add_captions(page, models)
@@ -114,7 +114,7 @@ def build_page(models: Models) -> gradio.Blocks:
 
 
 def _path(payload: Any) -> Any:
-    """The path of what was uploaded, whatever it is."""
+    """Return the path of the uploaded file, whatever kind of file it is."""
     return payload and payload.path
 
 
@@ -122,7 +122,7 @@ def _add_captions(page: gradio.Blocks, models: Models) -> None:
     import gradio
 
     def caption(name: str, photograph: str | None) -> tuple[Any, ...]:
-        """The caption, its figure, what is wrong with the picture, and what is to be shown of it."""
+        """Return the caption, its figure, what is wrong with the picture, and the picture to show."""
         if photograph is None:
             return "", None, gradio.skip(), gradio.skip()
         try:
@@ -131,24 +131,22 @@ def _add_captions(page: gradio.Blocks, models: Models) -> None:
             return "", None, f"**This file has no caption:** {error}.", None
 
     choices = models.choices(models.captioners)
-    run = gradio.Dropdown(
-        choices, value=choices[0][1], label="captioner", info="CIDEr: the higher, the better"
-    )
+    run = gradio.Dropdown(choices, value=choices[0][1], label="captioner", info="A higher CIDEr is better.")
     note = gradio.Markdown(elem_id="note")
     with gradio.Row():
         with gradio.Column(scale=1):
             photograph = gradio.Image(
                 type="filepath", sources=["upload", "clipboard"], label="photograph", height=300
             )
-            # gradio would open a file itself, and say what is wrong with it in its own way
+            # otherwise gradio opens the file itself, and words its own errors
             photograph.preprocess = _path  # type: ignore[method-assign]
             problem = gradio.Markdown(elem_id="problem")
             if models.examples:
-                label = "pictures of the test set: click one"
+                label = "pictures of the test set: click on one"
                 gradio.Examples([str(path) for path in models.examples], photograph, label=label)
         with gradio.Column(scale=2):
             text = gradio.Textbox(label="caption", elem_id="caption")
-            gradio.Markdown("Where each word looks: the lighter, the more.")
+            gradio.Markdown("Bright places are where the captioner looked for a word.")
             figure = gradio.Image(show_label=False, elem_id="attention", **SHOWN)
     outputs = [text, figure, problem, photograph]
     for each in (photograph, run):
@@ -167,11 +165,11 @@ def _add_walk(page: gradio.Blocks, models: Models) -> None:
             raise gradio.Error(str(error), print_exception=False) from error
 
     choices = models.choices(models.generators)
-    run = gradio.Dropdown(choices, value=choices[0][1], label="generator", info="FID: the lower, the better")
+    run = gradio.Dropdown(choices, value=choices[0][1], label="generator", info="A lower FID is better.")
     with gradio.Row():
         seed = gradio.Slider(0, 1000, value=0, step=1, label="seed")
         position = gradio.Slider(
-            0, 1, value=0, step=0.02, label="on the way to the next seed", elem_id="position"
+            0, 1, value=0, step=0.02, label="how far on the way to the next seed", elem_id="position"
         )
     grid = gradio.Image(label="samples", elem_id="samples", height=560, **SHOWN)
     inputs = [run, seed, position]
@@ -181,7 +179,7 @@ def _add_walk(page: gradio.Blocks, models: Models) -> None:
 
 
 def serve(models: Models, *, host: str, port: int, opens_browser: bool) -> None:
-    """Show the page until it is interrupted."""
+    """Serve the page until it is interrupted."""
     build_page(models).launch(
         server_name=host,
         server_port=port,

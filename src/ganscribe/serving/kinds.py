@@ -1,8 +1,8 @@
-"""The kinds of served models: how each is known and loaded, what goes in and what comes out.
+"""The kinds of served models: how each is recognised and loaded, what goes in and what comes out.
 
-Images travel as base64 text of PNG (any format that Pillow reads is taken in). A file or picture that is too large is
-refused before it is decoded. A picture that cannot be read is answered by its `error`, and the others of the request
-by what was asked for.
+Images travel as base64 text. Answers are PNG; requests may have any format that Pillow reads. A file or picture that
+is too large is refused before it is decoded. If a picture cannot be read, its row of the answer has an `error`, and
+the other rows are answered as usual.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Predict = Callable[[Rows, dict[str, Any]], Rows]
 Image = TypeVar("Image")  # a picture as a model takes it
 
 _PICTURE = {"image": "base64 text of a picture file"}
-_ERROR = ColSpec(DataType.string, "error", required=False)  # of a picture that cannot be read, the only value
-# What loading and predicting imports; given to MLflow, since finding it out takes seconds a model.
+_ERROR = ColSpec(DataType.string, "error", required=False)  # the only value of a picture that cannot be read
+# What loading and predicting imports. MLflow would need seconds per model to find it out.
 _REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
 
 
@@ -55,7 +55,7 @@ def _load_generator(folder: Path) -> Predict:
 
 
 def _answer_pictures(rows: Rows, read: Callable[[Any], Image], answer: Callable[[list[Image]], Rows]) -> Rows:
-    """Answer the rows whose picture can be read, all at once, and the others by the `error` that is wrong with them."""
+    """Answer the rows whose pictures can be read, all at once, and the others with an `error`."""
     answers: Rows = []
     pictures: list[Image] = []
     for row in rows:
@@ -124,7 +124,7 @@ def _classifier_example(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of model file is known and loaded, and what goes in and out."""
+    """How one kind of model file is recognised and loaded, and what goes in and out."""
 
     mark: str  # a key that only this kind's file has
     requirements: tuple[str, ...]
@@ -168,7 +168,7 @@ KINDS: dict[str, Kind] = {
         outputs=lambda path: [
             ColSpec(DataType.string, "caption"),
             ColSpec(Array(DataType.string), "words"),
-            # a word: 64 positions, 8 x 8 row by row; where it is asked for
+            # for each word, 64 weights, 8 x 8 row by row; only if asked for
             ColSpec(Array(Array(DataType.double)), "attention", required=False),
             _ERROR,
         ],

@@ -1,4 +1,4 @@
-"""What a captioner can know, in words for whoever shows it a photograph. No served model needs this."""
+"""What a captioner was trained on, as a warning for whoever shows it a photograph. No served model needs this."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ganscribe.sources.drawn.wording import GROUND_WORDS, PLACE_WORDS, TEMPLATES
 
 _PLACES = [phrase for phrases in PLACE_WORDS.values() for phrase in phrases]
 _PHRASES = [*TEMPLATES, *GROUND_WORDS, *_PLACES, *SCENE_SHAPES, *COLOURS, *GROUNDS]
-# All words that the captions of drawn scenes may have.
+# All words that can occur in captions of drawn scenes.
 DRAWN_WORDS = set(re.sub(r"{\w*}", "", " ".join(_PHRASES)).split())
 
 DRAWN = (
-    "this model knows drawn scenes of coloured shapes only, and describes whatever it sees as one. For captions of"
-    " photographs, train it on some, with a GPU: `dvc exp run -S scale=full train_captioner`"
+    "this model knows only drawn scenes of coloured shapes, and describes every picture as one. To caption photographs,"
+    " train it on photographs, which takes a GPU: `dvc exp run -S scale=full train_captioner`"
 )
 RANDOM = (
-    "this model looks at pictures through a network with random weights, so that its captions of photographs mean"
-    " little. Train it with ImageNet's: `dvc exp run -S sources.inception.source=download train_captioner`"
+    "this model sees pictures through a network with random weights, so its captions of photographs mean little. Train"
+    " it with ImageNet's weights: `dvc exp run -S sources.inception.source=download train_captioner`"
 )
 
 
 def knows_drawn_scenes_only(captioner: PhotographCaptioner) -> bool:
-    """Return whether the captioner has no word but those of the scenes that the project draws (the sample scale)."""
+    """Return whether the captioner has only the words of the scenes that the project draws (the sample scale)."""
     return set(captioner.saved.vocabulary.words) <= DRAWN_WORDS | {PAD, UNK, START, END}
 
 
 def doubt(captioner: PhotographCaptioner) -> str:
-    """Return what is to be known before its captions of photographs are believed; empty where nothing is."""
+    """Return why its captions of photographs may be wrong; empty if nothing speaks against them."""
     if knows_drawn_scenes_only(captioner):
         return DRAWN
     return RANDOM if captioner.inception.label == RANDOM_INIT else ""

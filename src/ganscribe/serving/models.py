@@ -1,11 +1,11 @@
 """MLflow pyfunc models: a generator, a classifier and a captioner that `mlflow models serve` can run.
 
-The data of a served model is a folder: `model.safetensors` as training saved it, and for a captioner
-`inception.safetensors`, the network that made its features (`.pt` in models of earlier versions). What goes in and
-out, by the kind of model: `serving/kinds.py`.
+The data of a served model is a folder. It contains `model.safetensors` as training saved it, and for a captioner also
+`inception.safetensors`, the network that made its features (`.pt` in models of earlier versions). `serving/kinds.py`
+says what goes in and out, by the kind of model.
 
-What is wrong with a request is a `Refused`, which the server answers with status 400. Requests that come at once are
-computed one after the other: the network uses all cores for one, and memory does not grow with their number.
+A request that is refused raises `Refused`, which the server answers with status 400. Requests that come at the same
+time are computed one after the other: the network uses all cores for each, and memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from ganscribe.serving.refusals import Refused, check_request, refuse_before_mlf
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# The rooms that a served model imports. Each file that travels with a model is a request to MLflow's server.
+# The rooms that a served model imports. Only these travel with it, since each file is one request to MLflow's server.
 ROOMS = ("core", "datasets", "features", "gan", "convnets", "captioning", "serving")
 
 
 class Served:
-    """What MLflow holds of a loaded model: rows of a data frame in, rows of a data frame out."""
+    """A loaded model as MLflow sees it: rows of a data frame in, rows of a data frame out."""
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -47,13 +47,13 @@ class Served:
         self._turn = threading.Lock()
 
     def check_request(self, model_input: Any, params: Any = None) -> None:
-        """Raise Refused for what the model does not know, or lacks, in a request as it came."""
+        """Raise Refused if a request has something that the model does not know, or lacks something that it needs."""
         check_request(model_input, params, inputs=self.kind.meanings, params_known=self.kind.params)
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Answer the rows of `model_input`. A row that cannot be read has an `error` instead of an answer.
 
-        Raises Refused, with the first reason, where no row can be read.
+        Raises Refused, with the first reason, if no row can be read.
         """
         self.check_request(model_input, params)
         rows = [
@@ -77,10 +77,10 @@ class Served:
 def load(folder: str | Path) -> Served:
     """Return the model whose files lie in `folder`, and leave `sys.path` as it was before MLflow loaded the model.
 
-    MLflow puts the code that travels with a model in front of it. Whatever is imported later of the package in use is
-    found without that, in the package's own folder; but processes that this one spawns take its `sys.path`, and would
-    find a package without the rooms that a model does not need, such as `training`. Where there is no other ganscribe
-    to be found, the model's code stays on the path: such processes have nothing else.
+    MLflow puts the code that travels with a model at the front of `sys.path`. Later imports in this process do not need
+    it, because a package's modules are found in the package's own folder. But processes that this one spawns inherit
+    `sys.path`, and would find a package without the rooms that a model does not need, such as `training`. If there is
+    no other ganscribe, the model's code stays on the path, because such processes have nothing else.
     """
     refuse_before_mlflow()
     try:
@@ -96,7 +96,7 @@ def load(folder: str | Path) -> Served:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of the model file at `path`, by what it holds. Raises ValueError for another file."""
+    """Return the kind of the model file at `path`, by its content. Raises ValueError for any other file."""
     facts = load_facts(path)
     for name, kind in KINDS.items():
         if kind.mark in facts:
@@ -105,7 +105,7 @@ def kind_of(path: Path) -> str:
 
 
 def _other_rooms(folder: str, names: list[str]) -> list[str]:
-    """Return what of a folder does not travel. The package of an earlier version, without rooms, does as a whole."""
+    """Return what in a folder does not travel. All of an earlier version's package travels, because it has no rooms."""
     has_rooms = Path(folder, "serving", "__init__.py").is_file()
     travels = {*ROOMS, "__init__.py"} if has_rooms else set(names)
     return [name for name in names if name not in travels or name == "__pycache__"]
@@ -122,18 +122,18 @@ def log_model(
     run_id: str,
     registered_name: str,
 ) -> str:
-    """Add the model file at `path` to the run as a pyfunc, registered; returns its version.
+    """Add the model file at `path` to the run as a pyfunc, register it, and return its version.
 
-    A captioner needs `inception`, which extract_features leaves. The `ROOMS` of the package in the folder
-    `code` travel with the model, so that it can be served where ganscribe is not installed. Raises ValueError
-    where the file is not of the `kind`, FileNotFoundError where there is none.
+    A captioner needs `inception`, the network that extract_features writes. The `ROOMS` of the package in the folder
+    `code` travel with the model, so that it can be served where ganscribe is not installed. Raises ValueError if the
+    file is not of the `kind`, and FileNotFoundError if there is none.
     """
     parts = {MODEL: path} | ({INCEPTION: inception} if inception else {})
     for part in parts.values():
         if not part.is_file():
             raise FileNotFoundError(f"{part} cannot be logged as a model: there is no such file")
     if kind_of(path) != kind:
-        raise ValueError(f"{path} holds a {kind_of(path)}, it cannot be logged as a {kind}")
+        raise ValueError(f"{path} holds a {kind_of(path)}: it cannot be logged as a {kind}")
     if (kind == "captioner") != (inception is not None):
         raise ValueError("a captioner, and nothing else, is logged with its `inception` network")
     entry = client.create_logged_model(experiment_id, name=kind, source_run_id=run_id)
@@ -162,18 +162,18 @@ def log_model(
 
 
 def fetch_model(kind: str, uri: str, folder: Path) -> Path:
-    """Download the model that `log_model` has registered as `uri` into `folder`; returns its model file.
+    """Download the model that `log_model` registered as `uri` into `folder`, and return its model file.
 
     `uri`: models:/name/version or models:/name@alias, in MLflow's global store (see store.global_uri).
-    Raises FileNotFoundError where there is none, ValueError where it is not of the `kind`.
+    Raises FileNotFoundError if there is none, and ValueError if it is not of the `kind`.
     """
     try:
         found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except MlflowException as error:
         reason = error.message.strip().splitlines()[0]
-        raise FileNotFoundError(f"{uri} cannot be had from the model registry: {reason}") from error
+        raise FileNotFoundError(f"{uri} cannot be fetched from the model registry: {reason}") from error
     if not Path(found, "MLmodel").is_file():  # MLflow takes a missing folder for an empty one
-        raise FileNotFoundError(f"{uri} is in the model registry, but its files are gone from the store")
+        raise FileNotFoundError(f"{uri} is in the model registry, but its files are no longer in the store")
     path = next((find_weights(data, MODEL) for data in found.glob("data/*")), found)
     if not path.is_file() or kind_of(path) != kind:
         raise ValueError(f"{uri} is not a {kind} of this project")

@@ -1,4 +1,4 @@
-"""Captions of photographs: pictures in, words and where each looked out (the command line, served models)."""
+"""Captions of photographs, for the command line, the demo and served models: words, and where each looked."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ganscribe.features.inception import Inception, compute_features, read_incep
 from ganscribe.features.pictures import crop_of
 
 MAX_LENGTH = 40
-BEAM: DecodingOptions = {"width": 5, "length_penalty": 0.7}  # what a beam has that nothing else is said of
+BEAM: DecodingOptions = {"width": 5, "length_penalty": 0.7}  # the defaults of a beam
 
 
 @dataclass(frozen=True)
 class PhotographCaptioner:
-    """A captioner with the network that made its features; `crop` is how both take a picture in."""
+    """A captioner with the network that made its features; `crop` says how a picture is cropped for both."""
 
     saved: SavedCaptioner
     inception: Inception
@@ -46,7 +46,7 @@ class PhotographCaption:
 
 
 def _inception_of(model: Path) -> Path:
-    """The network of a captioner's features: beside it (as MLflow has it), or data/features of its project."""
+    """Return the network of a captioner's features: beside it (from MLflow), or in its project's data/features."""
     beside = find_weights(model.parent, "inception")
     if beside.is_file() or len(model.absolute().parents) < 4:
         return beside
@@ -58,11 +58,12 @@ def _inception_of(model: Path) -> Path:
 def open_captioner(
     model: str | Path, inception: str | Path | None = None, *, device: torch.device | str = "cpu"
 ) -> PhotographCaptioner:
-    """Open the captioner `model` with the network in the file `inception` (of extract_features).
+    """Open the captioner `model` with the network in the file `inception`, which extract_features wrote.
 
-    `model` is the file, or the folder of it that the pipeline (models/captioner/RUN) or MLflow (of a model that was
-    downloaded) left, and then the network is found by itself. Raises FileNotFoundError where one is missing,
-    ValueError for other files, or where the captioner was trained on another network's features.
+    `model` is the model's file, or its folder: models/captioner/RUN, or a model that MLflow downloaded. Without
+    `inception`, the network is looked for beside the model, then in data/features of its project. Raises
+    FileNotFoundError if one of them is missing, and ValueError for other files, or if the captioner was trained on
+    another network's features.
     """
     device, model = torch.device(device), Path(model)
     if model.is_dir():
@@ -79,8 +80,8 @@ def open_captioner(
     if network.sha256 != saved.features["weights_sha256"]:
         raise ValueError(
             f"{model} was trained on features of {saved.features['weights']}"
-            f" ({saved.features['weights_sha256'][:12]}), {inception} is {network.label}"
-            f" ({network.sha256[:12]}): take the one that belongs to it, or train again"
+            f" ({saved.features['weights_sha256'][:12]}), but {inception} is {network.label}"
+            f" ({network.sha256[:12]}): use the network that belongs to the model, or train again"
         )
     return PhotographCaptioner(saved, network, crop_of(saved.features["preprocessing"]), device)
 
@@ -93,10 +94,10 @@ def caption_photographs(
     max_length: int = MAX_LENGTH,
     **options: Unpack[DecodingOptions],
 ) -> list[PhotographCaption]:
-    """Return one caption each for pictures (N, 3, 299, 299) uint8, as `inference.decode` has it.
+    """Return one caption for each of the pictures (N, 3, 299, 299) uint8; the options are those of `inference.decode`.
 
-    `sample` draws from streams of `seed` and the picture's own pixels: a picture gets the same caption
-    whatever its name, and whichever others it comes with.
+    `sample` draws from a stream that depends on `seed` and on the picture's own pixels. So a picture gets the same
+    caption whatever its name, and whatever other pictures come with it.
     """
     digests = [hashlib.sha256(image.contiguous().numpy()).hexdigest() for image in images.cpu()]
     features = compute_features(captioner.inception, images.to(captioner.device))  # as stored: float16

@@ -1,4 +1,4 @@
-"""The user's own pictures: read, or refused with a reason; and as base64 text, as they travel to a served model."""
+"""The user's own pictures: read, or refused with a reason. They travel to and from served models as base64 text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAX_FILE_BYTES = 25_000_000
 MAX_PIXELS = 60_000_000  # 180 MB as RGB
 HEIC = "HEIC, the format of many telephones, cannot be read here: save it as JPEG first"
 UNKNOWN = "it is damaged, or not a picture of a format that can be read, such as JPEG, PNG, WebP or TIFF"
-# Suffixes of pictures that Pillow has no reader for. (AVIF it has, where it was built with one.)
+# Suffixes of pictures that Pillow cannot read. (It can read AVIF if it was built with that.)
 _UNREADABLE = {".heic": HEIC, ".heif": HEIC, ".hif": HEIC} | {
     suffix: f"{suffix[1:].upper()} cannot be read here: save it as JPEG or PNG first"
     for suffix in (".avif", ".jxl", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
 }
-# The brands of HEIF's container that hold what Pillow has no decoder for.
+# The brands of HEIF's container whose content Pillow cannot decode.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 Read = TypeVar("Read")
@@ -35,7 +35,7 @@ Read = TypeVar("Read")
 def explained(read: Callable[..., Read], source: str | Path | bytes, **options: Any) -> Read:
     """Return `read(source, **options)`, a function of `features.pictures`.
 
-    What it cannot read raises a ValueError with a reason for the person whose picture it is.
+    Raises ValueError for what it cannot read, with a reason that the person who gave the picture understands.
     """
     try:
         return read(source, **options)
@@ -65,14 +65,14 @@ def unreadable(path: Path) -> str:
 def open_picture(source: str | Path | bytes) -> Picture:
     """Return an image file (or its bytes) as `open_image` does, upright and RGB.
 
-    Raises ValueError, with a reason for a person, for what is not a complete picture, OSError for a file that cannot be
+    Raises ValueError, with a reason for a person, if it is not a complete picture, and OSError if the file cannot be
     read.
     """
     return explained(pictures.open_image, source)
 
 
 def encode_png(image: np.ndarray) -> str:
-    """uint8 pixels (C, H, W), C = 1 or 3 -> base64 text of a PNG."""
+    """Return uint8 pixels (C, H, W), C = 1 or 3, as base64 text of a PNG."""
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png")
@@ -82,7 +82,7 @@ def encode_png(image: np.ndarray) -> str:
 def read_file(text: Any, *, size: tuple[int, int] | None = None) -> bytes:
     """Return the bytes of an image file, not decoded yet, from its base64 text.
 
-    Raises ValueError for what is not one, for what is too large, and for another `size` (width, height) than is given.
+    Raises ValueError if it is not an image, is too large, or does not have the given `size` (width, height).
     """
     if not isinstance(text, str):
         is_missing = text is None or text != text  # JSON's null and NaN
@@ -107,7 +107,7 @@ def read_file(text: Any, *, size: tuple[int, int] | None = None) -> bytes:
         raise ValueError(f"the image has {width} x {height} pixels: send {size[0]} x {size[1]}")
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"the image has {width} x {height} pixels: send at most {MAX_PIXELS:,}, it is shrunk anyway"
+            f"the image has {width} x {height} pixels: send at most {MAX_PIXELS:,}, since it is shrunk anyway"
         )
     return file
 
@@ -115,7 +115,7 @@ def read_file(text: Any, *, size: tuple[int, int] | None = None) -> bytes:
 def decode_image(text: Any, num_channels: int, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """Return uint8 pixels (C, H, W) of base64 text of an image file, as `open_image` reads it.
 
-    Raises ValueError for anything else, and for another `size` (width, height) than is given.
+    Raises ValueError for anything else, and if it does not have the given `size` (width, height).
     """
     image = open_picture(read_file(text, size=size))
     if size and image.size != size:  # turned by its EXIF

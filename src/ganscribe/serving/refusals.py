@@ -1,4 +1,4 @@
-"""What a served model refuses, in words for the person who has asked."""
+"""What a served model refuses, in words for the person who sent the request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ParamSpec
 
-FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}  # of rows, as MLflow knows them
+FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}  # MLflow's keys for rows
 _log = logging.getLogger(__name__)
 
 
 class Refused(MlflowException):
     """What is wrong with a request. The server answers with status 400 and this message alone.
 
-    MLflow's server puts all that was sent in front of a message before it answers; this one cannot be changed.
+    MLflow's server puts the whole request in front of a message before it answers, but it cannot change this message.
     """
 
     def __init__(self, message: str) -> None:
@@ -44,8 +44,8 @@ def check_request(
 ) -> None:
     """Raise Refused for unknown columns and parameters, and for columns and rows that are missing.
 
-    `inputs` says what a row has, by the name of its column. Data that are neither a data frame nor columns by name are
-    not looked at.
+    `inputs` says what each column of a row contains. Data that are neither a data frame nor columns by name are not
+    checked.
     """
     wanted = ", ".join(f"{name} ({meaning})" for name, meaning in inputs.items())
     if isinstance(data, pd.DataFrame | Mapping):
@@ -62,14 +62,14 @@ def check_request(
     names = [spec.name for spec in params_known]
     for name, value in (params or {}).items():
         if name not in names:
-            known = f"what there is: {', '.join(names)}" if names else "this model has none"
+            known = f"the model knows {', '.join(names)}" if names else "this model has none"
             raise Refused(f"the parameter {name!r} is unknown: {known}")
-        if not isinstance(value, bool):  # of which kind all parameters are
+        if not isinstance(value, bool):  # all parameters are of this type
             raise Refused(f"the parameter {name!r} is {value!r}: send true or false")
 
 
 def check_body(body: bytes) -> None:
-    """Raise Refused for what is not the JSON of one request, and for whatever else it has besides rows and params."""
+    """Raise Refused if `body` is not the JSON of one request, or has anything besides rows and params."""
     try:
         request = json.loads(body)
     except ValueError as error:
@@ -77,17 +77,15 @@ def check_body(body: bytes) -> None:
     if not isinstance(request, dict) or len(FORMS & request.keys()) != 1:
         raise Refused(f"the request has to be an object with its rows in one of {', '.join(sorted(FORMS))}")
     for name in request.keys() - FORMS - {"params"}:
-        raise Refused(
-            f"{name!r} is unknown: beside the rows a request may have params, an object, and nothing else"
-        )
+        raise Refused(f"{name!r} is unknown: besides its rows, a request may have only params, an object")
 
 
 def refuse_before_mlflow() -> None:
-    """Have MLflow ask a loaded model's own `check_request` first, where it has one.
+    """Make MLflow call a loaded model's own `check_request` first, if it has one.
 
-    MLflow drops parameters, columns and whatever else a model's signature does not name, with a line in the server's
-    log, and the model never sees them. What it refuses itself it answers with all that was sent, or a stack trace.
-    Other models of the process are served as before.
+    MLflow drops parameters, columns and whatever else a model's signature does not name, and only writes a line in the
+    server's log, so the model never sees them. When MLflow itself refuses a request, its answer repeats the whole
+    request, or is a stack trace. Other models of the process are served as before.
     """
     from mlflow.pyfunc import scoring_server
 
@@ -105,7 +103,7 @@ def refuse_before_mlflow() -> None:
         except MlflowException as error:
             if isinstance(error, Refused):
                 raise
-            raise Refused("the request does not have the form of rows with named columns") from error
+            raise Refused("the request does not consist of rows with named columns") from error
 
     @functools.wraps(invocations)
     def serving(data: bytes, content_type: str | None, model: Any, input_schema: Any) -> Any:
@@ -118,7 +116,8 @@ def refuse_before_mlflow() -> None:
         except MlflowException as error:
             if isinstance(error, Refused):
                 raise
-            if "stack_trace" in error.json_kwargs:  # it may be a fault of the model: not for the one who asks
+            # It may be a fault of the model, which is none of the sender's business.
+            if "stack_trace" in error.json_kwargs:
                 _log.error("a request could not be answered", exc_info=True)
             whole = re.search(r"Failed to convert column (\w+) to type 'int64'", error.message)
             raise Refused(f"{whole[1]!r} has to be a whole number" if whole else error.message) from error

@@ -82,7 +82,7 @@ def test_what_no_longer_matches_is_said(mini: Miniature) -> None:
     client.delete_run(mini.ids[2])
     assert any("deleted" in text for text in artifact.trace("models/gan/mini").warnings)
     client.restore_run(mini.ids[2])
-    for stranger, reason in (("abcdef0123", "no run has this id"), ("README.md", "recorded by no dvc.lock")):
+    for stranger, reason in (("abcdef0123", "no run has this id"), ("README.md", "no dvc.lock records")):
         with pytest.raises((ValueError, FileNotFoundError), match=reason):
             artifact.trace(stranger)
 

@@ -1,4 +1,4 @@
-"""Is everything set up? One finding a line: what is well, what is not, and what to do about it."""
+"""The checks of the set-up: each finding says what is well or what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = ("mnist", "cifar10", "coco", "inception", "fid_inception")
 
 
 def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[Finding]:
-    """Every finding, as it is made; a part that is missing or broken is a fault and stops nothing."""
+    """Yield every finding as it is made. A part that is missing or broken is a fault, and stops no other check."""
     yield from _whole("versions", check_versions())
     yield from _whole("device", check_device())
     yield from _whole("parameters", _check_parameters(is_online=is_online))
@@ -29,20 +29,20 @@ def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[F
 
 
 def _whole(topic: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings of one check, and what it raised, so that the next one comes."""
+    """Yield the findings of one check; an exception becomes a fault, so that the other checks still run."""
     try:
         yield from findings
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the other checks go on)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is reported, and the other checks go on)
         remedy = "fix it; the rest of this check was left out"
         yield fault(topic, f"{type(error).__name__}: {one_line(error)}", remedy)
 
 
 def _check_parameters(*, is_online: bool) -> Iterator[Finding]:
-    """The parameters, and what they name."""
+    """Check the parameters, and what they name."""
     try:
         params, scale = config.read(project_root())
     except (ValueError, OSError) as error:
-        remedy = "fix it; what depends on it is not checked"
+        remedy = "fix it; sources and disk are not checked until then"
         yield fault("parameters", "; ".join(str(error).splitlines()), remedy)
         return
     yield ok("parameters", f"params.yaml and params/{params.scale}.yaml are valid, scale {params.scale}")

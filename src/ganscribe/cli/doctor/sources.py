@@ -1,4 +1,4 @@
-"""The data sources and the disk that the chosen scale needs."""
+"""Checks of the data sources, and of the disk space that the chosen scale needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOPICS = {"inception": "weights", "fid_inception": "FID's weights"}
 
 
 def check_source(params: Params, scale: Scale, name: str, *, is_online: bool) -> Iterator[Finding]:
-    """Where a data set or the weights come from, and whether they can be had from there."""
+    """Say where a data set or the weights come from, and check whether they are available there."""
     topic = TOPICS.get(name, name)
     try:
         place = config.select(params, scale, "place", name)
@@ -52,7 +52,7 @@ def check_source(params: Params, scale: Scale, name: str, *, is_online: bool) ->
 
 
 def hub_folder() -> Path:
-    """What `torch.hub.get_dir()` returns, without the two seconds that torch takes."""
+    """Return what `torch.hub.get_dir()` returns, without the two seconds that importing torch takes."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", Path(cache, "torch")), "hub").expanduser()
 
@@ -65,11 +65,11 @@ def _sample_text(name: str, folder: str | None) -> str:
     cached = Path(folder) if folder else hub_folder() / "checkpoints" / INCEPTION_FILE
     if cached.is_file():
         return f"sample: ImageNet weights at {cached}"
-    return "sample: no ImageNet weights on this machine, the feature network will be random-init"
+    return "sample: no ImageNet weights are on this machine, so the feature network will be random-init"
 
 
 def _check_publishers(topic: str, name: str, *, archive: bool) -> Iterator[Finding]:
-    """Whether one of the addresses of each published file answers."""
+    """Check whether one of the addresses of each published file answers."""
     import requests
 
     from ganscribe.sources.publishers import publications
@@ -94,11 +94,12 @@ def _check_publishers(topic: str, name: str, *, archive: bool) -> Iterator[Findi
 
 
 def check_disk(params: Params, scale: Scale) -> Iterator[Finding]:
-    """Free space for the scale."""
+    """Check that enough space is free for the scale."""
     source = params.sources.coco.source
     needed = FREE_GIGABYTES[scale.sources.coco if source == "scale" else source]
     if params.sources.coco.archive:
         needed += ARCHIVE_GIGABYTES
     free = shutil.disk_usage(project_root()).free / GIGABYTE
-    text = f"{free:.0f} GB free, scale {params.scale} takes up to {needed} GB"
-    yield ok("disk", text) if free >= needed else fault("disk", text, "free some (`dvc gc --workspace`)")
+    text = f"{free:.0f} GB are free, and the scale {params.scale} takes up to {needed} GB"
+    remedy = "free some space (`dvc gc --workspace`)"
+    yield ok("disk", text) if free >= needed else fault("disk", text, remedy)

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def engine() -> str:
-    """`local` or `ray`, by GANSCRIBE_ENGINE. ValueError for another name."""
+    """Return `local` or `ray`, by GANSCRIBE_ENGINE. Raises ValueError for another name."""
     name = os.environ.get("GANSCRIBE_ENGINE") or "local"
     if name not in ("local", "ray"):
         raise ValueError(f"GANSCRIBE_ENGINE={name} is unknown: use local or ray")
@@ -21,7 +21,7 @@ def engine() -> str:
 
 
 def num_workers(available: int) -> int:
-    """GANSCRIBE_WORKERS, or as many as are `available`."""
+    """Return GANSCRIBE_WORKERS, or `available` if it is not set. Raises ValueError if it is not a number."""
     name = os.environ.get("GANSCRIBE_WORKERS") or str(available)
     if not name.isdecimal() or int(name) < 1:
         raise ValueError(f"GANSCRIBE_WORKERS={name} is not a number of workers: use 1 or more, or unset it")
@@ -29,7 +29,7 @@ def num_workers(available: int) -> int:
 
 
 def _knock(address: str | None) -> None:
-    """OSError where nobody listens at host:port, which ray.init would try again and again."""
+    """Raise OSError if nobody listens at host:port, where ray.init would try again and again."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -37,7 +37,7 @@ def _knock(address: str | None) -> None:
 
 @contextlib.contextmanager
 def connected() -> Iterator[Any]:
-    """Ray, connected to RAY_ADDRESS or to a cluster of this machine's own for the time being."""
+    """Connect Ray to RAY_ADDRESS, or to a temporary cluster on this machine alone."""
     try:
         import ray
     except ModuleNotFoundError:
@@ -47,7 +47,7 @@ def connected() -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     was_there = ray.is_initialized()
     if not was_there:
-        # The package of this checkout, as in stages/_common.py; a trial's folder is no place to work in.
+        # Workers use the package of this checkout, as in stages/_common.py, and do not change to a trial's folder.
         source = str(Path(__file__).resolve().parents[3])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         address = os.environ.get("RAY_ADDRESS")
@@ -55,7 +55,7 @@ def connected() -> Iterator[Any]:
             _knock(address)
             ray.init(
                 include_dashboard=False,
-                log_to_driver=False,  # an error comes as one; bars of all workers at once help nobody
+                log_to_driver=False,  # errors arrive as exceptions; progress bars of all workers at once help nobody
                 logging_level=logging.WARNING,
                 runtime_env={"env_vars": {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
             )
@@ -65,7 +65,7 @@ def connected() -> Iterator[Any]:
             reason = str(error).strip().splitlines()[-1][:300]
             raise ValueError(f"RAY_ADDRESS={address} cannot be joined: {reason}") from error
         for number, handler in handlers.items():
-            signal.signal(number, handler)  # Ray's own aborts with a dump; a checkpoint's asks for a stop
+            signal.signal(number, handler)  # Ray's handler aborts with a dump, a checkpoint's asks for a stop
     try:
         yield ray
     finally:

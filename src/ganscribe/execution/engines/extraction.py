@@ -13,29 +13,29 @@ from ganscribe.execution.progress import progress
 
 Result = TypeVar("Result")
 
-BLOCKS = 1000  # tasks of an extraction at most, however many shards it has: what the driver keeps track of
+BLOCKS = 1000  # the most tasks of an extraction, however many shards it has: the driver keeps track of each
 
 
 class Extraction(Protocol):
-    """What the engine asks of the extraction that it moves: `features.extraction.Extraction`, which says more."""
+    """What the engine needs of an extraction; `features.extraction.Extraction` says more."""
 
     def missing(self) -> list[int]:
         """Return the shards that are still to be made."""
 
     def for_workers(self, inception: Any) -> Extraction:
-        """Return the same for processes in other folders; `inception` is saved for them."""
+        """Return the same extraction for processes in other folders, for which `inception` is saved."""
 
     def open_network(self, device: torch.device) -> Any:
         """Return the network that was saved."""
 
     def make_alone(self, number: int, *, inception: Any, device: torch.device) -> str:
-        """Make a shard unless it is there; return its rejected images as text."""
+        """Make a shard unless it exists; return its rejected images as text."""
 
     def parse_rejected(self, text: str) -> list[Any]:
         """Return the rejected images of that text."""
 
     def check_rejected(self, rejected: list[Any], *, max_bad_images: float) -> None:
-        """Raise ValueError for too many."""
+        """Raise ValueError if there are too many."""
 
 
 def extract(
@@ -47,7 +47,7 @@ def extract(
     is_stopping: Callable[[], bool],
     **settings: Any,
 ) -> Result:
-    """Return `function(extraction, ...)`, an extraction, by the engine chosen.
+    """Run the extraction on the chosen engine, and return `function(extraction, ...)`.
 
     On Ray an actor takes a GPU, or as many CPUs as torch has threads here.
     """
@@ -89,7 +89,7 @@ def _extract_on(
 
 
 def _actors(ray: Any, num_shards: int, threads: int) -> tuple[int, dict[str, int]]:
-    """How many actors, and what each takes of a node: a GPU, or the CPUs of `threads`."""
+    """Return how many actors there are, and what each takes of a node: a GPU, or the CPUs of `threads`."""
     resources = ray.cluster_resources()
     if "GPU" in resources:
         return min(num_workers(int(resources["GPU"])), num_shards), {"num_gpus": 1}
@@ -100,8 +100,10 @@ def _actors(ray: Any, num_shards: int, threads: int) -> tuple[int, dict[str, int
 
 
 class _Extractor:
-    """An actor that makes shards, one after another, with the threads of a local extraction: in fp32 another
-    number rounds otherwise."""
+    """An actor that makes shards, one after another.
+
+    It has as many threads as a local extraction, because in fp32 another number of threads rounds differently.
+    """
 
     def __init__(self, extraction: Any, threads: int) -> None:
         import ray
@@ -113,7 +115,7 @@ class _Extractor:
         self.inception = self.extraction.open_network(self.device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Shard numbers -> their rejected images. One that is there is left: its task is repeated."""
+        """Make shards by number; return their rejected images. Ray may repeat a task: a shard that exists stays."""
         numbers = batch["shard"].tolist()
         rejected = [
             self.extraction.make_alone(number, inception=self.inception, device=self.device)

@@ -16,31 +16,31 @@ from ganscribe.execution.progress import progress
 Result = TypeVar("Result")
 Log = Callable[[int, dict[str, float]], None]
 
-MAX_FAILURES = 3  # of workers, until a training is given up
+MAX_FAILURES = 3  # of workers, after which a training is given up
 POLL_SECONDS = 1.0
 
 
 class SharedCheckpoint(Checkpoint):
-    """The checkpoint of a training on several workers: the first one writes it, and its last state too."""
+    """The checkpoint of a training on several workers: the first worker writes it, even after the last step."""
 
     def __init__(self, directory: Path, *, every_seconds: float, is_first: bool) -> None:
         super().__init__(directory, every_seconds=every_seconds)
         self.is_first = is_first
 
     def due(self, *, last: bool = False) -> bool:
-        """As `Checkpoint.due`, and at the last step, from which the stage goes on."""
+        """Return, for the first worker, what `Checkpoint.due` does, and True at the last step."""
         return self.is_first and (last or super().due())
 
 
 def train(
     function: Callable[..., Result], *data: Any, checkpoint: Checkpoint, log: Log, **settings: Any
 ) -> Result:
-    """`function(*data, checkpoint=checkpoint, log=log, **settings)`, a training, by the engine chosen.
+    """Train on the chosen engine; return `function(*data, checkpoint=checkpoint, log=log, **settings)`.
 
-    On Ray, GANSCRIBE_WORKERS workers (as many as there are GPUs, else 1) share each batch; each worker's CPUs
-    are an equal part of the cluster's. Rows are logged as their checkpoints appear. A worker that dies is
-    replaced, and all go on from the last checkpoint. ValueError: what `function` refuses, a number of workers
-    that does not divide the batch. Interrupted: a signal came; the last checkpoint is kept.
+    On Ray, GANSCRIBE_WORKERS workers (by default as many as there are GPUs, else 1) share each batch, and each has an
+    equal part of the cluster's CPUs. Rows are logged as their checkpoints appear. A worker that dies is replaced, and
+    all workers continue from the last checkpoint. Raises ValueError for what `function` refuses and if the number of
+    workers does not divide the batch, and Interrupted if a signal came; the last checkpoint is then kept.
     """
     if engine() == "local":
         return function(*data, checkpoint=checkpoint, log=log, **settings)
@@ -95,7 +95,7 @@ def _train_on(
         while not fitting.done():
             time.sleep(POLL_SECONDS)
             if checkpoint.stop_signal is not None:
-                ray.shutdown()  # the workers with it; `fit` ends with an error that says no more
+                ray.shutdown()  # this ends the workers too; the error with which `fit` ends adds nothing
                 raise Interrupted("the training was stopped; its last checkpoint is kept")
             with contextlib.suppress(FileNotFoundError):
                 changed = (checkpoint.directory / "state.pt").stat().st_mtime
@@ -108,7 +108,7 @@ def _train_on(
 
 
 def _reraise(error: BaseException | None) -> None:
-    """A user's mistake as what it was on the worker, anything else as it came."""
+    """Raise a user's mistake as the error that it was on the worker, and anything else as it came."""
     if error is None:
         return
     for failure in getattr(error, "worker_failures", {}).values():
@@ -119,7 +119,7 @@ def _reraise(error: BaseException | None) -> None:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """One worker's training."""
+    """Train as one worker."""
     import ray
     import ray.train.torch
 

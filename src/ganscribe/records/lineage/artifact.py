@@ -31,12 +31,12 @@ PATCH = "git.diff"
 
 @dataclass(kw_only=True)
 class Lineage:
-    """All that is known of one artifact; `commands` bring it back, `warnings` say what no longer matches."""
+    """All that is known about one artifact; `commands` bring it back, `warnings` say what no longer matches."""
 
     subject: str
     output: Output | None = None
-    part: str = "."  # of a folder that is an output
-    is_here: bool = False  # in the working folder, as recorded
+    part: str = "."  # the path inside an output that is a folder
+    is_here: bool = False  # whether it is in the working folder, as recorded
     run: RunRecord | None = None
     commit: str | None = None
     is_dirty: bool = False
@@ -49,9 +49,9 @@ class Lineage:
 
 
 def trace(subject: str) -> Lineage:
-    """The lineage of a run's id (or its first digits), a file or folder, or a `models:/` URI.
+    """Return the lineage of a run's id (or its first digits), a file or folder, or a `models:/` URI.
 
-    Raises ValueError for anything else, FileNotFoundError where MLflow or dvc.lock know nothing of it.
+    Raises ValueError for anything else, and FileNotFoundError if MLflow or dvc.lock do not know it.
     """
     found = Lineage(subject=subject)
     lock_path = project_root() / "dvc.lock"
@@ -95,7 +95,7 @@ def _client(found: Lineage, *, is_needed: bool) -> MlflowClient | Rows | None:
 def _from_id(found: Lineage, runs: list[RunRecord]) -> None:
     chosen = [run for run in runs if run.run_id.startswith(found.subject.lower())]
     if len(chosen) != 1:
-        problem = "no run has this id" if not chosen else f"{len(chosen)} runs have ids that begin so"
+        problem = "no run has this id" if not chosen else f"the ids of {len(chosen)} runs begin like this"
         raise ValueError(f"{found.subject}: {problem}: `ganscribe runs` lists the runs")
     found.run = chosen[0]
 
@@ -112,13 +112,13 @@ def _from_version(found: Lineage, client: MlflowClient | Rows, runs: list[RunRec
         raise FileNotFoundError(f"{found.subject} is not in the model registry: it has the versions {known}")
     found.run = next((run for run in runs if run.run_id == chosen[0].run_id), None)
     if found.run is None:
-        found.warnings.append(f"the run {chosen[0].run_id} of this version has gone from MLflow")
+        found.warnings.append(f"the run {chosen[0].run_id} of this version is no longer in MLflow")
         found.data = {"dvc.md5": chosen[0].tags["dvc.md5"]} if "dvc.md5" in chosen[0].tags else {}
     found.versions = [chosen[0]]
 
 
 def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
-    """The output that the file belongs to, by the working folder's lock, else by a commit's; that lock."""
+    """Find the output that the file belongs to, in the working folder's lock or a commit's; return that lock."""
     path = Path(os.path.normpath(project_root() / found.subject))
     if not path.is_relative_to(project_root()):
         raise ValueError(f"{path} is outside this project, {project_root()}")
@@ -134,12 +134,12 @@ def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
             found.warnings.append(f"dvc.lock no longer records {name}; the commit {commit[:7]} does")
             return older
     raise FileNotFoundError(
-        f"{name} is recorded by no dvc.lock: it is not an output of a stage, or `dvc repro` has not made it yet"
+        f"no dvc.lock records {name}: it is not an output of a stage, or `dvc repro` has not made it yet"
     )
 
 
 def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
-    """Parameters, data and commit, from the lock where it has them, else from the run; what is amiss."""
+    """Find parameters, data and commit, from the lock or else from the run, and warn of what is wrong."""
     run = found.run
     if stage is not None:
         found.params, found.data = stage.params, stage.data
@@ -147,16 +147,16 @@ def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
         found.params, found.data = dict(run.params), run.inputs
     if run is None:
         found.warnings.append(
-            "MLflow has no run of it: its stage records none, or the run was recorded elsewhere or purged"
+            "MLflow has no run of it: its stage records none, or the run was recorded elsewhere or deleted for good"
         )
         return
     if run.is_deleted:
-        found.warnings.append(f"the MLflow run was deleted: `{run.restored_by}`")
+        found.warnings.append(f"the MLflow run was deleted: `{run.restored_by}` brings it back")
     if run.status != "FINISHED":
         found.warnings.append(f"the MLflow run has not finished: it is {run.status}")
     if "restored" in run.tags:
         found.warnings.append(
-            "the run was noted afterwards, from files that DVC had: the commit is the one of that moment"
+            "the run was added afterwards, from files that DVC had: its commit is the one of that moment"
         )
     found.commit = run.tags.get("git.commit", "unknown")
     found.is_dirty = run.tags.get("git.dirty") == "true"
@@ -167,7 +167,7 @@ def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
     tagged = run.tags.get(f"dvc.out.{found.output.path}") if found.output else None
     if found.output and tagged not in (None, found.output.md5):
         found.warnings.append(
-            f"{found.output.path} is {found.output.md5} here; the run's own was {tagged}, made elsewhere"
+            f"{found.output.path} is {found.output.md5} here, but the run left {tagged}, which was made elsewhere"
         )
 
 
@@ -201,7 +201,7 @@ def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock_path
 
 
 def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
-    """The text of a run's artifact, None where the run has none of this name."""
+    """Return the text of a run's artifact, or None if the run has none of this name."""
     if name not in [entry.path for entry in client.list_artifacts(run_id)]:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -210,10 +210,10 @@ def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
 
 
 def _patch(found: Lineage, run: RunRecord) -> str | None:
-    """The file of the run's uncommitted changes, where it has any that git can apply."""
+    """Return the file of the run's uncommitted changes, if it has any that git can apply."""
     text = _read_artifact(open_existing(), run.run_id, PATCH)
     if text is None:
-        found.warnings.append("the run had uncommitted changes, but its git.diff has gone from MLflow")
+        found.warnings.append("the run had uncommitted changes, but its git.diff is no longer in MLflow")
         return None
     untracked = [line[3:] for line in text.splitlines() if line.startswith("?? ")]
     if untracked:
@@ -223,7 +223,7 @@ def _patch(found: Lineage, run: RunRecord) -> str | None:
     if "\ndiff --git " not in text:
         return None
     kept = as_path(run.artifact_uri) / PATCH
-    if not kept.is_file():  # a server has it
+    if not kept.is_file():  # it is on a server
         kept = project_root() / ".checkpoints" / f"{run.run_id}.diff"
         with atomic_write(kept) as handle:
             handle.write(text.encode())
@@ -231,7 +231,7 @@ def _patch(found: Lineage, run: RunRecord) -> str | None:
 
 
 def as_text(found: Lineage) -> str:
-    """What is known, for the terminal; the commands stand alone at the end, to be copied."""
+    """Return what is known, for the terminal; the commands are alone at the end, to be copied."""
     run, output = found.run, found.output
     lines = [("", found.subject)]
     if output:
@@ -262,5 +262,5 @@ def as_text(found: Lineage) -> str:
 
 
 def as_json(found: Lineage) -> dict[str, Any]:
-    """The same as plain values."""
+    """Return the same as plain values."""
     return asdict(found)

@@ -1,4 +1,4 @@
-"""Copies of what a run left, laid out as in a project's folder: from a git revision, or from MLflow."""
+"""Copies of what a run left, from a commit or from MLflow, in the layout of a project's folder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ganscribe.records.store import RunRecord, global_uri, read_versions
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# Where the artifacts of a family's run hold the folder of its scores.
+# The folder of a run's scores among its artifacts, by family.
 SCORES = {"gan": "evaluation", "classifier": "evaluation", "captioner": "evaluation/captions"}
 
 
 class Revision:
-    """The files of a git revision or DVC experiment, those in DVC's cache among them.
+    """The files of a commit or DVC experiment, including those in DVC's cache.
 
-    Raises ValueError where there is no such revision.
+    Raises ValueError if there is no such commit or experiment.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,17 +35,19 @@ class Revision:
                 self.commit = str(resolve_rev(repo.scm, name))
             self._files = DVCFileSystem(rev=self.commit)
         except DvcException as error:
-            raise ValueError(f"{name} is no revision or experiment of this project: {error}") from error
+            raise ValueError(
+                f"{name} is neither a commit nor an experiment of this project: {error}"
+            ) from error
         self.name = name
 
     def has(self, path: str) -> bool:
-        """Whether the revision has a file or folder, be it in the cache or not."""
+        """Return whether the revision has a file or folder, whether or not the cache has it."""
         return bool(self._files.exists(path))
 
     def copy(self, path: str, folder: Path, *, only: Sequence[str] = ()) -> None:
-        """Copy a file or folder to the same place below `folder`, if the revision has it; `only` files of these names.
+        """Copy a file or folder to the same place below `folder`, if the revision has it; `only` files named so.
 
-        Raises FileNotFoundError where DVC's cache lacks a file, or the list of them.
+        Raises FileNotFoundError if DVC's cache lacks a file, or the list of a folder's files.
         """
         from dvc_data.index import DataIndexDirError
 
@@ -67,7 +69,7 @@ class Revision:
 
 
 def _value(text: str) -> Any:
-    """The value of a parameter that MLflow holds as text."""
+    """Return the value of a parameter that MLflow keeps as text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -79,12 +81,12 @@ def copy_run(
 ) -> None:
     """Copy the curve, the scores, the parameters and the generator of an MLflow run to their places below `folder`.
 
-    What the run does not have is left out. Raises ValueError for a run without parameters, of which MLflow knows
-    no more than that it was there.
+    What the run does not have is left out. Raises ValueError for a run without parameters, because MLflow knows
+    nothing about its training.
     """
     if not run.params:
         raise ValueError(
-            f"the MLflow run {run.run_id} has no parameters: it was noted afterwards, from files that DVC had"
+            f"the MLflow run {run.run_id} has no parameters: it was added afterwards, from files that DVC had"
         )
     downloads = folder / "artifacts"
     downloads.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""dvc.lock, of the working folder or of a commit: which stage made what, of which inputs and parameters.
+"""dvc.lock, of the working folder or of a commit: which stage made what, from which inputs and parameters.
 
-DVC writes the file itself, in one form. It is cut into its stages by that form and only what is asked for is
-parsed: the whole takes YAML two seconds.
+DVC always writes the file in one form. So it can be cut into its stages, and only the needed ones are parsed: parsing
+the whole file as YAML takes two seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Stage:
     @property
     def data(self) -> dict[str, str]:
         """The inputs that are not code."""
-        code = (".py", ".html")  # files, which the first edition listed one by one; else rooms
+        code = (".py", ".html")  # single files, which the first edition listed; now rooms
         return {
             path: md5
             for path, md5 in self.deps.items()
@@ -52,7 +52,7 @@ class Stage:
 
 
 def read_lock(path: Path) -> str:
-    """The text of a dvc.lock, empty where there is none. Raises ValueError where it is not text."""
+    """Return the text of a dvc.lock, empty if there is none. Raises ValueError if it is not text."""
     try:
         return path.read_text(encoding="utf-8") if path.exists() else ""
     except UnicodeDecodeError as error:
@@ -62,7 +62,7 @@ def read_lock(path: Path) -> str:
 def _blocks(text: str) -> dict[str, str]:
     starts = list(_STAGE.finditer(text))
     ends = [match.start() for match in starts[1:]] + [len(text)]
-    pairs = zip(starts, ends, strict=False)  # no stages: one end too many
+    pairs = zip(starts, ends, strict=False)  # without stages there is one end too many
     return {match[1].strip("'\""): text[match.end() + 1 : end] for match, end in pairs}
 
 
@@ -71,7 +71,7 @@ def _md5s(entries: list[dict[str, Any]] | None) -> dict[str, str]:
 
 
 def read_outputs(text: str) -> dict[str, Output]:
-    """Every output that the dvc.lock `text` records, by its path."""
+    """Return every output that the dvc.lock `text` records, by its path."""
     found = {}
     for name, block in _blocks(text).items():
         outs = _OUTS.search(block)
@@ -81,13 +81,13 @@ def read_outputs(text: str) -> dict[str, Output]:
 
 
 def owner_of(outputs: dict[str, Output], path: str) -> Output | None:
-    """The output that the file or folder `path` is, or is a part of."""
+    """Return the output that the file or folder `path` is, or is part of."""
     posix = PurePosixPath(path)
     return next((outputs[str(part)] for part in [posix, *posix.parents] if str(part) in outputs), None)
 
 
 def read_stage(text: str, name: str) -> Stage | None:
-    """The stage `name` of the dvc.lock `text`, None where it has none."""
+    """Return the stage `name` of the dvc.lock `text`, or None if it has none."""
     block = _blocks(text).get(name)
     if block is None:
         return None
@@ -103,7 +103,7 @@ def read_stage(text: str, name: str) -> Stage | None:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, with dotted keys."""
+    """Return nested dicts as one flat dict with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

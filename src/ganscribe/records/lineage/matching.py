@@ -1,4 +1,4 @@
-"""Which run stands behind an output, and which output a run has left."""
+"""Which run made an output, and which output a run has left."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ RUN_KEY = "run_key.json"
 
 
 def _run_key(output: Output, cache: Cache) -> dict[str, str] | None:
-    """What run_key.json of a model's folder says, from the cache, for any hash that it ever had."""
+    """Return what run_key.json says in a model's folder with this hash, from the cache."""
     md5 = (cache.files(output.md5) or {}).get(RUN_KEY) if output.is_folder else None
     text = cache.read(md5) if md5 else None
     return json.loads(text) if text else None
 
 
 def output_of(run: RunRecord, lock: str, cache: Cache) -> tuple[Output | None, str]:
-    """The model that a run left, by its tag, else by its key in any commit's lock; and that lock."""
+    """Return the model that a run left (by its tag, or by its key in any commit's lock), and that lock."""
     name = run.tags.get("dvc.stage", "")
     tagged = tagged_outputs(run)
     commits = (git("log", "--all", "--format=%H", "--", "dvc.lock") or "").split()
@@ -36,18 +36,18 @@ def output_of(run: RunRecord, lock: str, cache: Cache) -> tuple[Output | None, s
 
 
 def tagged_outputs(run: RunRecord) -> dict[str, str]:
-    """DVC's md5 of what the run left, by path, where link_runs has tagged the run with it."""
+    """Return DVC's md5 of what the run left, by path, if link_runs has tagged the run with it."""
     mark = "dvc.out."
     return {key.removeprefix(mark): md5 for key, md5 in run.tags.items() if key.startswith(mark)}
 
 
 def run_of(output: Output, stage: Stage, runs: list[RunRecord], cache: Cache) -> RunRecord | None:
-    """The run behind an output: of the model that it is, that its stage made, or that its stage scored."""
+    """Return the run of an output: of the model that it is, that its stage made, or that its stage scored."""
     around = {output.path: output.md5} | stage.outs | stage.deps
     for path, md5 in around.items():
         key = _run_key(Output(path=path, md5=md5, stage=stage.name), cache)
         if key is None or (path in stage.deps and key["family"] not in stage.name.split("@")[0]):
-            continue  # a judge, say, is not a subject of the stage that asks it
+            continue  # a judge, for example, is not what the stage scores
         of_key = [run for run in runs if run.tags.get("run_key") == key["run_key"]]
         of_bytes = [run for run in of_key if tagged_outputs(run).get(path) == md5]
         alive = [run for run in of_bytes or of_key if not run.is_deleted and run.status == "FINISHED"]

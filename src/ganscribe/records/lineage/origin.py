@@ -1,6 +1,6 @@
 """Where a run comes from, for its tags: the DVC experiment, git's state, DVC's hashes of the inputs.
 
-All of it is read from the working folder, since `DVC_ROOT` is the main repository in `--temp` and queue runs.
+All of it is read from the working folder, because `DVC_ROOT` is the main repository in `--temp` and queue runs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 from ganscribe.config import read_yaml
 from ganscribe.records.lineage.dvc_lock import owner_of, read_lock, read_outputs
 
-# DVC and the stages write these while a pipeline runs: they say nothing about the code or the parameters.
+# DVC and the stages write these while a pipeline runs, so their changes say nothing about code or parameters.
 _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
 
 
 def git(*arguments: str, index: Path | None = None) -> str | None:
-    """What `git` prints, byte for byte but for what is not UTF-8; None where it fails or is missing."""
+    """Return what `git` prints, with invalid UTF-8 replaced; None if it fails or is missing."""
     command = ["git", "--no-optional-locks", *arguments]
     environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
@@ -35,24 +35,24 @@ def git(*arguments: str, index: Path | None = None) -> str | None:
 
 
 def git_commit() -> str:
-    """The commit of the working folder, `unknown` without git or a commit."""
+    """Return the commit of the working folder, or `unknown` without git or a commit."""
     return (git("rev-parse", "--verify", "HEAD") or "unknown").strip()
 
 
 def describe_code() -> str:
-    """A sentence that names the commit of the working folder, its day, and whether anything was changed since."""
+    """Return a sentence with the commit of the working folder, its day, and whether anything has changed since."""
     said = (git("log", "-1", "--format=%h of %cs", "HEAD") or "").strip()
     if not said:
-        return "Its code stands in no git commit."
+        return "Its code is in no git commit."
     changed = ", with changes that are not committed" if git_changes() else ""
     return f"Made by the code of commit {said}{changed}."
 
 
 def git_changes() -> str:
-    """What the working folder's code and parameters differ in from its commit; empty where nothing does.
+    """Return how the working folder's code and parameters differ from its commit; empty if they do not.
 
-    A list of the changed files, then a patch that `git apply` takes, whatever a person's git is set to.
-    Files that git does not know are listed (`??`), their content is not kept.
+    This is a list of the changed files, then a patch that `git apply` accepts, whatever a person's settings of git.
+    Files that git does not know are listed (`??`), but their content is not kept.
     """
     paths = ["--", ".", *(f":(exclude){name}" for name in _RESULTS)]
     plain = ("--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")
@@ -64,10 +64,10 @@ def git_changes() -> str:
 
 @contextlib.contextmanager
 def _distrusted_index() -> Iterator[Path | None]:
-    """A copy of git's index that is older than any file, so that git reads files instead of their times.
+    """Copy git's index with an old time stamp, so that git compares the contents of files instead of their times.
 
-    In the folders of DVC's queue a file that has changed within a second, its size unchanged (seed 0 to 1),
-    passes for the committed one.
+    In the folders of DVC's queue, a file that changed within a second and kept its size (seed 0 to 1) would otherwise
+    look like the committed one.
     """
     path = Path((git("rev-parse", "--git-path", "index") or "").rstrip("\n"))
     with tempfile.TemporaryDirectory() as folder:
@@ -81,23 +81,23 @@ def _distrusted_index() -> Iterator[Path | None]:
 
 
 def pipeline() -> str:
-    """The name that all runs of one invocation share: the DVC experiment's, else `repro-<short commit>`."""
+    """Return the name that all runs of one invocation share: the DVC experiment's, or `repro-<short commit>`."""
     return os.environ.get("DVC_EXP_NAME") or f"repro-{git_commit()[:7]}"
 
 
 def scale() -> str:
-    """The scale that params.yaml of the working folder names."""
+    """Return the scale that params.yaml of the working folder names."""
     path = Path("params.yaml")
     return str(read_yaml(path)["scale"]) if path.exists() else "unknown"
 
 
 def params_sha256(params: dict[str, Any]) -> str:
-    """SHA-256 of `params` as JSON with sorted keys."""
+    """Return the SHA-256 of `params` as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def input_hashes(inputs: list[str]) -> dict[str, str]:
-    """DVC's md5 of each of `inputs` that dvc.lock records as an output or as part of one.
+    """Return DVC's md5 of each of `inputs` that dvc.lock records as an output or as part of one.
 
     Inputs that DVC has no record of (a script run by hand, an absolute path) are left out.
     """
@@ -112,9 +112,9 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
 
 
 def tags(stage: str) -> dict[str, str]:
-    """The tags that every run has; `stage` is the name to use outside DVC.
+    """Return the tags that every run has; `stage` is the name to use outside DVC.
 
-    Those of MLflow's own names are shown as the run's user, source and version; the user is git's `user.name`.
+    MLflow shows the tags with its own names as the run's user, source and version. The user is git's `user.name`.
     """
     commit, name = git_commit(), os.environ.get("DVC_STAGE", stage)
     found = {

@@ -1,4 +1,4 @@
-"""The way back to an artifact: where its hash is recorded, whether a cache has it, which commands help."""
+"""The way back to an artifact: where its hash is recorded, whether the cache has it, and which commands restore it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ganscribe.records.lineage.origin import git
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A commit whose dvc.lock was the first to have a hash; `experiment`: DVC's name of it, if it is one."""
+    """A commit whose dvc.lock was the first to have a hash; `experiment` is its DVC name, if it is an experiment."""
 
     commit: str
     subject: str
@@ -25,7 +25,7 @@ class Recording:
 
 
 class Cache:
-    """What DVC's cache holds, by md5."""
+    """What DVC's cache contains, by md5."""
 
     def __init__(self, repo: Any) -> None:
         self._objects = repo.cache.local
@@ -33,31 +33,31 @@ class Cache:
         self.has_remote = bool(repo.config.get("remote"))
 
     def read(self, md5: str) -> bytes | None:
-        """The bytes of one object, None where the cache lacks it."""
+        """Return the bytes of one object, or None if the cache lacks it."""
         path = Path(self._objects.oid_to_path(md5))
         return path.read_bytes() if path.is_file() else None
 
     def files(self, md5: str) -> dict[str, str] | None:
-        """The md5 of each file of a folder, by its path in it; None where the cache lacks the list."""
+        """Return the md5 of each file of a folder, by its path in it; None if the cache lacks the list."""
         listing = self.read(md5)
         return None if listing is None else {each["relpath"]: each["md5"] for each in json.loads(listing)}
 
     def has(self, md5: str) -> bool:
-        """Whether the cache has a file, or all of a folder."""
+        """Return whether the cache has a file, or all of a folder."""
         if not md5.endswith(".dir"):
             return bool(self._objects.exists(md5))
         files = self.files(md5)
         return files is not None and all(self._objects.exists(each) for each in files.values())
 
     def remembers_run(self, md5: str) -> bool:
-        """Whether DVC's run cache has a run that ended with this hash."""
+        """Return whether DVC's run cache has a run that ended with this hash."""
         mark = md5.encode()
         return any(mark in path.read_bytes() for path in self._runs.glob("*/*/*") if path.is_file())
 
 
 @contextlib.contextmanager
 def open_cache() -> Iterator[Cache]:
-    """The cache of the working folder's repository. Raises ValueError where DVC has none."""
+    """Open the cache of the working folder's repository. Raises ValueError if it is not a DVC project."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -72,13 +72,13 @@ def open_cache() -> Iterator[Cache]:
 
 
 def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
-    """How the output (or a `part` of it) in the working folder differs from its md5; empty: not at all."""
+    """Return how the output (or a `part` of it) in the working folder differs from its md5; empty if it does not."""
     path = Path(output.path, part)
     if not path.exists():
         return [f"{path} is not in the working folder"]
     whole = cache.files(output.md5) if output.is_folder else {".": output.md5}
     if whole is None:
-        return [f"{path} cannot be held against dvc.lock: the list of its files is not in the cache"]
+        return [f"{path} cannot be compared with dvc.lock: the list of its files is not in the cache"]
     top = Path(output.path)
     listed = {name: md5 for name, md5 in whole.items() if Path(part) in (Path(name), *Path(name).parents)}
     inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
@@ -92,12 +92,12 @@ def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
 
 
 def lock_at(commit: str) -> str:
-    """dvc.lock as a commit has it, empty where it has none."""
+    """Return dvc.lock as a commit has it, empty if it has none."""
     return git("show", f"{commit}:./dvc.lock") or ""
 
 
 def experiments() -> dict[str, str]:
-    """The names of DVC's experiments, by their commits."""
+    """Return the names of DVC's experiments, by their commits."""
     listed = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
     pairs = [line.split(" ", 1) for line in listed.splitlines()]
     names = {commit: ref.split("/") for commit, ref in pairs}
@@ -105,7 +105,7 @@ def experiments() -> dict[str, str]:
 
 
 def recordings(output: Output) -> list[Recording]:
-    """The commits that brought the output's hash into dvc.lock: oldest first, experiments last."""
+    """Return the commits that brought the output's hash into dvc.lock: oldest first, experiments last."""
     names = experiments()
     log = git("log", "--all", "--reverse", "--format=%H %s", f"-S{output.md5}", "--", "dvc.lock") or ""
     found = []
@@ -120,23 +120,23 @@ def recordings(output: Output) -> list[Recording]:
 
 
 def has_commit(commit: str) -> bool:
-    """Whether the repository has the commit."""
+    """Return whether the repository has the commit."""
     return git("cat-file", "-e", f"{commit}^{{commit}}") is not None
 
 
 def is_kept_by_git(path: str) -> bool:
-    """Whether git is to keep the output (metrics, curves): what DVC keeps is in .gitignore."""
+    """Return whether git keeps the output (metrics, curves); what DVC keeps is in .gitignore."""
     return git("check-ignore", "-q", path) is None
 
 
 def _stash_first() -> list[str]:
-    """The command that lays uncommitted changes aside, where there are any."""
+    """Return the command that puts uncommitted changes aside, if there are any."""
     changed = (git("status", "--porcelain") or "").strip()
     return ["git stash --include-untracked"] if changed else []
 
 
 def in_place(output: Output) -> list[str]:
-    """Put an output that the working folder's lock has back in its place."""
+    """Return the commands that put an output of the working folder's lock back in its place."""
     path = shlex.quote(output.path)
     if not is_kept_by_git(output.path):
         return [f"dvc checkout --force {path}"]
@@ -146,7 +146,7 @@ def in_place(output: Output) -> list[str]:
 
 
 def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str]:
-    """Check out a commit, then have DVC or git put the output in its place."""
+    """Return the commands that check out a commit, and make DVC or git put the output in its place."""
     comment = f"  # the experiment {recording.experiment}" if recording.experiment else ""
     commands = [*_stash_first(), f"git checkout {recording.commit}{comment}"]
     if is_kept_by_git(output.path):
@@ -158,7 +158,7 @@ def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str
 
 
 def to_run(commit: str, patch: str | None, stage: str) -> list[str]:
-    """Check out a run's commit, apply its uncommitted changes, and have DVC take the stage from its cache."""
+    """Return the commands that check out a run's commit, apply its changes, and take the stage from DVC's cache."""
     commands = [*_stash_first(), f"git checkout {commit}"]
     if patch:
         commands.append(f"git apply {shlex.quote(patch)}")

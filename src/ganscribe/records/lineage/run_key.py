@@ -18,7 +18,7 @@ NEUTRAL = ("config", "execution", "records", "drawing", "serving", "cli")
 
 
 def _module_files(name: str) -> list[Path]:
-    """The files of the package that importing the dotted `name` runs: the module and its packages."""
+    """Return the files of the package that importing the dotted `name` runs: the module and its packages."""
     if name.split(".")[0] != "ganscribe":
         return []
     parts = name.split(".")[1:]
@@ -42,9 +42,9 @@ def _imports(path: Path) -> set[Path]:
 def code_files(*scripts: Path) -> list[Path]:
     """Return `scripts` and every file of the package that they import, directly or not, sorted.
 
-    Neutral rooms are left out, and so is every `__init__.py`, which holds nothing but a docstring and imports
-    (tests/test_tree.py): these are followed. Found by reading the code, not by running it, imports inside
-    functions among it.
+    Neutral rooms are left out. So is every `__init__.py`, because it contains nothing but a docstring and imports
+    (tests/test_tree.py), but its imports are followed. The files are found by reading the code, including imports
+    inside functions, not by running it.
     """
     seen: set[Path] = set()
     pending = [script.resolve() for script in scripts]
@@ -76,7 +76,7 @@ def run_key(
     """Return a digest of parameters, code and input bytes: the same on every machine, 32 hexadecimal digits.
 
     `chosen` are the files of objectives and networks that the parameters name, which no import shows. The
-    machine's folder names do not enter the key: `inputs` are told apart by their order, code by its content.
+    machine's folder names are not part of the key: `inputs` count by their order, and code by its content.
     """
     record = {
         "stage": script.name,
