@@ -101,9 +101,7 @@ def without_batch_norm(figure: Path) -> Finding:
     scores = read_comparable(runs)
     without = [run for run, each in scores.items() if "modes" not in each]
     if without:
-        raise UnfitRunsError(
-            f"it compares modes, which {', '.join(without)} has none of: not scored on all classes"
-        )
+        raise UnfitRunsError(f"{', '.join(without)} lacks the score `modes`: not scored on all classes")
     finding, named = comparisons.without_batch_norm(scores), labels(scores)
     rows = finding.table.to_dict("records")
     titles = [f"{named[row['run']]}\nFID {row['fid']:.1f}, {row['modes']} modes" for row in rows]

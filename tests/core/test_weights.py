@@ -86,21 +86,21 @@ def test_other_files_are_refused_by_name(tmp_path: Path, load: Any) -> None:
     whole = path.read_bytes()
     for content in (b"", b"text", bytes(range(256)), whole[:-1], whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"a\.safetensors is damaged or no safetensors file"):
+        with pytest.raises(ValueError, match=r"a\.safetensors is damaged, or not a safetensors file"):
             load(path)
     for metadata in (None, {"format": "pt"}):
         save_raw(path, metadata)
-        with pytest.raises(ValueError, match=r"a\.safetensors is no network that ganscribe saved"):
+        with pytest.raises(ValueError, match=r"a\.safetensors is not a network that ganscribe saved"):
             load(path)
     for text in ("", "{", "5", '"text"', "[1]", "[" * 100_000):
         save_raw(path, {"ganscribe": text})
         with pytest.raises(
-            ValueError, match=r"a\.safetensors: the entry 'ganscribe' of its metadata is no JSON object"
+            ValueError, match=r"a\.safetensors: the entry 'ganscribe' of its metadata is not a JSON object"
         ):
             load(path)
     for value in ({"a": 1}, {"state_dict": 5}, [1], torch.ones(2)):
         save_torch(path, value)
-        with pytest.raises(ValueError, match=r"a\.safetensors is no network that ganscribe saved"):
+        with pytest.raises(ValueError, match=r"a\.safetensors is not a network that ganscribe saved"):
             load(path)
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         load(tmp_path / "none.safetensors")

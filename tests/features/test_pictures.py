@@ -290,7 +290,7 @@ def test_cells_look_where_the_strides_and_paddings_put_them() -> None:
 
 
 def test_cells_look_where_the_gradient_is_greatest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of torchvision's own network with every weight alike and means in the place of maxima: there the
+    """Of torchvision's own network with every weight alike and means instead of maxima: there the
     gradient falls off evenly from a cell's centre. (Beyond cells 2 to 5 the padding of the image's edges
     pulls it inwards.)"""
     network = inception._build().inception

@@ -1,4 +1,4 @@
-"""The pipeline of a card without a card: its own code, a graph recorded on the CPU in the place of CUDA's."""
+"""The pipeline of a card without a card: its own code, a graph recorded on the CPU instead of CUDA's."""
 
 from __future__ import annotations
 

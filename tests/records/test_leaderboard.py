@@ -162,7 +162,7 @@ def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
     first, second = build_tables([old, gan("younger", 11.0, facts=facts), gan("new", 10.0)], "gan")
     assert [row.run_id for row in first.rows] == ["younger", "old"]
     assert [row.run_id for row in second.rows] == ["new"]
-    reason = "an earlier version of the project did not note which data were scored"
+    reason = "an earlier version of the project did not record which data were scored"
     assert "data_sha256 unknown" in as_text(first, "gan") and reason in as_text(first, "gan")
     assert "data_sha256 dddddddddddd" in as_text(second, "gan") and reason not in as_text(second, "gan")
     again = gan("old", 12.5)

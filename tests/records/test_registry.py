@@ -100,7 +100,7 @@ def test_a_worse_version_is_refused_whatever_else_is_registered(client: Any) -> 
         ({"data_sha256": "e" * 64}, "data_sha256 e+ here, d+ there"),
         (
             {"data_sha256": None},
-            "of this version, an earlier version of the project did not note which data were",
+            "of this version, an earlier version of the project did not record which data were",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_scores_of_unknown_data_are_compared_with_their_like_alone(client: Any) 
     with pytest.raises(ValueError, match="it is worse than version 1"):
         registry.promote(client, NAME, "2")
     registry.promote(client, NAME, "3")
-    reason = "of the champion, an earlier version of the project did not note which data were scored"
+    reason = "of the champion, an earlier version of the project did not record which data were scored"
     with pytest.raises(ValueError, match=reason):
         registry.promote(client, NAME, "4")
     registry.promote(client, NAME, "4", is_forced=True)

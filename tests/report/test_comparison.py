@@ -158,7 +158,7 @@ def test_the_page_needs_no_other_file(
             {"num_real": 7, "dataset": "cifar10"},
             "the data set is mnist for one, cifar10 for other; the number of",
         ),
-        ({"data_sha256": None}, "of other, an earlier version of the project did not note which data"),
+        ({"data_sha256": None}, "of other, an earlier version of the project did not record which data"),
     ],
 )
 def test_scores_that_may_not_be_compared_say_why(

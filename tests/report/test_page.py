@@ -320,7 +320,7 @@ def test_classifiers_of_two_data_sets_share_no_table(root: Path) -> None:
 def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
     """Not even where their numbers are the same, by which pictures are known that the project draws."""
     before = page.render(root, params=PARAMS)
-    assert before.count("did not note which data were scored") >= 1, "they are of an earlier version"
+    assert before.count("did not record which data were scored") >= 1, "they are of an earlier version"
     shutil.copytree(root / "models/captioner/best", root / "models/captioner/tutorial")
     shutil.copyfile(root / "curves/captioner/best.csv", root / "curves/captioner/tutorial.csv")
     rows = pd.DataFrame({"image_id": [1, 2], "METEOR": [0.1] * 2, "ROUGE-L": [0.2] * 2, "CIDEr": [0.5, 0.7]})

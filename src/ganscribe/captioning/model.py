@@ -83,7 +83,7 @@ class Captioner(nn.Module):
         if not torch.is_autocast_enabled(features.device.type):
             features = features.to(self.encoder.weight.dtype)
         weight = self.encoder.weight
-        if self.standardise:  # scaled weights in the place of scaled features: one pass over all of them less
+        if self.standardise:  # scaled weights instead of scaled features: one pass over all of them less
             features, weight = features - self.feature_mean, weight / self.feature_std
         values = self._drop(F.relu(F.linear(features, weight, self.encoder.bias)))
         return Memory(values, self.attention_key(values))
@@ -118,7 +118,7 @@ class Captioner(nn.Module):
         The captions come longest first. Returns the scores (M, V) of the M words that follow another, those
         words (M,) and, where asked for, the attention (M, 64): all captions' first, then all second ones ...
         The same function as `step` word for word, with the work that no step depends on taken out of the
-        loop, and nothing computed for pads. `fed` (B, T): words to go on from in the place of `tokens`.
+        loop, and nothing computed for pads. `fed` (B, T): words to go on from instead of `tokens`.
 
         With `is_padded` all B captions have all T - 1 steps, in any order: M = (T - 1) B, and a following word
         of 0 is a pad. So no shape depends on the captions, and tokens may lie on the device.

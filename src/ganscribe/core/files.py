@@ -101,7 +101,7 @@ def load_torch(path: str | Path) -> Any:
     """
     import torch
 
-    problem = f"{path} is damaged or no PyTorch file of tensors and plain values"
+    problem = f"{path} is damaged, or not a PyTorch file of tensors and plain values"
     try:
         with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > Path(path).stat().st_size:

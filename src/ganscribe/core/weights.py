@@ -41,7 +41,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         saved = load_torch(path)
         if not isinstance(saved, dict) or not isinstance(saved.get("state_dict"), dict):
             raise ValueError(
-                f"{path} is no network that ganscribe saved: it has no weights under `state_dict`"
+                f"{path} is not a network that ganscribe saved: it has no weights under `state_dict`"
             )
         return saved.pop("state_dict"), saved
     from safetensors import SafetensorError, safe_open
@@ -76,13 +76,15 @@ def find_weights(folder: Path, stem: str) -> Path:
 
 
 def _damaged(path: str | Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged or no safetensors file ({error}): get it or make it again")
+    return ValueError(f"{path} is damaged, or not a safetensors file ({error}): get it or make it again")
 
 
 def _read_facts(path: str | Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     if not metadata or FACTS not in metadata:
-        raise ValueError(f"{path} is no network that ganscribe saved: its metadata has no entry {FACTS!r}")
+        raise ValueError(f"{path} is not a network that ganscribe saved: its metadata has no entry {FACTS!r}")
     try:
         return dict(json.loads(metadata[FACTS]))
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: the entry {FACTS!r} of its metadata is no JSON object ({error})") from None
+        raise ValueError(
+            f"{path}: the entry {FACTS!r} of its metadata is not a JSON object ({error})"
+        ) from None

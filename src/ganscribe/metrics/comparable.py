@@ -16,7 +16,7 @@ SAME: dict[str, tuple[str, ...]] = {
 UNSAID = {"tokeniser": "tutorial"}
 
 UNKNOWN_DATA = (
-    "an earlier version of the project did not note which data were scored (`dvc repro` scores the models of this"
+    "an earlier version of the project did not record which data were scored (`dvc repro` scores the models of this"
     " folder again)"
 )
 

@@ -59,7 +59,7 @@ def _is_id(value: object) -> bool:
 
 
 def _found(entry: object, key: str) -> str:
-    """What an entry has in the place of `key`, for a message."""
+    """What an entry has instead of `key`, for a message."""
     if not isinstance(entry, dict):
         return f"the entry is {reprlib.repr(entry)}"
     return f"it is {reprlib.repr(entry[key])}" if key in entry else "it is missing"

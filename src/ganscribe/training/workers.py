@@ -137,7 +137,7 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Put a `SharedBatchNorm` in the place of every batch norm of `network`, with the same parameters."""
+    """Put a `SharedBatchNorm` in place of every batch norm of `network`, with the same parameters."""
     if count() == 1:
         return
     for parent in list(network.modules()):

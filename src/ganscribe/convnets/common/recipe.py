@@ -45,7 +45,7 @@ class ClassifierRecipe:
         paper="He et al. 1512.03385, section 4.2",
     )
     flip: bool = option(
-        "augmentation: images are mirrored left to right by chance",
+        "augmentation: mirror images left to right at random",
         default=False,
         paper="He et al. 1512.03385, section 4.2",
     )

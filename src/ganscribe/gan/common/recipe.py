@@ -57,5 +57,5 @@ class GanRecipe:
     grid_images: Count = option("samples of a grid", default=16)
     snapshots: Count = option("generators that are kept along the way, evenly spaced", default=4)
     snapshot_steps: tuple[Count, ...] | None = option(
-        "the steps at which generators are kept, in the place of `snapshots`", default=None
+        "the steps at which generators are kept, instead of `snapshots`", default=None
     )
