@@ -217,5 +217,5 @@ def test_an_experiment_that_compares_modes_is_left_out_where_a_run_has_none(
     write_json(path, scores)
     monkeypatch.syspath_prepend(project / "stages")
     stage = runpy.run_path(str(project / "stages/diagnose.py"))
-    with pytest.raises(stage["UnfitRunsError"], match="modes, which gan_nobn has none of"):
+    with pytest.raises(stage["UnfitRunsError"], match="gan_nobn lacks the score `modes`"):
         stage["without_batch_norm"](folder / "figure.png")
