@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "noise_dim": 96,
     "noise": "uniform",
     "critic_steps": 1,
+    "penalty_every": 1,
     "generator_first": False,
     "ema_decay": 0.0,
     "sample_every": 250,
