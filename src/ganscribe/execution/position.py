@@ -144,7 +144,9 @@ def describe(stage: str, begun: list[str], words: list[str], known: dict[str, fl
     rest = still_to_come(graph, begun, Path())
     stages = {name.partition("@")[0] for name in graph}
     if targets := {word for word in words if word.partition("@")[0] in stages}:
-        new = {word for word in targets if "@" in word} - graph.keys() - set(begun)  # no earlier build had them
+        new = (
+            {word for word in targets if "@" in word} - graph.keys() - set(begun)
+        )  # no earlier build had them
         rest = (rest & needed_for(graph, targets)) | new
     count = len(set(begun))
     text = f"stage {count} of {count + len(rest)}"
