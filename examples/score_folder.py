@@ -42,7 +42,7 @@ def main() -> None:
     scores = score_gan(Scored(real, samples, seed=0))
     for score in GAN_SCORES:
         if score.name in scores:
-            print(f"{score.name:12} {scores[score.name]:10.4f}  {score.meaning}")
+            print(f"{score.name:12} {scores[score.name]:10.6g}  {score.meaning}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 from ganscribe import cli, records
@@ -45,6 +47,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_push_clone_pull_and_nothing_to_do(project: Path, tmp_path: Path, bucket: str) -> None:
     mini = Miniature(project, tmp_path / "mine")
+    (mini.folder / "zoo").mkdir()  # a pipeline that nobody has run
+    (mini.folder / "zoo/dvc.yaml").write_text("stages: {net: {cmd: echo > net.txt, outs: [net.txt]}}\n")
     mini.run("dvc repro")
     mini.run("dvc remote add --default team s3://team/ganscribe")
     mini.run(f"dvc remote modify team endpointurl {bucket}")
@@ -55,7 +59,8 @@ def test_push_clone_pull_and_nothing_to_do(project: Path, tmp_path: Path, bucket
     mini.run(f"git clone -q {mini.folder} {theirs}", tmp_path)
     assert not (theirs / "models").exists()
     assert not (theirs / ".dvc/cache").exists()
-    mini.run("dvc pull", theirs)
+    # Without the pipeline's name, `dvc pull` fails because of the other one.
+    assert "WARNING" not in mini.run("dvc pull dvc.yaml", theirs)
     assert (theirs / "models/gan/mini/weights.txt").read_text() == mini.weights()
     assert "Data and pipelines are up to date." in mini.run("dvc repro", theirs)
     assert mini.run("git status --porcelain", theirs) == ""
@@ -93,13 +98,23 @@ def postgresql() -> Iterator[str]:
             server.wait()
 
 
+def server_in(document: Path) -> tuple[str, list[str]]:
+    """The address of the server that a document starts, and the options that let requests to it through."""
+    text = document.read_text()
+    address = re.search(r"export MLFLOW_TRACKING_URI=(http\S+)", text)
+    options = re.search(r"--allowed-hosts (\S+) --cors-allowed-origins (\S+)", text)
+    assert address and options, f"{document.name} starts a server that only this machine can use"
+    return address[1], list(options.groups())
+
+
 @contextmanager
-def mlflow_server(database: str, folder: Path) -> Iterator[str]:
-    """An MLflow server on `database` that takes and hands out artifacts itself."""
+def mlflow_server(database: str, folder: Path, host: str, origin: str) -> Iterator[str]:
+    """An MLflow server on `database` that takes and hands out artifacts itself, also for `host` and its pages."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", database]
     command += ["--artifacts-destination", str(folder / "artifacts")]
+    command += ["--allowed-hosts", f"127.0.0.1:{port},{host}", "--cors-allowed-origins", origin]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -111,14 +126,22 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def test_mlflow_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_on_postgresql(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     facts: dict[str, Any] = {"noise_dim": 4, "noise": "normal", "image_shape": (1, 28, 28)}
     network = build_generator("mlp", noise_dim=4, image_shape=(1, 28, 28)).state_dict()
     save_network("models/gan/tiny/generator.safetensors", network, networks="mlp", **facts)
-    with postgresql() as database, mlflow_server(database, tmp_path) as address:
+    named, (host, origin) = server_in(project / "README.md")
+    assert (named, named) == (f"http://{host}", origin)
+    address, options = server_in(project / "docs/team.md")
+    assert options == [address.removeprefix("http://"), address]
+    with postgresql() as database, mlflow_server(database, tmp_path, host, origin) as address:
+        page = {"Host": host, "Origin": origin}  # what a colleague's browser sends
+        search = f"{address}/ajax-api/2.0/mlflow/experiments/search"
+        asked = requests.post(search, json={"max_results": 1}, headers=page, timeout=60)
+        assert asked.status_code == 200, asked.text
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with records.training_run(family="gan", name="tiny", run_key="k", params={"a": 1}, inputs=[]) as run:
             run.log(0, {"loss": 0.5})

@@ -115,7 +115,9 @@ def test_a_run_as_a_revision_and_an_experiment_have_it(folder: Path) -> None:
 
     shutil.rmtree(folder / ".dvc/cache")
     shutil.rmtree(folder / ".dvc/tmp")
-    assert "of HEAD is not in DVC's cache: `dvc pull`" in refused("dcgan@HEAD", "dcgan")
+    assert "of HEAD is not in DVC's cache: `dvc pull models/gan/dcgan`, in that commit" in refused(
+        "dcgan@HEAD", "dcgan"
+    )
 
 
 def test_scores_that_a_revision_lacks(folder: Path) -> None:

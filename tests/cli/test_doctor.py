@@ -24,6 +24,8 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         shutil.copy(project / name, tmp_path)
     shutil.copytree(project / "params", tmp_path / "params")
     (tmp_path / "dvc.yaml").write_text("stages:\n  one: {cmd: echo, deps: [params.yaml]}\n")
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo/dvc.yaml").write_text("stages:\n  two: {cmd: echo}\n  three: {cmd: echo}\n")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("")
     git = "git -c user.name=t -c user.email=t@example.org"
@@ -52,6 +54,7 @@ def test_a_good_set_up_has_no_fault(folder: Path) -> None:
     )
     assert "FID's weights" in topics
     assert {"disk", "mlflow store", "git", "dvc pipeline", "dvc remote"} <= set(topics)
+    assert lines[topics.index("dvc pipeline")].endswith(": stages: 1 in dvc.yaml, 2 in zoo/dvc.yaml")
 
 
 def rot(path: str) -> Callable[[Path], object]:

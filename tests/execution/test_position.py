@@ -120,6 +120,9 @@ def test_the_line(folder: Path) -> None:
     )
     assert position.describe("download", ["download"], [], {}) == "stage 1 of 5"
     assert said("download", words=("dvc", "repro", "train@wgan")) == "stage 1 of 2"
+    new = ("dvc", "exp", "run", "-S", "+runs.mine={steps: 3}", "train@mine")
+    assert said("download", words=new) == "stage 1 of 2", "a run that dvc.lock does not know yet"
+    assert said("download", "train@mine", words=new) == "stage 2 of 2"
     assert said("download", words=("dvc", "repro", "--single-item", "download")) == ""
     (folder / "dvc.lock").unlink()
     assert said("download") == ""

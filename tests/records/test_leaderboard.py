@@ -188,6 +188,29 @@ def test_a_baseline_by_id_name_pipeline_or_commit(baseline: str) -> None:
     assert [row.change for row in table.rows] == [2.0], "the baseline need not be shown"
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (None, "run fid kid modes trained pipeline commit started id"),
+        (110, "run fid kid modes trained pipeline commit started id"),
+        (86, "run fid kid modes trained pipeline commit id"),
+        (70, "run fid kid modes trained pipeline id"),
+        (60, "run fid kid modes trained id"),
+        (53, "run fid kid trained id"),
+        (20, "run fid trained id"),
+    ],
+)
+def test_a_table_has_the_columns_that_say_something_and_fit(width: int | None, shown: str) -> None:
+    """One run of each name: all are their own baselines. Nothing is known of precision, recall and others."""
+    length = {"trained_steps": 350, "recipe_steps": 1950}
+    runs = [gan(name * 8, 20.0, name=f"{name}-sample", facts=FACTS | length) for name in ("dcgan", "wgan")]
+    (table,) = build_tables(runs, "gan")
+    _, head, *lines = as_text(table, "gan", width).splitlines()
+    assert head.split() == shown.split()
+    assert {len(line) for line in lines} == {len(head)} and len(lines) == 2
+    assert width is None or width < 50 or len(head) <= width
+
+
 def test_each_decoding_of_a_captioner_is_a_row_and_more_is_better() -> None:
     scores = {"pipeline": "p"}
     for decoding, cider in (("greedy", 0.5), ("beam", 0.6)):

@@ -64,8 +64,10 @@ def test_only_a_version_that_is_no_worse_becomes_champion(client: Any) -> None:
     for fid in (20.0, 25.0, 15.0):
         add(client, NAME, FACTS | {"fid": fid})
     client.set_registered_model_alias(NAME, "candidate", "3")
-    assert "the first" in registry.promote(client, NAME, "1")
-    with pytest.raises(ValueError, match=r"worse than version 1: fid 25 against the champion's 20 \(--force"):
+    assert "the first: fid 20 by lenet5" in registry.promote(client, NAME, "1")
+    with pytest.raises(
+        ValueError, match=r"worse than version 1: fid 25 against the champion's 20 by lenet5 \(--force"
+    ):
         registry.promote(client, NAME, "2")
     assert champion(client) == "1"
     assert "in place of version 1: fid 15 against" in registry.promote(client, NAME, "candidate")
@@ -155,7 +157,7 @@ def test_a_version_that_was_only_exercised_takes_no_meaningful_one_s_place(clien
     exercised(1.0)
     exercised(0.5)
     said = r"was only exercised \(15 of 3,905 steps\), so its scores mean nothing"
-    with_reason = re.compile(f"version 1 is the champion, the first: fid 30; but it {said}")
+    with_reason = re.compile(f"version 1 is the champion, the first: fid 30 by lenet5; but it {said}")
     assert with_reason.search(registry.promote(client, NAME, "1"))
     assert re.search(f"in place of version 1: version 1 {said}", registry.promote(client, NAME, "2"))
     assert champion(client) == "2", "whatever the scores of what was only exercised are"
@@ -165,7 +167,9 @@ def test_a_version_that_was_only_exercised_takes_no_meaningful_one_s_place(clien
         registry.promote(client, NAME, "3")
     assert champion(client) == "2"
     assert re.search(f"in place of version 2: it {said}", registry.promote(client, NAME, "3", is_forced=True))
-    assert re.search(f"fid 0.5 against .* 1; but it {said}, and so was", registry.promote(client, NAME, "4"))
+    assert re.search(
+        f"fid 0.5 against .* 1 by lenet5; but it {said}, and so was", registry.promote(client, NAME, "4")
+    )
 
 
 def test_a_captioners_best_decoding_counts_and_more_is_better(client: Any) -> None:
@@ -233,7 +237,9 @@ def test_runs_of_earlier_versions_are_held_against_later_ones(client: Any) -> No
     add(client, NAME, FACTS | {"fid": 25.0})
     newer = client.get_model_version(NAME, "2").run_id
     assert "num_real" not in client.get_run(newer).data.metrics
-    with pytest.raises(ValueError, match=r"worse than version 1: fid 25 against the champion's 20 \(--force"):
+    with pytest.raises(
+        ValueError, match=r"worse than version 1: fid 25 against the champion's 20 by lenet5 \(--force"
+    ):
         registry.promote(client, NAME, "2")
     records = [run for run in store.read_runs(client, "gan") if run.run_id in (older.info.run_id, newer)]
     (table,) = leaderboard.build_tables(records, "gan")
@@ -258,6 +264,7 @@ def test_models_and_versions_are_described_once(client: Any) -> None:
 def test_the_commands(client: Any) -> None:
     add(client, NAME, FACTS | {"fid": 20.0, "pipeline": "longer"})
     add(client, NAME, FACTS | {"fid": 25.0, "pipeline": "other"})
+    add(client, "ganscribe-gan-few", FACTS | {"num_samples": 30, "fid": 5.0, "pipeline": "few"})
 
     def invoke(*words: str) -> Result:
         return CliRunner().invoke(cli.main, words)
@@ -269,6 +276,10 @@ def test_the_commands(client: Any) -> None:
     assert "no scored run" in invoke("runs", "--scale", "full").output
     for words, message in (
         (["runs", "--baseline", "nothing"], "no scored run has this id"),
+        (
+            ["runs", "--pipeline", "other", "--baseline", "few"],
+            "few: its scores are by another judge, with other",
+        ),
         (["runs", "--tag", "scale"], "KEY=VALUE"),
         (["promote", NAME, "2"], "worse than version 1"),
     ):

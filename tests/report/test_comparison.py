@@ -128,11 +128,13 @@ def test_the_page_says_what_the_files_say(gans: tuple[Side, Side]) -> None:
     assert (
         "Only one has only one here; Only other has only other here." in text and "Made by the code" in text
     )
+    assert "objectives are different quantities" in text
 
 
 def test_a_run_and_itself_differ_in_nothing(gans: tuple[Side, Side]) -> None:
     text = render((gans[0], gans[0]))
     assert "No parameter differs." in text and 'class="best"' not in text and "Only one has" not in text
+    assert "objectives are different quantities" not in text
     assert Page(text).rows["fid"] == ["0.5", "0.5", "+0"]
     grids = re.findall(r'<img src="([^"]*)"', text)
     assert len(grids) == 2 and grids[0] == grids[1]

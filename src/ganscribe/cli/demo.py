@@ -26,7 +26,8 @@ def demo(host: str, port: int, browser: bool) -> None:
     captioners, generators = rank_models(root, "captioner"), rank_models(root, "gan")
     if not captioners and not generators:
         raise FileNotFoundError(
-            f"{root / 'models'} holds no captioner and no generator: `dvc repro` trains them, `dvc pull` fetches them"
+            f"{root / 'models'} holds no captioner and no generator: `dvc repro` trains them,"
+            " `dvc pull dvc.yaml` fetches them"
         )
     if importlib.util.find_spec("gradio") is None:  # imported late, once its analytics are off
         raise ValueError('the page needs gradio: pip install "ganscribe[demo]"')

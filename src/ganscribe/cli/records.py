@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
+import sys
 
 import click
 
@@ -56,7 +58,7 @@ def runs(
     from ganscribe.records.lineage import origin
 
     send_recorded()
-    client, tags, deleted = store.open_reader(), _pairs(words), []
+    client, tags, deleted, named_rows = store.open_reader(), _pairs(words), [], 0
     named = origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") if commit else None
     resolved = (named or commit or "").strip()
     chosen = functools.partial(
@@ -68,6 +70,8 @@ def runs(
         kept = [record for record in records if not record.is_deleted]
         found = leaderboard.build_tables(kept, each, baseline=baseline, shown=chosen)
         tables += [(each, table) for table in found]
+        rows = (row for record in kept for _, row in leaderboard.rows_of(record, leaderboard.FAMILIES[each]))
+        named_rows += sum(leaderboard.is_named(row, baseline) for row in rows) if baseline else 0
         gone = [record for record in records if record.is_deleted and not found and chosen(record)]
         deleted += [record for record in gone if leaderboard.rows_of(record, leaderboard.FAMILIES[each])]
     if deleted:
@@ -76,13 +80,21 @@ def runs(
         text = "1 scored run was" if len(deleted) == 1 else f"{len(deleted)} scored runs were"
         click.echo(f"{text} deleted in MLflow and can be restored: `{listed}", err=True)
     if baseline and tables and not any(row.baseline for _, table in tables for row in table.rows):
-        raise ValueError(f"--baseline {baseline}: no scored run has this id, name, pipeline or commit")
+        apart = "its scores are by another judge, with other counts or on other data than those of the chosen runs"
+        unknown = "no scored run has this id, name, pipeline or commit"
+        raise ValueError(f"--baseline {baseline}: {apart if named_rows else unknown}")
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
     elif not tables and not deleted:
         click.echo("no scored run matches: train and evaluate with `dvc repro`, or give fewer conditions")
     else:
-        click.echo("\n\n".join(leaderboard.as_text(table, each) for each, table in tables))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        texts = [leaderboard.as_text(table, each, width) for each, table in tables]
+        click.echo("\n\n".join(texts))
+        if texts != [leaderboard.as_text(table, each) for each, table in tables]:
+            click.echo(
+                "\nColumns that do not fit in this terminal are left out; --json prints all.", err=True
+            )
 
 
 @click.command(epilog="Example: ganscribe lineage models/gan/dcgan/generator.safetensors")

@@ -54,10 +54,12 @@ def summary() -> None:
     reported = dvc_lock.read_stage(dvc_lock.read_lock(root / "dvc.lock"), "report")
     if not made:
         raise FileNotFoundError(
-            f"{root / 'models'} holds no scored model: `make repro` makes them, `dvc pull` fetches them"
+            f"{root / 'models'} holds no scored model: `make repro` makes them, `dvc pull dvc.yaml` fetches them"
         )
     if reported is None or not (root / REPORT).is_file():
-        raise FileNotFoundError(f"{root / REPORT} is missing: `make repro` makes it, `dvc pull` fetches it")
+        raise FileNotFoundError(
+            f"{root / REPORT} is missing: `make repro` makes it, `dvc pull dvc.yaml` fetches it"
+        )
     counts = " and ".join(filter(None, (", ".join(made[:-1]), made[-1])))
     scale = reported.params["params.yaml:scale"]
     click.echo(f"Made:        {counts}, at the scale {scale} (models/, metrics/)")

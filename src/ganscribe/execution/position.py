@@ -142,8 +142,12 @@ def describe(stage: str, begun: list[str], words: list[str], known: dict[str, fl
     if not graph or {"-s", "--single-item"} & set(words):
         return ""
     rest = still_to_come(graph, begun, Path())
-    if targets := [word for word in words if any(word in (name, name.partition("@")[0]) for name in graph)]:
-        rest &= needed_for(graph, targets)
+    stages = {name.partition("@")[0] for name in graph}
+    if targets := {word for word in words if word.partition("@")[0] in stages}:
+        new = (
+            {word for word in targets if "@" in word} - graph.keys() - set(begun)
+        )  # no earlier build had them
+        rest = (rest & needed_for(graph, targets)) | new
     count = len(set(begun))
     text = f"stage {count} of {count + len(rest)}"
     times = [known[name] for name in (stage, *rest) if name in known]

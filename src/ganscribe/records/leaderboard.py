@@ -199,16 +199,16 @@ def build_tables(
     return sorted(tables, key=lambda table: -len(table.rows))
 
 
+def is_named(row: Row, name: str) -> bool:
+    """Whether `name` is the row's id (or its first digits), name, pipeline or commit."""
+    is_commit = len(name) >= 7 and row.commit.startswith(name)
+    return is_commit or row.run_id.startswith(name) or name in (row.name, row.pipeline)
+
+
 def _baseline_of(row: Row, rows: list[Row], baseline: str | None) -> Row | None:
     """Return the row to compare `row` with: the baseline's row of the same name, or else its only row."""
-    chosen = [
-        other
-        for other in sorted(rows, key=lambda other: other.started)
-        if baseline is None
-        or other.run_id.startswith(baseline)
-        or baseline in (other.name, other.pipeline)
-        or (len(baseline) >= 7 and other.commit.startswith(baseline))
-    ]
+    by_age = sorted(rows, key=lambda other: other.started)
+    chosen = [other for other in by_age if baseline is None or is_named(other, baseline)]
     same = [other for other in chosen if (other.name, other.decoding) == (row.name, row.decoding)]
     if same:
         return same[0]
@@ -221,11 +221,13 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
     return replace(row, change=row.score - baseline.score, baseline=baseline.run_id)
 
 
-def as_text(table: Table, family: str) -> str:
+def as_text(table: Table, family: str, width: int | None = None) -> str:
     """Return a table for the terminal: one line with the facts that its scores share, then one line per run.
 
-    Runs that were only exercised come below a line that says so. If it is not known which data were scored, a line says
-    that these scores cannot be compared with those of other tables.
+    A column that has nothing to say of any run is left out. With `width`, the number of characters in a line, so are
+    columns that do not fit: first those on a run's origin, then scores, from the last. Runs that were only exercised
+    come below a line that says so. If it is not known which data were scored, a line says that these scores cannot be
+    compared with those of other tables.
     """
     kind = FAMILIES[family]
     lines = []
@@ -245,11 +247,15 @@ def as_text(table: Table, family: str) -> str:
             }
         )
     made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
-    columns = [[key, *(line[key] for line in lines)] for key in lines[0]]
-    widths = [max(map(len, column)) for column in columns]
+    columns = {key: [line[key] for line in lines] for key in lines[0]}
+    columns = {key: cells for key, cells in columns.items() if not {"", "baseline"}.issuperset(cells)}
+    widths = {key: max(len(key), *map(len, cells)) for key, cells in columns.items()}
+    for key in ("started", "commit", "pipeline", *reversed(kind.shown)):
+        if width is not None and sum(widths.values()) + len(widths) - 1 > width:
+            widths.pop(key, None)
     text = [
-        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in zip(*columns, strict=True)
+        " ".join(cell.rjust(widths[key]) for key, cell in row.items() if key in widths)
+        for row in ({key: key for key in widths}, *lines)
     ]
     exercised = sum(row.is_exercised for row in table.rows)
     if exercised:

@@ -91,7 +91,7 @@ def _compare(
         return "it has no scores: score it first (`dvc repro`)", ""
     kind, exercised = FAMILIES[by_id[version.run_id].family], _exercised(mine)
     if champion is None:
-        scores = ", ".join(f"{kind.score} {row.score:.4g}" for _, row in mine.values())
+        scores = ", ".join(f"{kind.score} {row.score:.4g}{_judge(facts)}" for facts, row in mine.values())
         return "", f"{scores}; but it {exercised}" if exercised else scores
     theirs = _best(by_id.get(champion.run_id))
     also = _exercised(theirs)
@@ -110,9 +110,14 @@ def _compare(
     for key in shared:
         own, other = mine[key][1].score, theirs[key][1].score
         worse = worse or (own > other if kind.less_is_better else own < other)
-        texts.append(f"{kind.score} {own:.4g} against the champion's {other:.4g}")
+        texts.append(f"{kind.score} {own:.4g} against the champion's {other:.4g}{_judge(mine[key][0])}")
     text = "; ".join([*texts, *([f"but it {exercised}, and so was the champion"] if exercised else [])])
     return (f"it is worse than version {champion.version}: {text}", "") if worse else ("", text)
+
+
+def _judge(facts: dict[str, Any]) -> str:
+    """By whom a GAN was scored: two judges' scores are numbers of different scales."""
+    return f" by {facts['judge']}" if facts.get("judge") else ""
 
 
 def _best(run: RunRecord | None) -> dict[str, tuple[dict[str, Any], Row]]:

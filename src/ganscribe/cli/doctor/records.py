@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def check_dvc() -> Iterator[Finding]:
         return
     try:
         with Repo(str(project_root())) as repo:
-            stages, remotes = len(repo.index.stages), _remotes(repo)
+            stages, remotes = Counter(stage.path_in_repo for stage in repo.index.stages), _remotes(repo)
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         remedy = "fix dvc.yaml, params.yaml or .dvc/config (`git status`)"
@@ -111,7 +112,8 @@ def check_dvc() -> Iterator[Finding]:
         text = f"{rwlock} was cut off by a kill while DVC wrote it, and `dvc repro` fails"
         yield fault("dvc pipeline", text, f"rm {rwlock}, when no other dvc is at work")
         return
-    yield ok("dvc pipeline", f"{stages} stages")
+    counts = (f"{count} in {file}" for file, count in sorted(stages.items()))
+    yield ok("dvc pipeline", f"stages: {', '.join(counts)}")
     if not remotes:
         remedy = "`dvc remote add --default NAME URL` to share results"
         yield ok("dvc remote", "none: results stay on this machine", remedy)

@@ -176,7 +176,11 @@ def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock_path
     if output is not None:
         found.recorded = restore.recordings(output)
         if not cache.has(output.md5) and not restore.is_kept_by_git(output.path):
-            remedy = ": `dvc pull` may have it" if cache.has_remote else ", and no remote is configured"
+            remedy = (
+                f": `dvc pull {output.path}` may have it"
+                if cache.has_remote
+                else ", and no remote is configured"
+            )
             found.warnings.append(f"{output.path} ({output.md5}) is not in DVC's cache{remedy}")
         working = read_outputs(read_lock(lock_path))
         if working.get(output.path) == output:

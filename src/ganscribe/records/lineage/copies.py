@@ -64,7 +64,8 @@ class Revision:
                     self._files.get_file(name, str(place))
         except (FileNotFoundError, DataIndexDirError) as error:
             raise FileNotFoundError(
-                f"{path} of {self.name} is not in DVC's cache: `dvc pull` or `dvc exp pull` may have it"
+                f"{path} of {self.name} is not in DVC's cache: `dvc pull {path}`, in that commit, or `dvc exp pull` "
+                "may have it"
             ) from error
 
 
