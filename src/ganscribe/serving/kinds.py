@@ -31,7 +31,7 @@ Image = TypeVar("Image")  # a picture as a model takes it
 _PICTURE = {"image": "base64 text of a picture file"}
 _ERROR = ColSpec(DataType.string, "error", required=False)  # the only value of a picture that cannot be read
 # What loading and predicting imports. MLflow would need seconds per model to find it out.
-_REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "torch", "tqdm")
+_REQUIREMENTS = ("filelock", "mlflow", "numpy", "pandas", "pillow", "safetensors", "torch", "tqdm")
 
 
 def _load_generator(folder: Path) -> Predict:
