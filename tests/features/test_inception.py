@@ -162,7 +162,7 @@ def test_bad_weights_are_named(random_state: dict[str, torch.Tensor], tmp_path: 
     content = (tmp_path / "weights.pth").read_bytes()
     for bad in (content[: len(content) // 2], b"", b"no weights"):
         (tmp_path / "weights.pth").write_bytes(bad)
-        with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+        with pytest.raises(ValueError, match="damaged, or not a PyTorch file"):
             load_inception(tmp_path / "weights.pth")
     save_torch(tmp_path / "weights.pth", [1, 2])
     with pytest.raises(ValueError, match="holds a list"):

@@ -257,10 +257,10 @@ def test_weights_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds a list"):
         attempt([1])
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+    with pytest.raises(ValueError, match="damaged, or not a PyTorch file"):
         get("inception", "local", tmp_path / "raw", folder=path)
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+    with pytest.raises(ValueError, match="damaged, or not a PyTorch file"):
         get("inception", "local", tmp_path / "raw", folder=path)
 
 
@@ -286,7 +286,7 @@ def test_weights_of_fid_s_own_network_are_checked(tmp_path: Path) -> None:
         ):
             get("fid_inception", "local", tmp_path / "raw", folder=path)
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+    with pytest.raises(ValueError, match="damaged, or not a PyTorch file"):
         get("fid_inception", "local", tmp_path / "raw", folder=path)
     (path.parent / "another.pth").touch()
     with pytest.raises(ValueError, match=r"holds 2 \.pth files"):
@@ -417,7 +417,7 @@ def test_download_fid_weights_from_the_second_address_piece_by_piece(server: Any
         )
     text = server.add("/text.pth", body=b"moved").body
     moved = replace(wanted, urls=(server.url("/text.pth"),), sha256=hashlib.sha256(text).hexdigest())
-    with pytest.raises(ValueError, match="damaged or no PyTorch file"):
+    with pytest.raises(ValueError, match="damaged, or not a PyTorch file"):
         get("fid_inception", "download", tmp_path / "wrong", wanted=(moved,))
     assert not (tmp_path / "wrong").exists()
 

@@ -21,7 +21,7 @@ from ganscribe.datasets.images import Images, read_images
 from ganscribe.drawing.plots import save_confusion
 from ganscribe.metrics.gan.images import classifier_extractor, judge_images
 from ganscribe.metrics.gan.scores import Scored, score_gan
-from ganscribe.serving.models import MODEL, Served
+from ganscribe.serving.models import Served
 from ganscribe.serving.pictures import encode_png
 from ganscribe.sources.acquire import acquire
 from ganscribe.sources.formats import write_idx
@@ -79,7 +79,7 @@ def test_other_classes_work_from_end_to_end(project: Path, prepared: Any, labels
     params = {"network": "lenet5", "options": {}}
     save(Path("models/classifiers/mine"), "mine", "key", params, train, trained)
 
-    model = convnets.load_classifier(Path("models/classifiers/mine", MODEL))
+    model = convnets.load_classifier("models/classifiers/mine/model.safetensors")
     evaluation = evaluate_classifier(model, test.images, test.labels)
     assert evaluation.accuracy > 0.9 and evaluation.confusion.shape == (len(labels),) * 2
     save_confusion(evaluation.confusion, "confusion.png", test.class_names)
