@@ -7,6 +7,7 @@ MODEL is a folder that the pipeline made (models/captioner/best), or one that ML
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ganscribe.core.devices import choose_device
@@ -28,4 +29,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")

@@ -8,6 +8,7 @@ different networks, or on different numbers of pictures, cannot be compared.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ganscribe.convnets import load_classifier
@@ -46,4 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")

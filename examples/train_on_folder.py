@@ -7,6 +7,7 @@ more images from that file.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ganscribe.core.devices import choose_device
@@ -37,4 +38,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")

@@ -155,11 +155,11 @@ def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Pa
     (line,) = [line for line in done.output.splitlines() if "dvc cache" in line]
     path = cache / damaged[:2] / damaged[2:]
     assert line == (
-        f"FAULT dvc cache: 1 of 2 files are damaged ({path}) -> rm {path}; then "
+        f"FAULT dvc cache: damaged: 1 of 2 files ({path}) -> rm {path}; then "
         "`dvc repro` makes again what is missing"
     )
     path.unlink()
-    assert "ok    dvc cache: 1 files, none damaged" in doctor("--cache").output
+    assert "ok    dvc cache: no damaged file among 1" in doctor("--cache").output
 
 
 def test_java_starts() -> None:

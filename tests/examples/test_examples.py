@@ -146,6 +146,24 @@ def test_a_file_of_another_network_is_refused(
         sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge.safetensors"]
     )
     with pytest.raises(
-        ValueError, match=r"judge\.safetensors is not a state dict of the FID Inception network"
+        SystemExit, match=r"^Error: .*judge\.safetensors is not a state dict of the FID Inception network"
     ):
         runpy.run_path(str(project / "examples/score_folder.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        (["train_on_folder", "nowhere", "out"], "nowhere"),
+        (["caption_photographs", "nowhere", "dog.jpg"], "nowhere"),
+        (["score_folder", "nowhere", "nowhere", "--inception", "weights.pth"], "weights.pth"),
+    ],
+)
+def test_what_is_missing_is_named_without_a_traceback(
+    project: Path, words: list[str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match=rf"^Error: .*{missing}"):
+        runpy.run_path(str(project / f"examples/{words[0]}.py"), run_name="__main__")
+    assert not any(tmp_path.iterdir())

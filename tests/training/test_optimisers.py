@@ -132,3 +132,53 @@ def test_their_names_are_known_without_torch() -> None:
         "import ganscribe.training.optimisers, ganscribe.training.schedules, ganscribe.training.budget"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", get_args(OptimiserName))
+def test_a_training_does_not_import_torch_s_compiler(name: str) -> None:
+    """It takes over a second in every stage that trains, as long as some of them train."""
+    code = f"""
+import sys, torch
+from ganscribe.training.optimisers import build_optimiser, restore_optimiser
+weight = torch.nn.Parameter(torch.ones(4))
+optimiser = build_optimiser({name!r}, [weight], learning_rate=0.1, device=torch.device("cpu"))
+optimiser.zero_grad()
+(weight**2).sum().backward()
+optimiser.step()
+restore_optimiser(optimiser, optimiser.state_dict())
+assert (weight < 1).all()
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("adam", lambda weights: torch.optim.Adam(weights, 0.1, betas=(0.5, 0.999), fused=True)),
+        ("rmsprop", lambda weights: torch.optim.RMSprop(weights, 0.1)),
+        ("sgd", lambda weights: torch.optim.SGD(weights, 0.1, fused=True)),
+    ],
+)
+def test_the_weights_are_those_of_torch_s_own_bit_for_bit(name: str, plain: Any) -> None:
+    ours, theirs = (nn.Parameter(START.clone()) for _ in range(2))
+    betas = {"betas": (0.5, 0.999)} if name == "adam" else {}
+    pairs = [(build_optimiser(name, [ours], learning_rate=0.1, device=CPU, **betas), ours)]
+    pairs.append((plain([theirs]), theirs))
+    for optimiser, weight in pairs:
+        for _ in range(5):
+            optimiser.zero_grad()
+            (weight**2 * SLOPE).sum().backward()
+            optimiser.step()
+            optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    assert torch.equal(ours, theirs)
+    assert ours.requires_grad and ours.is_leaf
+
+
+def test_hooks_are_called_around_a_step() -> None:
+    weight = nn.Parameter(START.clone())
+    optimiser, called = build_optimiser("adam", [weight], learning_rate=0.1, device=CPU), []
+    optimiser.register_step_pre_hook(lambda *_: called.append("before"))
+    optimiser.register_step_post_hook(lambda *_: called.append("after"))
+    optimiser.step()
+    assert called == ["before", "after"]

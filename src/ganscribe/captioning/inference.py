@@ -61,7 +61,10 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
     """Read what `save_captioner` wrote. Raises FileNotFoundError without it, ValueError for another file."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: run `dvc repro train_captioner@{path.parent.name}`")
+        run = path.parent.name or "best"
+        raise FileNotFoundError(
+            f"{path} is missing: `dvc repro train_captioner@{run}` trains such a captioner"
+        )
     problem = f"{path} is damaged, or not a saved captioner"
     try:
         weights, saved = load_weights(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -10,6 +12,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 OptimiserName = Literal["adam", "rmsprop", "sgd"]
+
+
+@cache
+def _without_hints(optimiser: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return `optimiser` without torch's hints to its compiler, whose import takes longer than short trainings.
+
+    The hints are wrappers around methods, and each imports the compiler when it is first called. A step without
+    them is not recorded for gradients either.
+    """
+    import torch
+
+    hinted = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(optimiser, name)) for name in hinted}
+    methods["step"] = torch.no_grad()(inspect.unwrap(optimiser.step))
+    return type(optimiser.__name__, (optimiser,), methods)
 
 
 def build_optimiser(
@@ -36,13 +53,15 @@ def build_optimiser(
     capturable = {"capturable": True} if on_card else {}
     if name == "adam":
         pair = betas or (0.9, 0.999)
-        return torch.optim.Adam(
+        return _without_hints(torch.optim.Adam)(
             weights, rate, betas=pair, weight_decay=weight_decay, fused=True, **capturable
         )
     if name == "rmsprop":
-        return torch.optim.RMSprop(weights, rate, weight_decay=weight_decay, momentum=momentum, **capturable)
+        return _without_hints(torch.optim.RMSprop)(
+            weights, rate, weight_decay=weight_decay, momentum=momentum, **capturable
+        )
     if name == "sgd":
-        return torch.optim.SGD(
+        return _without_hints(torch.optim.SGD)(
             weights,
             rate,
             momentum=momentum,

@@ -141,11 +141,11 @@ def check_cache() -> Iterator[Finding]:
         path for path in objects if file_md5(path) != path.parent.name + path.name.removesuffix(".dir")
     ]
     if damaged:
-        text = f"{len(damaged)} of {len(objects)} files are damaged ({damaged[0]})"
+        text = f"damaged: {len(damaged)} of {len(objects)} files ({damaged[0]})"
         remedy = f"rm {' '.join(map(str, damaged))}; then `dvc repro` makes again what is missing"
         yield fault("dvc cache", text, remedy)
     else:
-        yield ok("dvc cache", f"{len(objects)} files, none damaged")
+        yield ok("dvc cache", f"no damaged file among {len(objects)}")
 
 
 def _remotes(repo: Any) -> dict[str, str]:
