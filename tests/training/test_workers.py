@@ -20,6 +20,7 @@ CASES: dict[str, together.Case] = {
     ),
     "noise on the images": ("gan", {"objective_options": {"instance_noise": 0.1}}),
     "batch norm in both networks": ("gan", {"networks": "dcgan_deep", "steps": 3, "generator_first": True}),
+    "batch norm in an averaged generator": ("gan", {"networks": "dcgan", "steps": 3, "ema_decay": 0.5}),
     "gradient penalty, two critic steps": ("gan", {"objective": "wgan_gp", "critic_steps": 2}),
     "penalty on real images": ("gan", {"objective_options": {"r1_penalty": 1.0}, "optimiser": "adam"}),
     "spectral norm": ("gan", {"objective": "hinge", "networks": "dcgan_sn", "steps": 4}),
@@ -74,17 +75,20 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
         together.gan()
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 5)])
-def test_batch_norm_over_workers_is_batch_norm(shape: tuple[int, ...]) -> None:
+def test_batch_norm_over_workers_is_batch_norm(shape: tuple[int, ...], momentum: float | None) -> None:
     """With one process: torch's own is the reference, gradients and running statistics included."""
     torch.manual_seed(0)
-    own = nn.BatchNorm1d(4) if len(shape) == 2 else nn.BatchNorm2d(4)
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    own = kind(4, momentum=momentum)
     nn.init.uniform_(own.weight), nn.init.uniform_(own.bias)
-    norm = workers.SharedBatchNorm(4)
+    norm = workers.SharedBatchNorm(4, momentum=momentum)
     norm.load_state_dict(own.state_dict())
     inputs = [torch.randn(shape, generator=torch.Generator().manual_seed(1)).mul(3).add(7) for _ in range(2)]
     slope = torch.randn(shape)
     for module, values in zip((own, norm), inputs, strict=True):
+        module(values.detach() * 2)
         (module(values.requires_grad_()) * slope).sum().backward()
     assert torch.allclose(inputs[1].grad, inputs[0].grad, atol=1e-5)  # type: ignore[arg-type]
     for name, value in own.state_dict().items():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from itertools import chain
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 
 class MovingAverage:
-    """The average of a network's weights and running statistics, Yazici et al. 2018 (1806.04498).
+    """The average of a network's weights, Yazici et al. 2018 (1806.04498).
 
     It begins with the network as it is after the first update. torch's own `AveragedModel` looks at a count on the
     device to know when that is, for which the host would have to wait.
@@ -22,14 +23,18 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, network: nn.Module, *, is_first: bool) -> None:
         """Move the average towards `network` by 1 - decay; all the way, if this is the first update."""
-        own = list(chain(self.module.parameters(), self.module.buffers()))
-        new = list(chain(network.parameters(), network.buffers()))
+        own: list[Tensor] = list(self.module.parameters())
+        new: list[Tensor] = list(network.parameters())
         if is_first:
             torch._foreach_copy_(own, new)
-            return
-        pairs = list(zip(own, new, strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], 1 - self.decay)
-        for one, other in pairs:
-            if not one.is_floating_point():  # batch norm's counts
-                one.copy_(one * self.decay + other * (1 - self.decay))
+        else:
+            torch._foreach_lerp_(own, new, 1 - self.decay)
+
+    def measure_norms(self, inputs: Iterable[Tensor]) -> None:
+        """Take batch norm's running statistics from batches of `inputs`, since averaged weights have others.
+
+        Izmailov et al. 2018 (1803.05407), section 3.2. torch's random state, which dropout draws from, stays as it is.
+        """
+        device = next(self.module.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            update_bn(inputs, self.module)

@@ -128,10 +128,11 @@ class SharedBatchNorm(_BatchNorm):
         centred = wide - average.view(shape)
         variance = _Sum.apply(centred.square().sum(dims)) / size
         if self.running_mean is not None and self.running_var is not None:
-            assert self.momentum is not None and self.num_batches_tracked is not None
+            assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(average.detach(), self.momentum)
-            self.running_var.lerp_(variance.detach() * size / (size - 1), self.momentum)
+            momentum = self.momentum or 1 / int(self.num_batches_tracked)  # None: the mean of all batches
+            self.running_mean.lerp_(average.detach(), momentum)
+            self.running_var.lerp_(variance.detach() * size / (size - 1), momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
         return torch.addcmul(self.bias.view(shape), centred, scale.view(shape)).to(inputs.dtype)
 

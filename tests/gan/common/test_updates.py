@@ -255,3 +255,18 @@ def test_the_penalty_is_alike_in_both_precisions() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = objective.penalty(gan.discriminator, real, fake, torch.Generator().manual_seed(0))
     assert rounded.item() == pytest.approx(exact.item(), rel=0.05, abs=0.02)
+
+
+def test_an_averaged_generator_is_drawn_from_with_its_own_statistics() -> None:
+    """Batch norm's mean is that of what the averaged layer before gives, in the grids and in what is kept."""
+    gan = train(networks="dcgan", steps=3, ema_decay=0.5, learning_rate=0.02)
+    rng, linear = random_stream(gans.SETTINGS["seed"], "gan", "norms"), gan.kept_generator[0]
+    assert isinstance(linear, torch.nn.Linear)
+    recipe = gan.recipe
+    batches = [torch.rand(recipe.batch_size, recipe.noise_dim, generator=rng) * 2 - 1 for _ in range(50)]
+    with torch.no_grad():
+        expected = torch.stack([linear(batch).relu().mean(0) for batch in batches]).mean(0)
+    norm = next(layer for layer in gan.kept_generator if isinstance(layer, torch.nn.BatchNorm1d))
+    torch.testing.assert_close(norm.running_mean, expected, atol=1e-4, rtol=1e-3)
+    step, kept = gan.snapshots[-1]
+    assert step == 3 and same(list(kept.values()), list(gan.kept_generator.state_dict().values()))

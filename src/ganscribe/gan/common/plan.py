@@ -19,6 +19,8 @@ from ganscribe.training import workers
 from ganscribe.training.budget import Budget
 from ganscribe.training.schedules import Schedule, build_schedule
 
+NORM_BATCHES = 50  # of noise, for the statistics of an averaged generator
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -55,6 +57,16 @@ class Plan:
         """A fresh batch of noise, (batch_size, noise_dim), of this worker its share."""
         shape = (self.recipe.batch_size, self.recipe.noise_dim)
         return workers.share(noise_source(self.recipe.noise)(shape, gan.noise_rng))
+
+    def settle(self, gan: TrainedGan) -> None:
+        """Make the kept generator one to draw from: the average needs statistics of its own."""
+        if gan.average is None:
+            return
+        shape = (self.recipe.batch_size, self.recipe.noise_dim)
+        rng, draw = random_stream(self.budget.seed, "gan", "norms"), noise_source(self.recipe.noise)
+        batches = (workers.share(draw(shape, rng)).to(self.device) for _ in range(NORM_BATCHES))
+        with self.cast():
+            gan.average.measure_norms(batches)
 
     def grid(self, gan: TrainedGan) -> tuple[int, Tensor]:
         """The step, and the samples from the noise that is the same at every step."""

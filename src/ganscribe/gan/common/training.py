@@ -70,6 +70,7 @@ def _start(plan: Plan, image_shape: ImageShape, checkpoint: Checkpoint | None) -
     if state:
         gan.load_state_dict(state)
     else:
+        plan.settle(gan)
         gan.grids.append(plan.grid(gan))
     workers.seed_own(plan.budget.seed, "gan", gan.step)
     return gan
@@ -247,7 +248,10 @@ def train_gan(
                 row = _record(gan, plan, _estimate_held_out(gan, plan, held_out))
                 if log:
                     log(gan.step, row)
-            if gan.step % recipe.sample_every == 0 or gan.step == last:
+            has_grid = gan.step % recipe.sample_every == 0 or gan.step == last
+            if has_grid or gan.step in plan.kept:
+                plan.settle(gan)
+            if has_grid:
                 gan.grids.append(plan.grid(gan))
             if gan.step in plan.kept:
                 gan.keep_snapshot()
