@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -189,7 +190,17 @@ def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:
     assert config.load("gan", "wgan_gp", folder).recipe.learning_rate == 0.002
 
 
+def give_cap(folder: Path, updates: int) -> None:
+    """Have the sample scale end `dcgan` after so many updates."""
+    path = folder / "params.yaml"
+    cap = r"(?m)(^    dcgan:\n(?:      .*\n)*?      cap: \{sample: )\d+"
+    text, count = re.subn(cap, rf"\g<1>{updates}", path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+
 def test_a_run_has_its_own_cap_or_its_family_s(folder: Path) -> None:
+    give_cap(folder, 350)
     caps = {name: config.load("gan", name, folder).budget.max_updates for name in ("dcgan", "gan_nobn")}
     assert caps == {"dcgan": 350, "gan_nobn": 10}
     edit(folder / "params.yaml", "scale: sample ", "scale: full ")
@@ -198,6 +209,7 @@ def test_a_run_has_its_own_cap_or_its_family_s(folder: Path) -> None:
 
 def test_a_cap_that_ends_a_recipe_early_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Or whoever asks for more steps wonders where they are."""
+    give_cap(folder, 350)
     run = config.load("gan", "dcgan", folder)
     said = (
         f"dcgan: steps {run.recipe.steps:,}, of which the sample scale trains 350 (`cap.sample` of its block"

@@ -50,7 +50,7 @@ def test_a_folder_is_opened(
 def test_a_folder_without_a_model_and_a_model_without_its_network_are_named(
     tmp_path: Path, captioner_files: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing: run"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing: `dvc repro"):
         photographs.open_captioner(tmp_path)
     (tmp_path / "model.safetensors").write_bytes((captioner_files / "model.safetensors").read_bytes())
     with pytest.raises(
