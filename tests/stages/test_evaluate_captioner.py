@@ -124,7 +124,7 @@ def test_a_java_that_dies_loses_no_caption(
     assert len(list(Path("plots/captioner/best").glob("*.png"))) == 4
 
     # METEOR's own Java takes seconds a decoding; its scores are tested elsewhere.
-    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
     done = evaluate(project, monkeypatch)
     assert done.exit_code == 0, done.output
     for way, path in tables.items():
@@ -138,7 +138,7 @@ def test_what_is_known_of_the_images_is_scored(
     project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held against the tables of captions and attention that the stage leaves."""
-    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
     path = Path("models/captioner/best/model.safetensors")
     saved = load_captioner(path)
     saved.model.output.weight.data.mul_(30)  # so that captions differ
@@ -192,7 +192,7 @@ def test_what_is_known_of_the_images_is_scored(
 def test_captions_are_scored_as_the_captioner_splits_them(
     project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer, "_meteor", lambda references, candidates, seconds: [0.5] * 5)
+    monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
     monkeypatch.setattr(scorer, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
     path = Path("models/captioner/best/model.safetensors")
     saved = load_captioner(path)

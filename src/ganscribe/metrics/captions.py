@@ -24,6 +24,7 @@ import numpy.typing as npt
 Captions = dict[Any, list[str]]
 Array = npt.NDArray[np.float64]
 Split = Callable[[str], Sequence[str]]  # a caption's words
+Scored = tuple[dict[str, float | str], dict[str, Array]]  # the scores, and what each image adds to them
 
 # What ends a line for Java, for Python or for either: one caption must stay one line.
 _LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
@@ -43,47 +44,60 @@ def score_captions(
     Raises ValueError for ids that do not match, and where Java is missing, fails or takes longer than
     `timeout_seconds` over a program.
     """
-    return score_images(references, candidates, timeout_seconds=timeout_seconds)[0]
+    return score_images(references, {"": candidates}, timeout_seconds=timeout_seconds)[""][0]
 
 
 def score_images(
     references: Mapping[Any, Sequence[str]],
-    candidates: Mapping[Any, str],
+    candidates: Mapping[str, Mapping[Any, str]],
     *,
     split: Split | None = None,
     timeout_seconds: float = 1800,
-) -> tuple[dict[str, float | str], dict[str, Array]]:
-    """As `score_captions`, and what each image adds, in the order of `references`.
+) -> dict[str, Scored]:
+    """As `score_captions`, of each set of `candidates` by its name; and what each image adds.
 
-    METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see `intervals.corpus_bleu`. `split` takes the
-    place of the PTB tokenizer, which is made for English, for references and candidates alike.
+    That is in the order of `references`: METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see
+    `intervals.corpus_bleu`. `split` takes the place of the PTB tokenizer, which is made for English, for references
+    and candidates alike. All sets have one METEOR, whose start takes longer than a thousand captions.
     """
+    for found in candidates.values():
+        _check(references, found)
+    tokenised = tokenise(
+        {image: list(texts) for image, texts in references.items()},
+        split=split,
+        timeout_seconds=timeout_seconds,
+    )
+    said = tokenise(
+        {(name, image): [found[image]] for name, found in candidates.items() for image in references},
+        split=split,
+        timeout_seconds=timeout_seconds,
+    )
+    sets = {name: {image: said[name, image] for image in references} for name in candidates}
+    meteor = _meteor(tokenised, sets, timeout_seconds)
+    return {name: _score_set(tokenised, found, meteor[name], timeout_seconds) for name, found in sets.items()}
+
+
+def _score_set(
+    references: Captions, candidates: Captions, meteor: list[float], timeout_seconds: float
+) -> Scored:
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    _check(references, candidates)
-    tokenised, found = (
-        tokenise(captions, split=split, timeout_seconds=timeout_seconds)
-        for captions in (
-            {image: list(texts) for image, texts in references.items()},
-            {image: [candidates[image]] for image in references},
-        )
-    )
     bleu = BleuScorer(n=4)
-    for image, (caption,) in found.items():
-        bleu += (caption, tokenised[image])
+    for image, (caption,) in candidates.items():
+        bleu += (caption, references[image])
     corpus = bleu.compute_score(option="closest", verbose=0)[0]
     scores: dict[str, float | str] = {f"BLEU-{n}": float(score) for n, score in enumerate(corpus, 1)}
     per_image = {"BLEU": np.array([_bleu_counts(one) for one in bleu.ctest], dtype=np.float64)}
-    *each, scores["METEOR"] = _meteor(tokenised, found, timeout_seconds)
+    *each, scores["METEOR"] = meteor
     per_image["METEOR"] = np.array(each)
     for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr", Cider())):
-        whole, per_image[name] = scorer.compute_score(tokenised, found)
+        whole, per_image[name] = scorer.compute_score(references, candidates)
         scores[name] = float(whole)
-    if len(found) == 1:
+    if len(candidates) == 1:
         scores["CIDEr note"] = "0 by definition on a single image"
-    scores["SPICE"] = _spice(tokenised, found, timeout_seconds)
+    scores["SPICE"] = _spice(references, candidates, timeout_seconds)
     return scores, per_image
 
 
@@ -171,18 +185,23 @@ def _tail(stderr: bytes) -> str:
     return stderr.decode(errors="replace").strip()[-500:] or "it said nothing"
 
 
-def _meteor(references: Captions, candidates: Captions, timeout_seconds: float) -> list[float]:
-    """METEOR 1.5 (Denkowski & Lavie 2014): the score of each caption, then that of all of them."""
+def _meteor(
+    references: Captions, sets: Mapping[str, Captions], timeout_seconds: float
+) -> dict[str, list[float]]:
+    """METEOR 1.5 (Denkowski & Lavie 2014) of each set: the score of each caption, then that of all of them."""
     jar = str(_package("meteor") / "meteor-1.5.jar")
     arguments = ["-Xmx2G", "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm"]
+    scores = {}
     with _conversation(arguments, name="METEOR", timeout_seconds=timeout_seconds) as (ask, answer):
-        statistics = []
-        for image, (caption,) in candidates.items():
-            hypothesis = caption.replace("|||", "").replace("  ", " ")
-            statistics.append(ask(" ||| ".join(["SCORE", *references[image], hypothesis])))
-        # Answered by each caption's own score, then by that of all.
-        first = ask(" ||| ".join(["EVAL", *statistics]))
-        return [float(first), *(float(answer()) for _ in candidates)]
+        for name, candidates in sets.items():
+            statistics = []
+            for image, (caption,) in candidates.items():
+                hypothesis = caption.replace("|||", "").replace("  ", " ")
+                statistics.append(ask(" ||| ".join(["SCORE", *references[image], hypothesis])))
+            # Answered by each caption's own score, then by that of all.
+            first = ask(" ||| ".join(["EVAL", *statistics]))
+            scores[name] = [float(first), *(float(answer()) for _ in candidates)]
+    return scores
 
 
 @contextlib.contextmanager
