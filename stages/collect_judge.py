@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import shutil
 from pathlib import Path
 
 import click
 
-from _common import stage
 from ganscribe.core.files import atomic_folder
 
 

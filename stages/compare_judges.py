@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import json
 from collections import Counter
 from collections.abc import Collection
@@ -10,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from _common import stage
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv
 from ganscribe.core.length import exercised_sentence, labels
 from ganscribe.drawing.plots import save_agreement

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,7 +13,6 @@ from typing import Any
 import click
 import pandas as pd
 
-from _common import stage
 from ganscribe import records
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv, write_json
 from ganscribe.core.length import exercised_sentence, labels

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from pathlib import Path
 
 import click
 
-from _common import stage
 from ganscribe import config
 from ganscribe.sources.acquire import acquire
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Any
 
 import click
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.convnets import load_classifier
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier

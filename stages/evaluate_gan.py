@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import hashlib
 import json
 import shutil
@@ -13,7 +15,6 @@ import click
 import torch
 from torch import Tensor
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.config.stages import GanEvaluation
 from ganscribe.convnets import load_classifier

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.core.devices import choose_device, resolve_precision
 from ganscribe.core.seeds import seed_everything

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from pathlib import Path, PurePosixPath
 
-from _common import stage
 from ganscribe import config
 from ganscribe.datasets.captions import read_captions
 from ganscribe.datasets.coco_images import chosen_images, fetch_images

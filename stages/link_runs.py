@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from _common import stage
 from ganscribe.core.files import file_sha256
 from ganscribe.records import registry, sender, store
 from ganscribe.records.lineage import origin
-from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
+from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_stage
 from ganscribe.records.runs import TrackedRun, reopen_run
 
 INCEPTION = Path("data/features/inception.safetensors")  # goes with a captioner
 
 
 LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))
-Locks = dict[Path, dict[str, Output]]  # what each of those records
+Locks = dict[Path, str]  # the text of each of those
 
 # Where the scores lie: with what they were made of, else the headline numbers. A file of another name than
 # the run's own holds one decoding.
@@ -84,8 +85,8 @@ def restore_run(tracked: TrackedRun, folder: Path, locked: Stage | None, family:
 
 def find_output(locks: Locks, folder: Path) -> tuple[Path | None, Output | None]:
     """The lock file that records the model's folder, and its entry there; else the first file."""
-    for path, outputs in locks.items():
-        output = owner_of(outputs, folder.as_posix())
+    for path, text in locks.items():
+        output = owner_of(text, folder.as_posix())
         if output is not None:
             return path, output
     return next(iter(locks), None), None
@@ -105,7 +106,7 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
     if not is_own:
         client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
     if is_restored:
-        locked = read_stage(read_lock(lock), output.stage) if lock and output else None
+        locked = read_stage(locks[lock], output.stage) if lock and output else None
         restore_run(tracked, folder, locked, family=family, name=name)
     record = store.as_record(client.get_run(tracked.run_id), family)
     if output is not None and f"dvc.out.{output.path}" not in record.tags:
@@ -117,7 +118,7 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
 @stage
 def main() -> None:
     """Find the MLflow run of every model, by the key that training left beside it."""
-    locks = {path: read_outputs(read_lock(path)) for path in LOCKS if path.exists()}
+    locks = {path: read_lock(path) for path in LOCKS if path.exists()}
     sender.finish()  # all that the other stages have recorded
     client = store.open_client()
     for path in sorted(Path("models").rglob("run_key.json")):

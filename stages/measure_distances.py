@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from dataclasses import asdict
 from pathlib import Path
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.core.files import write_csv
 from ganscribe.execution.checkpoint import open_checkpoint

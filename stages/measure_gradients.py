@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 import torch
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.config.stages import Gradients
 from ganscribe.core.devices import choose_device
@@ -86,7 +87,7 @@ def main(run: str) -> None:
         measurement = Measurement(
             critic_steps=min(settings.critic_steps, settings.max_critic_updates or settings.critic_steps),
             measure_every=settings.measure_every,
-            num_batches=settings.num_batches,
+            num_batches=min(settings.num_batches, settings.max_num_batches or settings.num_batches),
             seed=settings.seed,
         )
         with open_checkpoint(f"{key}-critics") as critics_checkpoint:

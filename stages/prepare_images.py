@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from pathlib import Path
 
 import click
 
-from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
 from ganscribe.datasets.prepare import image_doubts, prepare_images

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from pathlib import Path
 
-from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_write
 from ganscribe.records.lineage.origin import describe_code

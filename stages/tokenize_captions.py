@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 import click
 
-from _common import stage
 from ganscribe import config
 from ganscribe.core.files import atomic_folder
 from ganscribe.datasets.captions import read_captions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Any
 
 import click
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.captioning.dataset import CaptionerData, longest_caption, read_references, read_tokenised
 from ganscribe.captioning.inference import save_captioner

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.convnets.common.building import CONVNETS
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier

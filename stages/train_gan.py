@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from _common import stage
+
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import torch
 
-from _common import stage
 from ganscribe import config, records
 from ganscribe.config.stages import GanRun
 from ganscribe.core.devices import choose_device
 from ganscribe.core.files import atomic_folder, write_csv, write_json
 from ganscribe.core.length import Length
 from ganscribe.datasets.images import read_images
-from ganscribe.drawing.plots import save_animation, save_curves, save_grid
+from ganscribe.drawing.plots import save_animation, save_grid
 from ganscribe.execution.checkpoint import open_checkpoint
 from ganscribe.execution.engines.training import train
 from ganscribe.gan.common.networks import NETWORKS
@@ -50,7 +51,7 @@ def save_models(
 
 
 def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
-    """Draw the grids, their animation, an interpolation and the losses."""
+    """Draw the grids, their animation and an interpolation."""
     strips = interpolate_images(
         gan.kept_generator,
         rows=INTERPOLATION_ROWS,
@@ -60,7 +61,6 @@ def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
         seed=run.budget.seed,
     )
     columns = 4 if run.recipe.grid_images % 5 else 5
-    length = Length(gan.step, run.recipe.steps)
     with atomic_folder(folder) as temporary:
         for step, grid in gan.grids:
             save_grid(grid, temporary / f"grid-{step:06d}.png", columns=columns)
@@ -69,10 +69,8 @@ def save_plots(folder: Path, name: str, run: GanRun, gan: TrainedGan) -> None:
             strips,
             temporary / "interpolation.png",
             columns=INTERPOLATION_COLUMNS,
-            title=length.title(name),
+            title=Length(gan.step, run.recipe.steps).title(name),
         )
-        losses = ["critic_loss", "generator_loss"]
-        save_curves(gan.history, temporary / "losses.png", x="step", columns=losses, title=length.label(name))
 
 
 @stage

@@ -14,7 +14,6 @@ from ganscribe.drawing.plots import (
     GAP_PIXELS,
     save_animation,
     save_confusion,
-    save_curves,
     save_grid,
     save_image_rows,
     save_labelled,
@@ -106,15 +105,12 @@ def test_rows_pair_an_image_with_its_others(tmp_path: Path) -> None:
 
 
 def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
-    table = [{"step": step, "loss": 1 / step} for step in (1, 2, 3)]
     for name in ("a", "b"):
         folder = tmp_path / name
         save_grid(pictures(4), folder / "grid.png", columns=2)
         save_animation([pictures(4), pictures(5)[:4]], folder / "animation.webp", columns=2)
-        save_curves(table, folder / "curves.png", x="step", columns=["loss"], title="losses")
-    for name in ("grid.png", "animation.webp", "curves.png"):
+    for name in ("grid.png", "animation.webp"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert read(tmp_path / "a" / "curves.png").std() > 0
 
 
 def test_what_is_no_batch_of_images_is_refused(tmp_path: Path) -> None:

@@ -176,10 +176,12 @@ class Amounts:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DiagnosticsCap:
-    """Caps of the diagnostics' own trainings: GAN and critics of `gradients`, the lines' critics."""
+    """Caps of the diagnostics: updates of GAN and critics of `gradients` and its noise batches, updates of the lines'
+    critics."""
 
     gan: Count | None
     critic: Count | None
+    noises: Annotated[int, Bounds(ge=2)] | None
     lines: Count | None
 
 

@@ -111,6 +111,7 @@ def _gradients(params: Params, scale: Scale, name: str) -> stages.Gradients:
         precision=params.gan.precision,
         max_gan_updates=scale.diagnostics.gan,
         max_critic_updates=scale.diagnostics.critic,
+        max_num_batches=scale.diagnostics.noises,
     )
 
 

@@ -133,6 +133,7 @@ class Gradients(GradientsRecipe):
     precision: Precision
     max_gan_updates: Count | None
     max_critic_updates: Count | None
+    max_num_batches: Count | None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -39,7 +39,7 @@ def read_images(path: str | Path, classes: Sequence[int] | None = None) -> Image
     import torch
 
     try:
-        table = pq.read_table(path, memory_map=True)
+        table = pq.ParquetFile(path, memory_map=True).read()  # read_table would import pandas
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         shape = json.loads(metadata["shape"])
         column = table["image"].combine_chunks()

@@ -1,4 +1,4 @@
-"""Data to pictures: grids, animations and curves, as files with deterministic bytes.
+"""Data to pictures: grids and animations, as files with deterministic bytes.
 
 Images are uint8 tensors (N, C, H, W) with C = 1 (grey) or 3 (RGB). Small ones are enlarged by whole factors,
 nearest neighbour, so that a person sees their pixels.
@@ -61,7 +61,7 @@ def save_grid(images: Tensor, path: str | Path, columns: int, *, title: str = ""
     """Write `images` (N, C, H, W) as a PNG grid, `columns` to a row (an interpolation: one strip a row)."""
     picture = _with_title(_tile(images, columns), title)
     with atomic_write(path) as handle:
-        picture.save(handle, format="PNG", optimize=True)
+        picture.save(handle, format="PNG")
 
 
 def save_labelled(images: Tensor, labels: Sequence[str], path: str | Path, columns: int) -> None:
@@ -104,25 +104,7 @@ def save_image_rows(first: Tensor, others: Tensor, path: str | Path, *, title: s
     gap = np.full((len(left), 5 * GAP_PIXELS, 3), 255, dtype=np.uint8)
     picture = _with_title(np.hstack([left, gap, right]), title)
     with atomic_write(path) as handle:
-        picture.save(handle, format="PNG", optimize=True)
-
-
-def save_curves(
-    rows: Sequence[Mapping[str, float]], path: str | Path, *, x: str, columns: Sequence[str], title: str
-) -> None:
-    """Write a PNG with one line a column of `rows` (a table of losses) against the column `x`."""
-    from matplotlib.figure import Figure  # without pyplot: no global state, no display
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for column in columns:
-        axes.plot([row[x] for row in rows], [row[column] for row in rows], label=column, linewidth=1)
-    axes.set_xlabel(x)
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic_write(path) as handle:
-        figure.savefig(handle, format="png", dpi=120, metadata={"Software": None})
+        picture.save(handle, format="PNG")
 
 
 def save_agreement(

@@ -28,11 +28,27 @@ def test_outputs_and_stages_are_those_of_the_parsed_file(project: Path) -> None:
 
 
 def test_a_file_belongs_to_the_output_that_holds_it(project: Path) -> None:
-    outputs = dvc_lock.read_outputs((project / "dvc.lock").read_text())
-    owner = dvc_lock.owner_of(outputs, "models/gan/dcgan/snapshots/step-000001.pt")
+    text = (project / "dvc.lock").read_text()
+    owner = dvc_lock.owner_of(text, "models/gan/dcgan/snapshots/step-000001.pt")
     assert owner is not None
     assert (owner.path, owner.stage, owner.is_folder) == ("models/gan/dcgan", "train_gan@dcgan", True)
-    assert dvc_lock.owner_of(outputs, "README.md") is None
+    assert all(
+        dvc_lock.owner_of(text, path) == output for path, output in dvc_lock.read_outputs(text).items()
+    )
+    for other in ("README.md", "models/gan", "models/gan/dcgan2", "gan/dcgan"):
+        assert dvc_lock.owner_of(text, other) is None
+
+
+def test_a_path_that_yaml_quotes_is_found(tmp_path: Path) -> None:
+    from dvc.utils.serialize import dump_yaml
+
+    outs = [{"path": path, "hash": "md5", "md5": "0"} for path in ("plain", "a: b", "it's #1", "'", "a 'b'")]
+    dump_yaml(tmp_path / "dvc.lock", {"schema": "2.0", "stages": {"one": {"cmd": "true", "outs": outs}}})
+    text = (tmp_path / "dvc.lock").read_text()
+    for out in outs:
+        for path in (out["path"], f"{out['path']}/part"):
+            owner = dvc_lock.owner_of(text, path)
+            assert owner is not None and owner.path == out["path"]
 
 
 def test_code_is_no_data_be_it_files_or_rooms() -> None:

@@ -123,13 +123,13 @@ def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
     if not path.is_relative_to(project_root()):
         raise ValueError(f"{path} is outside this project, {project_root()}")
     name = path.relative_to(project_root()).as_posix()
-    found.output = owner_of(read_outputs(lock), name)
+    found.output = owner_of(lock, name)
     if found.output is not None:
         found.part = Path(name).relative_to(found.output.path).as_posix()
         return lock
     for commit in (origin.git("log", "--all", "--format=%H", "--", "dvc.lock") or "").split():
         older = restore.lock_at(commit)
-        found.output = owner_of(read_outputs(older), name)
+        found.output = owner_of(older, name)
         if found.output is not None:
             found.warnings.append(f"dvc.lock no longer records {name}; the commit {commit[:7]} does")
             return older

@@ -70,20 +70,31 @@ def _md5s(entries: list[dict[str, Any]] | None) -> dict[str, str]:
     return {entry["path"]: str(entry["md5"]) for entry in entries or [] if "md5" in entry}
 
 
+def _outs(text: str) -> dict[str, str]:
+    """The lines of YAML that list each stage's outputs."""
+    found = {name: _OUTS.search(block) for name, block in _blocks(text).items()}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+def _read_outs(stage: str, lines: str) -> dict[str, Output]:
+    return {path: Output(path=path, md5=md5, stage=stage) for path, md5 in _md5s(parse_yaml(lines)).items()}
+
+
 def read_outputs(text: str) -> dict[str, Output]:
     """Return every output that the dvc.lock `text` records, by its path."""
-    found = {}
-    for name, block in _blocks(text).items():
-        outs = _OUTS.search(block)
-        for path, md5 in _md5s(parse_yaml(outs[1]) if outs else None).items():
-            found[path] = Output(path=path, md5=md5, stage=name)
-    return found
+    return {path: out for name, lines in _outs(text).items() for path, out in _read_outs(name, lines).items()}
 
 
-def owner_of(outputs: dict[str, Output], path: str) -> Output | None:
-    """Return the output that the file or folder `path` is, or is part of."""
-    posix = PurePosixPath(path)
-    return next((outputs[str(part)] for part in [posix, *posix.parents] if str(part) in outputs), None)
+def owner_of(text: str, path: str) -> Output | None:
+    """Return the output of the dvc.lock `text` that the file or folder `path` is, or is part of."""
+    posix, outs = PurePosixPath(path), _outs(text)
+    for part in map(str, [posix, *posix.parents]):
+        for name, lines in outs.items():
+            # To parse a stage's outputs takes milliseconds, and most stages have nothing to do with the path.
+            is_candidate = f"path: {part}\n" in lines or "path: '" in lines or 'path: "' in lines
+            if is_candidate and (found := _read_outs(name, lines).get(part)):
+                return found
+    return None
 
 
 def read_stage(text: str, name: str) -> Stage | None:

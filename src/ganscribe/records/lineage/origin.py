@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import read_yaml
-from ganscribe.records.lineage.dvc_lock import owner_of, read_lock, read_outputs
+from ganscribe.records.lineage.dvc_lock import owner_of, read_lock
 
 # DVC and the stages write these while a pipeline runs, so their changes say nothing about code or parameters.
 _RESULTS = ("dvc.lock", "metrics", "curves", "reports")
@@ -101,7 +101,7 @@ def input_hashes(inputs: list[str]) -> dict[str, str]:
 
     Inputs that DVC has no record of (a script run by hand, an absolute path) are left out.
     """
-    recorded = read_outputs(read_lock(Path("dvc.lock")))
+    recorded = read_lock(Path("dvc.lock"))
     hashes = {}
     for name in inputs:
         posix = PurePosixPath(Path(name).as_posix())
