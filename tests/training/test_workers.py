@@ -75,7 +75,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
         together.gan()
 
 
-@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("momentum", [0.1, 0.0, None])
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 5)])
 def test_batch_norm_over_workers_is_batch_norm(shape: tuple[int, ...], momentum: float | None) -> None:
     """With one process: torch's own is the reference, gradients and running statistics included."""

@@ -130,7 +130,8 @@ class SharedBatchNorm(_BatchNorm):
         if self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1
-            momentum = self.momentum or 1 / int(self.num_batches_tracked)  # None: the mean of all batches
+            # None: the mean of all batches
+            momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(average.detach(), momentum)
             self.running_var.lerp_(variance.detach() * size / (size - 1), momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
