@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -70,3 +72,17 @@ def test_only_json_that_was_cut_off_is_to_be_fetched_again(tmp_path: Path) -> No
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(ValueError, match=rf"a\.json is not valid JSON.*{remedy}$"):
             files.read_json(tmp_path / "a.json")
+
+
+def test_csv_is_what_pandas_writes_and_reads(tmp_path: Path) -> None:
+    rows = [
+        {"step": 1, "loss": 0.1 + 0.2, "name": "a, b", "share": None},
+        {"step": 2, "loss": float("nan"), "name": 'he said "no"', "share": 1e-300},
+        {"step": 3, "loss": np.float64(1 / 3), "name": "two\nlines", "share": float("inf")},
+    ]
+    files.write_csv(tmp_path / "table.csv", rows)
+    expected = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    assert (tmp_path / "table.csv").read_text() == expected
+    assert pd.read_csv(tmp_path / "table.csv").equals(pd.DataFrame(rows))
+    files.write_csv(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text() == pd.DataFrame([]).to_csv(index=False, lineterminator="\n")

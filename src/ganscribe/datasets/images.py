@@ -39,7 +39,7 @@ def read_images(path: str | Path, classes: Sequence[int] | None = None) -> Image
     import torch
 
     try:
-        table = pq.ParquetFile(path, memory_map=True).read()  # read_table would import pandas
+        table = pq.ParquetFile(path, memory_map=True).read()
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         shape = json.loads(metadata["shape"])
         column = table["image"].combine_chunks()
@@ -49,7 +49,9 @@ def read_images(path: str | Path, classes: Sequence[int] | None = None) -> Image
         ) from error
     num_bytes = int(np.prod(shape))
     flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * num_bytes, column.offset * num_bytes)
-    images, labels, rows = flat.reshape(-1, *shape), table["label"].to_numpy(), table["row"].to_numpy()
+    # Not read_table and to_numpy, which import pandas.
+    labels, rows = (np.from_dlpack(table[name].combine_chunks()) for name in ("label", "row"))
+    images = flat.reshape(-1, *shape)
     if classes is not None:
         absent = sorted(set(classes) - set(labels.tolist()))
         if absent or not classes:
