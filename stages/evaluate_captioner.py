@@ -45,9 +45,6 @@ CAPTIONS = Path("data/captions/captions.parquet")
 OBJECTS = CAPTIONS.with_name(OBJECTS_FILE)
 IMAGES = Path("data/coco/images.parquet")
 BATCH_SIZE = 64
-Judged = dict[
-    str, tuple[dict[str, float | str], PerImage]
-]  # of every decoding: its scores, and what each image adds
 
 
 @dataclass(frozen=True)
