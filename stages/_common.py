@@ -21,13 +21,16 @@ from ganscribe.execution.one_process import only_process
 
 # What is imported lives to the end. To look for garbage among it, during the imports and at the exit, takes a third of
 # the time of a short stage.
-gc.disable()  # until `stage`, which follows the imports
+_IS_OWN_PROCESS = "torch" not in sys.modules  # not that of tests, whose objects come and go
+if _IS_OWN_PROCESS:
+    gc.disable()  # until `stage`, which follows the imports
 
 
 def stage(function: Callable[..., None]) -> click.Command:
     """Make `function` a command; a user's mistake ends in one message and exit code 1, never a traceback."""
-    gc.freeze()
-    gc.enable()
+    if _IS_OWN_PROCESS:
+        gc.freeze()
+        gc.enable()
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:

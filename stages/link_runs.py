@@ -10,15 +10,14 @@ from typing import Any
 
 import click
 
-from ganscribe.core.files import file_sha256
+from ganscribe.core.files import file_sha256, read_json, write_csv
 from ganscribe.records import registry, sender, store
 from ganscribe.records.lineage import origin
 from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_stage
 from ganscribe.records.runs import TrackedRun, reopen_run
 
 INCEPTION = Path("data/features/inception.safetensors")  # goes with a captioner
-
-
+TABLE = Path("data/linked_runs.csv")
 LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))
 Locks = dict[Path, str]  # the text of each of those
 
@@ -117,14 +116,15 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
 
 @stage
 def main() -> None:
-    """Find the MLflow run of every model, by the key that training left beside it."""
+    """Find the MLflow run of every model, by the key that training left beside it; list the keys."""
     locks = {path: read_lock(path) for path in LOCKS if path.exists()}
     sender.finish()  # all that the other stages have recorded
     client = store.open_client()
-    for path in sorted(Path("models").rglob("run_key.json")):
-        model = json.loads(path.read_text())
+    models = {path: read_json(path) for path in sorted(Path("models").rglob("run_key.json"))}
+    for path, model in models.items():
         link = link_run(client, path.parent, locks, **model)
         click.echo(f"{model['family']}/{model['name']}: {link}")
+    write_csv(TABLE, list(models.values()))
 
 
 if __name__ == "__main__":

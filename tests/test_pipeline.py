@@ -197,6 +197,21 @@ def test_a_second_repro_does_nothing(built: Clone) -> None:
     assert built.run("git", "status", "--porcelain") == ""
 
 
+def test_a_fresh_folder_ties_its_models_though_dvc_lock_needs_nothing_new(built: Clone) -> None:
+    """What git and DVC's cache bring along is everything but the list of linked runs."""
+    table = built.folder / "data/linked_runs.csv"
+    listed = table.read_text()
+    keys = [json.loads(path.read_text()) for path in sorted((built.folder / "models").rglob("run_key.json"))]
+    assert listed.splitlines()[1:] == [f"{key['family']},{key['name']},{key['run_key']}" for key in keys]
+    table.unlink()
+    output = built.run("dvc", "repro")
+    assert [line for line in output.splitlines() if line.startswith("Running")] == [
+        "Running stage 'link_runs':"
+    ]
+    assert table.read_text() == listed
+    assert built.run("git", "status", "--porcelain") == ""
+
+
 OBJECTIVE = """
 from ganscribe.gan.common.objective import Objective
 

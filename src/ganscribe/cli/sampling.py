@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # How Pillow writes a grid, by the suffix of its name; all are deterministic.
 PICTURES: dict[str, dict[str, Any]] = {
-    ".png": {"format": "PNG", "optimize": True},
+    ".png": {"format": "PNG"},
     ".webp": {"format": "WEBP", "lossless": True},
     ".jpg": {"format": "JPEG", "quality": 95},
     ".jpeg": {"format": "JPEG", "quality": 95},
