@@ -344,6 +344,27 @@ def test_a_sender_ends_though_something_waits_behind_what_was_refused(
     assert len(entries(outbox_folder())) == 2
 
 
+def test_an_attempt_that_began_before_somebody_asked_to_try_again_says_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+    with records.reopened_run("key", family="gan", name="dcgan") as recording:
+        recording.score({"fid": 2.0, "judge": "lenet5"})
+
+    def fail_late(transfer: sender.Transfer) -> bool:
+        sender.try_again(outbox_folder())
+        raise ValueError("an old answer")
+
+    at_work = sender.Sender(outbox_folder())
+    with monkeypatch.context() as patch:
+        patch.setattr(sender.Transfer, "advance", fail_late)
+        assert at_work.look()
+    assert [entry.failure() for entry in entries(outbox_folder())] == [None, None]
+    assert at_work.look() and entries(outbox_folder()) == []
+    assert points("key") == [(0, 0.0)]
+
+
 def test_the_next_stage_has_the_sender_at_work_try_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

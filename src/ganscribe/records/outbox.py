@@ -8,7 +8,8 @@ Each store (an address that MLflow accepts) has a folder in `<main repository>/.
 | `files/N/` | copies of the files that an event names |
 | `lock` | held as long as the stage lives, because it may still write |
 | `sent.json` | how much of `events.jsonl` has arrived, and in which MLflow run |
-| `failed.txt` | why the last attempt to send it failed |
+| `asked.txt` | when somebody last asked to try again |
+| `failed.txt` | what `asked.txt` held when the last attempt to send it began, and why that attempt failed |
 """
 
 from __future__ import annotations
@@ -108,19 +109,34 @@ class Entry:
         with atomic_write(self.folder / "sent.json") as handle:
             handle.write(json.dumps({"offset": offset, "run_id": run_id}).encode())
 
-    def mark_failed(self, reason: str) -> None:
-        """Note why it could not be sent."""
+    def asked(self) -> str:
+        """Return when somebody last asked to try it again; empty if nobody has."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "asked.txt").read_text()
+        return ""
+
+    def ask_again(self) -> None:
+        """Make senders try it again, even one that is already at work."""
+        with contextlib.suppress(FileNotFoundError):  # all of it has just arrived
+            (self.folder / "asked.txt").write_text(str(time.time_ns()))
+
+    def mark_failed(self, reason: str, asked: str) -> None:
+        """Note why it could not be sent by an attempt before which `asked()` was `asked`."""
         with atomic_write(self.folder / "failed.txt") as handle:
-            handle.write(hide_secrets(reason).encode())
+            handle.write(f"{asked}\n{hide_secrets(reason)}".encode())
 
     def failure(self) -> str | None:
-        """Return why it could not be sent the last time; None if nothing failed, or if it has to be tried again."""
+        """Return why it could not be sent the last time; None if nothing failed, or if it has to be tried again.
+
+        An attempt that began before somebody asked to try again says nothing.
+        """
         with contextlib.suppress(FileNotFoundError):
-            return hide_secrets((self.folder / "failed.txt").read_text())
+            asked, _, reason = (self.folder / "failed.txt").read_text().partition("\n")
+            return hide_secrets(reason) if asked == self.asked() else None
         return None
 
     def forget_failure(self) -> None:
-        """Make senders try it again, even one that is already at work."""
+        """Delete the note of an earlier attempt."""
         (self.folder / "failed.txt").unlink(missing_ok=True)
 
     def remove(self) -> None:

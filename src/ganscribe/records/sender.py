@@ -134,35 +134,37 @@ class Sender:
         A recording that fails, and later ones of the same model, are left alone until `try_again`. Returns False if the
         store itself does not answer; nothing more is then tried.
         """
-        blocked: dict[str, str] = {}
+        blocked: dict[str, Entry] = {}  # by the model, the recording that has failed
         for entry in entries(self.outbox):
-            is_live, header = entry.is_live(), entry.header()
+            is_live, header, asked = entry.is_live(), entry.header(), entry.asked()
             if is_live and (not live or not header):
                 continue
             key = header.get("run_key") or entry.folder.name
-            if reason := self._refusal(entry):
-                blocked[key] = reason
+            if self._refusal(entry):
+                blocked[key] = entry
             elif not header:
                 entry.remove()  # its process died before the first line was whole
             elif header.get("format") != FORMAT:
                 self._refuse(
                     entry,
                     "it was recorded by another version of ganscribe, and only that version can send it",
+                    asked,
                 )
             elif key in blocked:
-                self._refuse(entry, blocked[key])
+                if reason := blocked[key].failure():  # else the earlier one comes first, at the next look
+                    self._refuse(entry, reason, asked)
             else:
                 try:
                     self._advance(entry)
                 except Exception as error:  # noqa: BLE001 (whatever it is, the recording is kept, and the next one tried)
                     if self.is_verbose:
                         traceback.print_exc()
-                    entry.mark_failed(one_line(error))
+                    entry.mark_failed(one_line(error), asked)
                     transfer = self._drop(entry)
                     if not answers():
                         return False
-                    blocked[key] = one_line(_cause(transfer, error))
-                    self._refuse(entry, blocked[key])
+                    blocked[key] = entry
+                    self._refuse(entry, one_line(_cause(transfer, error)), asked)
         return True
 
     def _advance(self, entry: Entry) -> None:
@@ -172,8 +174,8 @@ class Sender:
         if self.transfers[entry.folder].advance():
             del self.transfers[entry.folder]
 
-    def _refuse(self, entry: Entry, reason: str) -> None:
-        entry.mark_failed(reason)
+    def _refuse(self, entry: Entry, reason: str, asked: str) -> None:
+        entry.mark_failed(reason, asked)
         self.refused.add(entry.folder)
 
     def _drop(self, entry: Entry) -> Transfer | None:
@@ -239,7 +241,7 @@ def answers() -> bool:
 def try_again(outbox: Path) -> None:
     """Make the sender at work, or the next one, try everything again that was refused."""
     for entry in entries(outbox):
-        entry.forget_failure()
+        entry.ask_again()
 
 
 def _lock(outbox: Path) -> filelock.BaseFileLock:
