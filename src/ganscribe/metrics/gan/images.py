@@ -120,14 +120,17 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 def kernel_distance(real: Tensor, generated: Tensor, *, seed: int) -> float:
     """KID of features (N, D): the mean over 100 subsets of the unbiased MMD^2 with a cubic kernel.
 
-    Binkowski et al. 2018 (1801.01401), section 4. Subsets have min(1000, smaller set) images. May be below 0.
+    Binkowski et al. 2018 (1801.01401), section 4. Subsets have min(1000, smaller set) images; where that is all of
+    both sets, there is only one. May be below 0.
     """
     from torch_fidelity import metric_kid
 
+    size = min(1000, len(real), len(generated))
     scores = metric_kid.kid_features_to_metric(
         generated.double(),
         real.double(),
-        kid_subset_size=min(1000, len(real), len(generated)),
+        kid_subsets=1 if size == max(len(real), len(generated)) else 100,
+        kid_subset_size=size,
         rng_seed=stream_seed(seed, "kid") % 2**32,
         verbose=False,
     )
