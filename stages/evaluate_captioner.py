@@ -212,10 +212,16 @@ def judge(exam: Exam, found: Mapping[str, list[Decoded]]) -> dict[str, Scored]:
 
 
 def score_all(
-    folder: Path, exam: Exam, found: dict[str, list[Decoded]], judged: dict[str, Scored], *, seed: int
+    folder: Path,
+    exam: Exam,
+    found: dict[str, list[Decoded]],
+    judged: dict[str, Scored],
+    shared: tuple[dict[str, Any], list[list[str]]],
+    *,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Put every score of every decoding together, and write the captions to `folder` again, with the scores."""
-    facts, training = shared_facts(exam)
+    facts, training = shared
     scores: dict[str, dict[str, Any]] = {}
     for way, decoded in found.items():
         corpus, per_image = judged[way]
@@ -251,7 +257,8 @@ def main(name: str) -> None:
         judged = pool.submit(judge, exam, found)
         with atomic_folder(plots) as folder:
             draw(folder, exam, next(iter(found.values())), count=run.figures)
-    scores = score_all(captioned, exam, found, judged.result(), seed=run.seed)
+        shared = shared_facts(exam)
+    scores = score_all(captioned, exam, found, judged.result(), shared, seed=run.seed)
 
     first = next(iter(scores.values()))
     write_json(Path("metrics/captioner", f"{name}.json"), headline(CAPTION_SCORES, first))

@@ -58,23 +58,18 @@ def score_images(
 
     That is in the order of `references`: METEOR, ROUGE-L, CIDEr: its score, (N,). BLEU: its counts (N, 10), see
     `intervals.corpus_bleu`. `split` takes the place of the PTB tokenizer, which is made for English, for references
-    and candidates alike. All sets have one METEOR, whose start takes longer than a thousand captions.
+    and candidates alike. All sets have one tokenizer and one METEOR, whose start takes longer than a
+    thousand captions.
     """
     for found in candidates.values():
         _check(references, found)
-    tokenised = tokenise(
-        {image: list(texts) for image, texts in references.items()},
-        split=split,
-        timeout_seconds=timeout_seconds,
-    )
-    said = tokenise(
-        {(name, image): [found[image]] for name, found in candidates.items() for image in references},
-        split=split,
-        timeout_seconds=timeout_seconds,
-    )
-    sets = {name: {image: said[name, image] for image in references} for name in candidates}
-    meteor = _meteor(tokenised, sets, timeout_seconds)
-    return {name: _score_set(tokenised, found, meteor[name], timeout_seconds) for name, found in sets.items()}
+    every: Captions = {(None, image): list(texts) for image, texts in references.items()}
+    every |= {(name, image): [found[image]] for name, found in candidates.items() for image in references}
+    words = tokenise(every, split=split, timeout_seconds=timeout_seconds)
+    reference, *sets = ({image: words[name, image] for image in references} for name in (None, *candidates))
+    said = dict(zip(candidates, sets, strict=True))
+    meteor = _meteor(reference, said, timeout_seconds)
+    return {name: _score_set(reference, each, meteor[name], timeout_seconds) for name, each in said.items()}
 
 
 def _score_set(

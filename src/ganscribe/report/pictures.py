@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +54,16 @@ CLASSIFIER_PICTURES = {
 }
 
 
+def _encode(shown: Iterable[tuple[Path, str, str]]) -> list[dict[str, Any]]:
+    """Return pictures, each given by its path, its caption and its description; Pillow encodes several at a time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda each: picture(each[0], each[1], alternative=each[2]), shown))
+
+
 def pictures(root: Path, run: str, shown: dict[str, str]) -> list[dict[str, Any]]:
     """Return those of the pictures `shown` that the run has."""
     paths = {root / name.format(run=run): caption for name, caption in shown.items()}
-    return [
-        picture(path, caption, alternative=f"{run}: {caption}")
-        for path, caption in paths.items()
-        if path.exists()
-    ]
+    return _encode((path, caption, f"{run}: {caption}") for path, caption in paths.items() if path.exists())
 
 
 def attention_figures(root: Path, run: str, *, count: int | None = None) -> list[dict[str, Any]]:
@@ -71,5 +75,5 @@ def attention_figures(root: Path, run: str, *, count: int | None = None) -> list
         alternative = (
             f"Test image {int(path.stem)}, and where the network looked for each word of its caption: {said}"
         )
-        shown.append(picture(path, f"Test image {int(path.stem)}.", alternative=alternative))
-    return shown
+        shown.append((path, f"Test image {int(path.stem)}.", alternative))
+    return _encode(shown)

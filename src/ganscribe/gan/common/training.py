@@ -26,7 +26,7 @@ from ganscribe.training.optimisers import set_learning_rate
 from ganscribe.training.state import Log, Row, replay
 from ganscribe.training.steps import Step, tensors_of
 
-HELD_OUT_IMAGES = 512  # at most so many for an estimate on held-out images
+HELD_OUT_IMAGES = 256  # at most so many for an estimate on held-out images
 MEDIAN_ROWS = 5  # rows of the table under the median filter of the estimates
 
 
@@ -222,7 +222,7 @@ def train_gan(
 
     A row of the history: step, epoch (of the critic's real images), the losses' means since the row before,
     critic_cosine (see TrainedGan), and for each estimate of the objective: on the training images, on up to
-    512 `held_out` images, and the median of both over the last five rows. `log(step, row)` is called for
+    256 `held_out` images, and the median of both over the last five rows. `log(step, row)` is called for
     every row, the restored ones of a resumed training first; that training ends bit for bit where an unbroken
     one does. Raises ValueError for an unknown name or option, a combination that cannot work, and fewer images
     than a batch.
