@@ -67,7 +67,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "  crop: none", "  crap: none")
     edit(folder / "params.yaml", "tutorial: {epochs: 20}", "tutorial: {epochs: 20, units: lots}")
     edit(folder / "params.yaml", "      steps: 1950\n", "")
-    edit(folder / "params.yaml", "cap: {sample: 200}", "cap: {sample: -4}")
+    edit(folder / "params.yaml", "cap: {sample: 175}", "cap: {sample: -4}")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
@@ -123,7 +123,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
             "gan.cap.full: missing, add it",
         ),
         (
-            "cap: {sample: 200}",
+            "cap: {sample: 175}",
             "cap: {smaple: 160}",
             "runs.best.cap.smaple: there is no such scale, choose from",
         ),
