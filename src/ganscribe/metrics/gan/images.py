@@ -4,6 +4,8 @@ The numbers come from torch-fidelity; precision and recall mean those of Kynkä�
 resized here. Scores depend on the judge and on the number of images: compare them only where both are equal.
 """
 
+# torch-fidelity is imported where it is used. With it comes Triton, whose bindings say at a stage's exit that what had
+# been imported before the stage began has leaked.
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,8 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from ganscribe.core.files import load_torch
 from ganscribe.core.seeds import random_stream, stream_seed
@@ -56,6 +56,8 @@ def inception_extractor(weights: str | Path) -> Extractor:
 
     It resizes to 299 pixels as TensorFlow 1 did. Raises ValueError where the file is not that network's.
     """
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     try:
         # torch-fidelity unpickles whatever it is given: what passes here is tensors alone.
         if not isinstance(load_torch(weights), dict):
@@ -99,12 +101,16 @@ class Statistics:
 
 def feature_statistics(features: Tensor) -> Statistics:
     """Mean and unbiased covariance of features (N, D)."""
+    from torch_fidelity import metric_fid
+
     found = metric_fid.fid_features_to_statistics(features.double().cpu())
     return Statistics(torch.from_numpy(found["mu"]), torch.from_numpy(found["sigma"]))
 
 
 def statistics_distance(real: Statistics, generated: Statistics) -> float:
     """|m - m'|^2 + Tr(C + C' - 2 (C C')^1/2) of two Gaussians: Heusel et al. 2017 (1706.08500), eq. 6."""
+    from torch_fidelity import metric_fid
+
     pair = [{"mu": part.mean.numpy(), "sigma": part.covariance.numpy()} for part in (generated, real)]
     return float(metric_fid.fid_statistics_to_metric(*pair, False)[metric_fid.KEY_METRIC_FID])
 
@@ -120,6 +126,8 @@ def kernel_distance(real: Tensor, generated: Tensor, *, seed: int) -> float:
     Binkowski et al. 2018 (1801.01401), section 4. Subsets have min(1000, smaller set) images; where that is all of
     both sets, there is only one. May be below 0.
     """
+    from torch_fidelity import metric_kid
+
     size = min(1000, len(real), len(generated))
     scores = metric_kid.kid_features_to_metric(
         generated.double(),
@@ -134,6 +142,8 @@ def kernel_distance(real: Tensor, generated: Tensor, *, seed: int) -> float:
 
 def inception_score(logits: Tensor, *, seed: int) -> float:
     """exp E KL(p(y|x) || p(y)) of logits (N, K), mean over ten parts: Salimans et al. 2016 (1606.03498)."""
+    from torch_fidelity import metric_isc
+
     parts, rng_seed = min(10, len(logits)), stream_seed(seed, "is") % 2**32
     scores = metric_isc.isc_features_to_metric(logits.double(), parts, True, rng_seed)
     return float(scores[metric_isc.KEY_METRIC_ISC_MEAN])
@@ -144,6 +154,8 @@ def precision_recall(real: Tensor, generated: Tensor) -> tuple[float, float]:
 
     Kynkäänniemi et al. 2019 (1904.06991), eq. 2, k = 3, on features (N, D).
     """
+    from torch_fidelity import metric_prc
+
     scores = metric_prc.prc_features_to_metric(
         generated.double(),
         real.double(),
