@@ -71,6 +71,12 @@ def test_a_grid_is_what_the_library_draws(folder: Path) -> None:
     assert Path("deep/grid.png").read_bytes() == Path("expected.png").read_bytes()
 
 
+def test_the_folder_of_a_model_stands_for_the_model(folder: Path) -> None:
+    for name in ("models/gan/gan", "models/gan/gan/generator.safetensors"):
+        sample(name, "--count", "4", "--out", f"{len(name)}.png")
+    assert Path("14.png").read_bytes() == Path("36.png").read_bytes()
+
+
 def test_the_default_is_64_images_of_seed_0(folder: Path) -> None:
     sample("gan", "--out", "grid.png")
     save_grid(expected(Path("models/gan/gan/generator.safetensors"), 64, 0), "expected.png", columns=8)

@@ -150,7 +150,7 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
     "--model",
     default="best",
     show_default=True,
-    help="A run of params.yaml, a path to a model.safetensors, or a model in MLflow's registry"
+    help="A run of params.yaml, a path to a model.safetensors or to its folder, or a model in MLflow's registry"
     " (models:/ganscribe-captioner-best@candidate).",
 )
 @click.option(

@@ -46,7 +46,10 @@ def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
 
 
 def find_model(kind: str, run: str, scratch: Path) -> Path:
-    """Return the model file that a run's name, a path or a `models:/` URI (downloaded into `scratch`) stands for."""
+    """Return the model file that `run` stands for.
+
+    It is a run's name, a path to the file or its folder, or a `models:/` URI, which is downloaded into `scratch`.
+    """
     from ganscribe import config
     from ganscribe.core.files import project_root
     from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX
@@ -56,8 +59,10 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
         return _fetch_registered(kind, run, scratch)
     path = Path(run)
     if path.suffix in (SUFFIX, EARLIER_SUFFIX) or len(path.parts) > 1:
+        if path.is_dir():
+            path /= file_name
         if not path.is_file():
-            raise FileNotFoundError(f"{run} is missing: give a run's name, or a path to a {file_name}")
+            raise FileNotFoundError(f"{path} is missing: give a run's name, or a path to a {file_name}")
         return path
     path = project_root() / "models" / family / run / file_name
     if path.is_file():

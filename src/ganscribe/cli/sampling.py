@@ -94,8 +94,8 @@ def _save_singles(images: Tensor, folder: Path) -> None:
 def sample(run: str, count: int, seed: int, out: Path) -> None:
     """Draw images from a trained generator.
 
-    RUN is a run of params.yaml (such as dcgan), a path to a generator.safetensors, or a model in MLflow's registry
-    (models:/ganscribe-gan-dcgan@candidate, models:/ganscribe-gan-dcgan/1).
+    RUN is a run of params.yaml (such as dcgan), a path to a generator.safetensors or to its folder, or a model in
+    MLflow's registry (models:/ganscribe-gan-dcgan@candidate, models:/ganscribe-gan-dcgan/1).
     """
     if count < 1:
         raise ValueError(f"--count {count}: ask for at least one image")
