@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,6 +165,16 @@ def test_a_folder_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     done = CliRunner().invoke(cli.main, ["demo", "--no-browser"])
     assert done.exit_code == 1 and "holds no captioner and no generator: `dvc repro`" in done.output
+
+
+def test_a_port_that_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = CliRunner().invoke(cli.main, ["demo", "--no-browser", "--port", port])
+    assert done.exit_code == 1
+    assert f"no page can be opened at 127.0.0.1:{port}: give another --port" in done.stderr
+    assert "launch" not in done.stderr
 
 
 def test_without_gradio_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,4 +41,10 @@ def demo(host: str, port: int, browser: bool) -> None:
         examples=example_pictures(root),
     )
     click.echo(f"http://{host}:{port} (Ctrl+C ends it)")
-    serve(models, host=host, port=port, opens_browser=browser)
+    try:
+        serve(models, host=host, port=port, opens_browser=browser)
+    except OSError as error:  # gradio names options that only its own callers have
+        raise OSError(
+            f"no page can be opened at {host}:{port}: give another --port, in case this one is taken,"
+            " or another --host, in case it is not this machine's"
+        ) from error
