@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
-from ganscribe.metrics.agreement import SCORES, compare_judges
+from ganscribe.metrics.agreement import SCORES, compare_judges, rank_correlation
 
 
 def table(**columns: list[float]) -> pd.DataFrame:
@@ -23,6 +26,20 @@ def test_rho_is_that_of_the_ranks() -> None:
     assert found.lowest["kid"] == pytest.approx(1)
     assert "fid 0.80" in found.caption
     assert "First by FID: run0 (one), run1 (two)" in found.caption
+
+
+@pytest.mark.parametrize("second", [[3.0, 2.0, 1.0], [1.0, 4.0, 2.0, 3.0], [2.0, 1.0, 3.0, 3.0, 9.0]])
+def test_the_p_value_of_few_pairs_is_the_share_of_orders_that_are_as_far_from_0(second: list[float]) -> None:
+    first = list(range(len(second)))
+    rho, p_value = rank_correlation(first, second)
+    others = [float(spearmanr(order, second).statistic) for order in permutations(first)]
+    assert rho == pytest.approx(float(spearmanr(first, second).statistic))
+    assert p_value == pytest.approx(sum(abs(other) > abs(rho) - 1e-9 for other in others) / len(others))
+
+
+def test_the_p_value_of_many_pairs_is_that_of_the_t_distribution() -> None:
+    first, second = list(range(12)), [3, 1, 2, 6, 5, 4, 9, 7, 8, 12, 11, 10]
+    assert rank_correlation(first, second) == tuple(spearmanr(first, second))
 
 
 def test_three_judges_are_compared_two_by_two() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ganscribe.experiments.findings import FULL_STEPS, Finding, Metric, finite, verdict
+from ganscribe.experiments.findings import FULL_STEPS, Finding, Metric, counted, finite, verdict
 
 BATCH_NORM_PAIRS = {"without batch norm": ("gan_nobn", "wgan_nobn"), "mlp": ("gan", "wgan_mlp")}
 OPTIMISER_RUNS = {"rmsprop": "wgan", "adam": "wgan_adam"}
@@ -37,7 +37,7 @@ def without_batch_norm(scores: Mapping[str, Mapping[str, Any]]) -> Finding:
         name = kind.replace(" ", "_")
         metric |= {f"wgan_fid_lead_{name}": fid_lead, f"wgan_modes_lead_{name}": modes_lead}
         parts.append(
-            f"{pair[0]} has FID {plain['fid']:.1f} and {plain['modes']} modes, {pair[1]} "
+            f"{pair[0]} has FID {plain['fid']:.1f} and {counted(plain['modes'], 'mode')}, {pair[1]} "
             f"{wasserstein['fid']:.1f} and {wasserstein['modes']}: the WGAN is "
             f"{'ahead' if fid_lead > 0 else 'behind'} by FID, {judged(fid_lead > 0)}, and covers "
             f"{'fewer' if modes_lead < 0 else 'no fewer'} modes, {judged(modes_lead >= 0)}"

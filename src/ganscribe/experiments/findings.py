@@ -55,6 +55,11 @@ def chance(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p {p_value:.2g}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Return how many there are of a thing, in words."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
@@ -92,7 +97,7 @@ def _setting(rows: pd.DataFrame) -> str:
     note = f" (the paper: {PAPER_STEPS:,}; so short a training shows little)" if _is_short(rows) else ""
     return (
         f"Generators of {_listed([str(epochs) for epochs in models])} epochs ({_listed(updates)} updates) "
-        f"were frozen, and a fresh critic was trained against each for {steps:,} steps{note}."
+        f"were frozen, and a fresh critic was trained against each for {counted(steps, 'step')}{note}."
     )
 
 
@@ -230,7 +235,7 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
     loss, turned likewise; `rho_wasserstein` is the median of the Wasserstein runs. Numbers are left out where
     no correlation is defined.
     """
-    from scipy.stats import spearmanr
+    from ganscribe.metrics.agreement import rank_correlation
 
     metric: dict[str, float] = {}
     counts = []
@@ -239,10 +244,9 @@ def critic_tracks_quality(rows: pd.DataFrame) -> Finding:
         counts.append(len(part))
         if len(part) < 3 or part["estimate"].nunique() < 2 or part["fid"].nunique() < 2:
             continue  # no correlation is defined
-        result = spearmanr(part["estimate"], part["fid"])
-        metric |= {f"rho_{run}": float(result.statistic), f"p_value_{run}": float(result.pvalue)}
+        metric[f"rho_{run}"], metric[f"p_value_{run}"] = rank_correlation(part["estimate"], part["fid"])
         if run == COMPARED_RUN:
-            metric[f"rho_{run}_raw_loss"] = float(spearmanr(-part["critic_loss"], part["fid"]).statistic)
+            metric[f"rho_{run}_raw_loss"], _ = rank_correlation(-part["critic_loss"], part["fid"])
     known = [run for run in WASSERSTEIN_RUNS if f"rho_{run}" in metric]
     high = [run for run in known if metric[f"rho_{run}"] >= HIGH_CORRELATION]
     other = metric.get(f"rho_{COMPARED_RUN}", math.nan)

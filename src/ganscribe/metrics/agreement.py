@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCORES = ("fid", "kid", "is", "precision", "recall")
+EXACT_PAIRS = 8  # up to so many, a p-value comes from all orders, 40,320 of eight
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,36 @@ class Agreement:
     caption: str
 
 
+def rank_correlation(
+    first: Sequence[float] | pd.Series[Any], second: Sequence[float] | pd.Series[Any]
+) -> tuple[float, float]:
+    """Spearman's rho of two series (N,), N at least 3, and its two-sided p-value.
+
+    Up to eight pairs the p-value is exact: the share of all orders with a rho as far from 0. Above, it is that of the t
+    distribution, which for three or four pairs in perfect order would say 0.
+    """
+    from scipy.stats import permutation_test, rankdata, spearmanr
+
+    found = spearmanr(first, second)
+    rho, p_value = float(found.statistic), float(found.pvalue)
+    if len(first) <= EXACT_PAIRS:
+        deviations = rankdata(second) - (len(second) + 1) / 2
+        exact = permutation_test(
+            (rankdata(first),),
+            lambda ranks, axis: (ranks * deviations).sum(axis=axis),
+            permutation_type="pairings",
+            n_resamples=math.factorial(EXACT_PAIRS),
+        )
+        p_value = float(exact.pvalue)
+    return rho, p_value
+
+
 def compare_judges(tables: Mapping[str, pd.DataFrame]) -> Agreement:
     """Spearman's rho of each score between every two judges, over the runs of `tables` (judge: its rows).
 
     rho is left out where it is undefined: fewer than three runs, or a judge that tells no two apart. Raises
     ValueError for judges of different runs.
     """
-    from scipy.stats import spearmanr
-
     by_run = {judge: table.set_index("run").sort_index() for judge, table in tables.items()}
     runs = {judge: list(table.index) for judge, table in by_run.items()}
     if len({tuple(names) for names in runs.values()}) > 1:
@@ -41,8 +64,7 @@ def compare_judges(tables: Mapping[str, pd.DataFrame]) -> Agreement:
         for score in SCORES:
             if count < 3 or min(table[score].nunique(), second[score].nunique()) < 2:
                 continue
-            found = spearmanr(table[score], second[score])
-            rho, p_value = float(found.statistic), float(found.pvalue)
+            rho, p_value = rank_correlation(table[score], second[score])
             rows.append({"judge": judge, "other": other, "score": score, "rho": rho, "p_value": p_value})
     lowest = {
         score: min(float(row["rho"]) for row in rows if row["score"] == score)
