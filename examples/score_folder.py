@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ganscribe.convnets import load_classifier
 from ganscribe.core.devices import choose_device
-from ganscribe.core.weights import load_facts
+from ganscribe.core.weights import find_weights, load_facts
 from ganscribe.features.folders import read_folder
 from ganscribe.metrics.gan.images import classifier_extractor, inception_extractor, judge_images
 from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("real", type=Path)
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument(
-        "--classifier", type=Path, help="such as models/classifiers/lenet5/model.safetensors"
+        "--classifier", type=Path, help="such as models/classifiers/lenet5, or the model.safetensors in it"
     )
     network.add_argument(
         "--inception", type=Path, help="torch-fidelity's weights-inception-2015-12-05-6726825d.pth"
@@ -33,8 +33,10 @@ def main() -> None:
     given = parser.parse_args()
 
     if given.classifier:
-        extractor = classifier_extractor(load_classifier(given.classifier).to(choose_device()))
-        shape = tuple(load_facts(given.classifier)["image_shape"])
+        path = given.classifier
+        path = find_weights(path, "model") if path.is_dir() else path
+        extractor = classifier_extractor(load_classifier(path).to(choose_device()))
+        shape = tuple(load_facts(path)["image_shape"])
     else:
         extractor, shape = inception_extractor(given.inception), None
     real, samples = (

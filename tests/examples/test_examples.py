@@ -69,11 +69,12 @@ def ran(
     torch.manual_seed(0)
     network = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
     saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": [1, 28, 28]}
-    save_weights(folder / "judge.safetensors", network.state_dict(), saved)
+    (folder / "judge").mkdir()
+    save_weights(folder / "judge/model.safetensors", network.state_dict(), saved)
     commands = (
         "train_on_folder pictures out --side 16 --steps 2 --batch-size 4",
         "caption_photographs models/captioner/mine pictures/0.png pictures/1.png",
-        "score_folder others pictures --classifier judge.safetensors",
+        "score_folder others pictures --classifier judge",
     )
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(project / "examples"), *commands], cwd=folder, capture_output=True, text=True,
@@ -112,7 +113,7 @@ def test_scores_are_those_of_the_features(ran: tuple[Path, dict[str, str]]) -> N
     """FID by its formula with numpy; precision by the definition."""
     folder, said = ran
     scores = {line.split()[0]: float(line.split()[1]) for line in said["score_folder"].splitlines()}
-    model = convnets.load_classifier(folder / "judge.safetensors")
+    model = convnets.load_classifier(folder / "judge/model.safetensors")
     features = []
     for name, count in (("pictures", 12), ("others", 8)):
         paths = sorted((folder / name).glob("*.png"), key=str)
@@ -143,10 +144,10 @@ def test_a_file_of_another_network_is_refused(
 ) -> None:
     monkeypatch.chdir(ran[0])
     monkeypatch.setattr(
-        sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge.safetensors"]
+        sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge/model.safetensors"]
     )
     with pytest.raises(
-        SystemExit, match=r"^Error: .*judge\.safetensors is not a state dict of the FID Inception network"
+        SystemExit, match=r"^Error: .*judge/model\.safetensors is not a state dict of the FID Inception network"
     ):
         runpy.run_path(str(project / "examples/score_folder.py"), run_name="__main__")
 
