@@ -147,7 +147,8 @@ def test_a_file_of_another_network_is_refused(
         sys, "argv", ["score_folder", "others", "pictures", "--inception", "judge/model.safetensors"]
     )
     with pytest.raises(
-        SystemExit, match=r"^Error: .*judge/model\.safetensors is not a state dict of the FID Inception network"
+        SystemExit,
+        match=r"^Error: .*judge/model\.safetensors is not a state dict of the FID Inception network",
     ):
         runpy.run_path(str(project / "examples/score_folder.py"), run_name="__main__")
 
