@@ -145,9 +145,7 @@ def test_tracking_is_rank_correlation() -> None:
     assert finding.metric["rho_wgan_gp"] == pytest.approx(expected)
     assert finding.metric["rho_gan_raw_loss"] == pytest.approx(expected)
     assert finding.metric["high_wasserstein_runs"] == 1 and finding.metric["num_snapshots"] == 5
-    assert finding.metric["p_value_wgan"] == pytest.approx(
-        2 / 120
-    )  # two of all orders: the same and the reverse
+    assert finding.metric["p_value_wgan"] == pytest.approx(2 / 120)  # of all orders, the same and the reverse
     assert "1 of 2 reach 0.7, against the papers" in finding.caption
     assert f"for gan it is {expected:.2f}, as the papers expect" in finding.caption
 
