@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ganscribe.core.files import atomic_folder, atomic_write, write_csv
-from ganscribe.core.length import exercised_sentence, labels
+from ganscribe.core.length import is_exercised, labels
 from ganscribe.drawing.plots import save_agreement
 from ganscribe.metrics.agreement import compare_judges
 from ganscribe.metrics.comparable import made_of
@@ -22,8 +22,12 @@ SCORES = Path("data/gan_scores")
 
 
 def read_runs() -> dict[str, dict[str, Any]]:
-    """Read the scores of the runs that were held against the same images, those that most runs were held against."""
+    """Read the scores of the runs that were held against the same images, those that most runs were held against.
+
+    Runs that were only exercised are left out: the first judge alone has scored them, and their scores mean nothing.
+    """
     scores = {path.parent.name: json.loads(path.read_text()) for path in sorted(SCORES.glob("*/scores.json"))}
+    scores = {run: each for run, each in scores.items() if not is_exercised(each)}
     data = {
         run: tuple(value for key, value in made_of("gan", each).items() if not key.startswith("judge"))
         for run, each in scores.items()
@@ -48,7 +52,7 @@ def main() -> None:
     """Correlate the scores that the judges gave."""
     runs = read_runs()
     tables = read_tables(runs)
-    if not tables:
+    if runs and not tables:
         raise ValueError("no judge has scored all GANs of a data set: run `dvc repro`")
     found = compare_judges(tables)
     fids = {judge: dict(zip(table["run"], table["fid"], strict=True)) for judge, table in tables.items()}
@@ -56,7 +60,7 @@ def main() -> None:
     with atomic_folder(Path("data/judges_compared")) as folder:
         write_csv(folder / "correlations.csv", found.correlations)
         with atomic_write(folder / "caption.txt") as handle:
-            handle.write(f"{found.caption}{exercised_sentence(runs)}\n".encode())
+            handle.write(f"{found.caption}\n".encode())
 
 
 if __name__ == "__main__":

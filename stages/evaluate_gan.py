@@ -1,4 +1,4 @@
-"""Score one GAN by every judge of its data set."""
+"""Score one GAN by every judge of its data set; one that was only exercised by the first alone."""
 
 from __future__ import annotations
 
@@ -191,9 +191,10 @@ def main(name: str) -> None:
     """Score the GAN run NAME of params.yaml."""
     run, model = config.load("gan_evaluation"), Path("models/gan", name)
     images, weights = collect_images(model, run), find_weights()
+    judges = judges_of(images.reference.dataset, run.judges)
     verdicts = [
         ask(judge, images, seed=run.seed, is_first=number == 0, weights=weights)
-        for number, judge in enumerate(judges_of(images.reference.dataset, run.judges))
+        for number, judge in enumerate(judges[:1] if images.length.is_exercised else judges)
     ]
     scores = [verdict.scores(facts_of(images, weights)) for verdict in verdicts]
     first = verdicts[0]

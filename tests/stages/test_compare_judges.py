@@ -90,14 +90,24 @@ def test_a_run_of_the_data_set_that_was_held_against_other_images_is_left_out(
     assert "of 3 runs, scored by 2 judges" in caption and "sevens" not in caption
 
 
-def test_runs_that_were_only_exercised_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run("d", {"lenet5": 4.0, "resnet20": 5.0}, steps=99)
+def test_runs_that_were_only_exercised_are_left_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run("d", {"lenet5": 4.0}, steps=99)
     write_run("e", {"lenet5": 5.0, "resnet20": 4.0}, steps=100)
     assert compare(project, monkeypatch).exit_code == 0
-    caption = Path("data/judges_compared/caption.txt").read_text().strip()
-    assert caption.endswith(
-        " Only exercised at this scale, so that their scores mean nothing: d (99 of 1,000 steps)."
-    )
+    caption = Path("data/judges_compared/caption.txt").read_text()
+    assert caption.startswith("The same samples of 4 runs, scored by 2 judges (lenet5, resnet20).")
+
+
+def test_where_every_run_was_only_exercised_there_is_nothing_to_compare(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree("data/gan_scores")
+    for run in ("a", "b", "c"):
+        write_run(run, {"lenet5": 4.0}, steps=4)
+    done = compare(project, monkeypatch)
+    assert done.exit_code == 0, done.output
+    assert Path("data/judges_compared/caption.txt").read_text().startswith("Every GAN was only exercised")
+    assert Image.open("plots/judges.png").format == "PNG"
 
 
 def test_one_judge_alone_has_nothing_to_compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,9 @@ def write_judge(name: str, dataset: str, seed: int) -> None:
     write_json(f"data/judges/{name}/training.json", {"recipe": {"network": "lenet5", "dataset": dataset}})
 
 
-def write_gan(name: str, *, classes: list[int] | None = None, splits: tuple[str, ...] = ("train",)) -> None:
+def write_gan(
+    name: str, *, classes: list[int] | None = None, splits: tuple[str, ...] = ("train",), steps: int = 200
+) -> None:
     """An untrained generator and two snapshots of it, as stage train_gan leaves them."""
     folder = Path("models/gan", name)
     for seed, file in enumerate(
@@ -64,7 +66,7 @@ def write_gan(name: str, *, classes: list[int] | None = None, splits: tuple[str,
     ):
         gans.save_generator(folder / file, seed=seed)
     recipe = {"dataset": "mnist", "splits": splits, "classes": classes}
-    write_json(folder / "training.json", {"recipe": recipe, "trained_steps": 20, "recipe_steps": 800})
+    write_json(folder / "training.json", {"recipe": recipe, "trained_steps": steps, "recipe_steps": 800})
     write_json(folder / "run_key.json", {"family": "gan", "name": name, "run_key": f"the key of {name}"})
 
 
@@ -376,9 +378,9 @@ def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: di
     assert headline == {
         "fid": float(f"{scores['fid']:.4g}"),
         "modes": scores["modes"],
-        "trained": 0.025,
+        "trained": 0.25,
     }
-    assert (scores["trained"], scores["trained_steps"], scores["recipe_steps"]) == (0.025, 20, 800)
+    assert (scores["trained"], scores["trained_steps"], scores["recipe_steps"]) == (0.25, 200, 800)
     assert list(pd.read_csv("data/gan_scores/mine/classes.csv")["class"]) == CLASSES
     assert {path.name for path in Path("plots/gan_scores/mine").iterdir()} == {
         "neighbours.png",
@@ -390,6 +392,16 @@ def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: di
     assert events[0]["run_key"] == "the key of mine"
     told = [(event["scores"]["judge"], event["is_further"]) for event in events if event["event"] == "score"]
     assert told == [("first", False), ("second", True)]
+
+
+def test_a_run_that_was_only_exercised_is_scored_by_the_first_judge_alone(
+    project: Path, stage: dict[str, Any]
+) -> None:
+    write_parameters(project)
+    write_gan("mine", steps=79)
+    done = CliRunner().invoke(stage["main"], ["mine"])
+    assert done.exit_code == 0, done.output
+    assert list(pd.read_csv("data/gan_scores/mine/judges.csv")["judge"]) == ["first"]
 
 
 def test_a_run_on_chosen_classes_is_scored_without_modes(project: Path, stage: dict[str, Any]) -> None:

@@ -116,13 +116,15 @@ def save_agreement(
     """
     from matplotlib.figure import Figure
 
-    (first, one), *others = fids.items()
+    first, *others = fids or [""]
+    one = fids.get(first, {})
     figure = Figure(figsize=(8 * max(1, len(others)), 5), layout="constrained")
     panels = figure.subplots(1, max(1, len(others)), squeeze=False)[0]
     if not others:
         panels[0].set_axis_off()
-        panels[0].text(0.5, 0.5, f"{first} is the only judge", ha="center")
-    for axes, (judge, two) in zip(panels, others, strict=False):
+        panels[0].text(0.5, 0.5, f"{first} is the only judge" if fids else "no run to compare", ha="center")
+    for axes, judge in zip(panels, others, strict=False):
+        two = fids[judge]
         axes.loglog(list(one.values()), [two[run] for run in one], ".", markersize=8)
         # The names in a column of their own, in the order of the points: those of near points do not overlap.
         for place, run in enumerate(sorted(one, key=lambda run: (two[run], one[run]))):

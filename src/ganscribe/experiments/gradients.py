@@ -45,21 +45,18 @@ def freeze(generator: nn.Module) -> nn.Module:
     return generator
 
 
-def gradient_statistics(
-    generator: nn.Module, critic: nn.Module, noises: Iterable[Tensor]
-) -> dict[str, GradientStatistics]:
-    """Norm and variance of the gradients of log(1 - D(G(z))) (`saturating`) and -log D(G(z)) over `noises`.
+def gradient_statistics(generator: nn.Module, scored: Iterable[Tensor]) -> dict[str, GradientStatistics]:
+    """Norm and variance of the gradients of log(1 - D(G(z))) (`saturating`) and -log D(G(z)) over batches of noise.
 
-    1701.04862, theorems 2.4 and 2.6; noises are batches (N, noise_dim), both networks float32. The loss's own
-    derivative is taken in float64 and scaled to 1 before it goes back through the networks, so that a
-    gradient of 1e-50 is measured as well as one of 1.
+    1701.04862, theorems 2.4 and 2.6; `scored` are the critic's scores D(G(z)) of each batch, (N,), both networks
+    float32. The loss's own derivative is taken in float64 and scaled to 1 before it goes back through
+    the networks, so that a gradient of 1e-50 is measured as well as one of 1.
     """
     weights = [weight for weight in generator.parameters() if weight.requires_grad]
     scales: dict[str, Tensor] = {}
     totals = {loss: [torch.zeros_like(weight) for weight in weights] for loss in LOSSES}
     norms: dict[str, list[Tensor]] = {loss: [] for loss in LOSSES}
-    for noise in noises:
-        scores = critic(generator(noise))
+    for scores in scored:
         for loss, generator_loss in LOSSES.items():
             exact = scores.detach().double().requires_grad_()
             (slope,) = torch.autograd.grad(generator_loss(exact), exact)
@@ -95,10 +92,18 @@ def _left_alone(network: nn.Module) -> Iterator[None]:
 
 def _measure(generator: nn.Module, critic: nn.Module, real: Tensor, noises: list[Tensor]) -> dict[str, float]:
     """The critic's loss on `real` and the images of the first noise, and the gradients on all noises."""
+    fake_scores: list[Tensor] = []
+
+    def score() -> Iterator[Tensor]:
+        for noise in noises:
+            scores = critic(generator(noise))
+            fake_scores.append(scores.detach())
+            yield scores
+
     critic.requires_grad_(False)
-    statistics = gradient_statistics(generator, critic, noises)
+    statistics = gradient_statistics(generator, score())
     with torch.no_grad():
-        loss = float(CRITIC.critic_loss(critic(real), critic(generator(noises[0]))))
+        loss = float(CRITIC.critic_loss(critic(real), fake_scores[0]))
     critic.requires_grad_(True)
     row = {"critic_loss": loss}
     for name, numbers in statistics.items():

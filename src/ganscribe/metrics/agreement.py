@@ -52,8 +52,12 @@ def compare_judges(tables: Mapping[str, pd.DataFrame]) -> Agreement:
     """Spearman's rho of each score between every two judges, over the runs of `tables` (judge: its rows).
 
     rho is left out where it is undefined: fewer than three runs, or a judge that tells no two apart. Raises
-    ValueError for judges of different runs.
+    ValueError for judges of different runs. Without tables there is only the caption, which says so.
     """
+    if not tables:
+        return Agreement(
+            [], {}, "Every GAN was only exercised, so there is nothing by which judges could be compared."
+        )
     by_run = {judge: table.set_index("run").sort_index() for judge, table in tables.items()}
     runs = {judge: list(table.index) for judge, table in by_run.items()}
     if len({tuple(names) for names in runs.values()}) > 1:
