@@ -1,11 +1,14 @@
-"""_common.py: a stage runs the code of its own checkout, whatever is installed."""
+"""_common.py: a stage runs the code of its own checkout, whatever is installed, and ends at once."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def test_a_stage_imports_the_package_beside_it(project: Path, tmp_path: Path) -> None:
@@ -15,3 +18,53 @@ def test_a_stage_imports_the_package_beside_it(project: Path, tmp_path: Path) ->
     script.write_text("import _common\nimport ganscribe\nprint(ganscribe.__file__)\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()) == tmp_path / "src" / "ganscribe" / "__init__.py"
+
+
+LEAVING = """
+from _common import stage
+
+import atexit
+import sys
+import threading
+import time
+
+atexit.register(lambda: print("at the exit"))
+
+
+def work():
+    time.sleep(1)
+    print("the thread has ended")
+
+
+@stage
+def main():
+    print("without a line's end", end=" ")
+    if "thread" in sys.argv[0]:
+        threading.Thread(target=work).start()
+    if "fails" in sys.argv[0]:
+        raise ValueError("wrong")
+
+
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("plain", 0, ["without a line's end at the exit"]),
+        ("thread", 0, ["without a line's end the thread has ended", "at the exit"]),
+        ("fails", 1, ["without a line's end at the exit"]),
+    ],
+)
+def test_a_stage_that_ends_leaves_nothing_undone(
+    project: Path, tmp_path: Path, name: str, code: int, said: list[str]
+) -> None:
+    """Standard output is a pipe, whose buffer the process itself must empty."""
+    script = tmp_path / f"{name}.py"
+    script.write_text(LEAVING)
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, (project / "stages", project / "src")))}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (code, said), done.stderr
