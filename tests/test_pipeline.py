@@ -29,6 +29,7 @@ KILLS = {  # each stage by itself, since DVC may run independent stages in any o
     "extract_features": "extract_features.py:1",
     f"train_captioner@{CAPTIONER}": "train_captioner.py:3",
 }
+BEFORE_KILLS = ("prepare_images@mnist", "fetch_images", "tokenize_captions", "download@inception")
 
 
 @pytest.fixture(scope="module")
@@ -346,42 +347,41 @@ def test_a_run_added_on_the_command_line_alone_works(built: Clone) -> None:
     assert stale_stages(built) == set()
 
 
-def test_an_override_reruns_what_it_touches_and_temp_runs_are_recorded(built: Clone) -> None:
+def test_an_override_reruns_what_it_touches_and_its_repetition_is_tied_to_its_run(built: Clone) -> None:
+    override = ("dvc", "exp", "run", "--temp", "-S", "gan.runs.dcgan.steps=5", "-n")
     before = built.runs()
-    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.dcgan.steps=5", "-n", "shorter")
+    output = built.run(*override, "first")
     started = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert started == {"train_gan@dcgan", "evaluate_gan@dcgan", "diagnose", "report", "link_runs"}
     runs = built.runs()
-    new = runs[runs["pipeline"] == "shorter"]
+    new = runs[runs["pipeline"] == "first"]
     assert "dcgan-tiny" in new["name"].tolist()
     assert set(new["status"]) == {"FINISHED"}
     assert len(runs) > len(before)
 
-
-def test_a_stage_restored_from_dvcs_cache_is_tied_to_its_run(built: Clone) -> None:
-    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.gan.steps=7", "-n", "first")
-    assert "Running stage 'train_gan@gan'" in output
-    before = len(built.runs())
-    output = built.run("dvc", "exp", "run", "--temp", "-S", "gan.runs.gan.steps=7", "-n", "again")
-    assert "Stage 'train_gan@gan' is cached" in output
-    runs = built.runs()
-    assert len(runs) == before
-    linked = runs[runs["linked.again"].notna() & (runs["pipeline"] == "first")]
-    assert linked["name"].tolist() == ["gan-tiny"]
+    output = built.run(*override, "again", "link_runs")
+    assert "Stage 'train_gan@dcgan' is cached" in output
+    again = built.runs()
+    assert len(again) == len(runs)
+    linked = again[again["linked.again"].notna() & (again["pipeline"] == "first")]
+    assert linked["name"].tolist() == ["dcgan-tiny"]
 
 
 def test_stages_that_are_killed_end_with_the_bytes_of_unbroken_ones(
     built: Clone, project: Path, tmp_path: Path
 ) -> None:
     clone = Clone(project, tmp_path / "elsewhere")
+    clone.run("dvc", "cache", "dir", "--local", str(built.folder / ".dvc/cache"))
     notes = tmp_path / "saves"
     faults = os.pathsep.join([str(project / "tests" / "faults"), str(clone.folder / "src")])
     shared = {"PYTHONPATH": faults, "SAVES": str(notes), "GANSCRIBE_CHECKPOINT_SECONDS": "0"}
+    clone.run("dvc", "repro", *BEFORE_KILLS, **shared)  # from the run cache
+    repro = ("dvc", "repro", "--no-run-cache")
     for stage, kill in KILLS.items():
-        output = clone.run("dvc", "repro", stage, succeeds=False, KILL_AFTER=kill, **shared)
+        output = clone.run(*repro, stage, succeeds=False, KILL_AFTER=kill, **shared)
         assert f"failed to reproduce '{stage}'" in output, output[-3000:]
         assert any((clone.folder / ".checkpoints").iterdir())
-    clone.run("dvc", "repro", *KILLS, **shared)
+    clone.run(*repro, *KILLS, **shared)
 
     saves = pd.read_csv(notes, sep=" ", names=["script", "process", "step", "stage"])
     for script, count in (kill.split(":") for kill in KILLS.values()):
