@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from ganscribe.execution.messages import messages_for_errors
 from ganscribe.execution.one_process import only_process
 
-# What is imported lives to the end. To look for garbage among it, during the imports and at the exit, takes a third of
-# the time of a short stage.
+# What is imported lives to the end. Searching it for garbage during the imports and at the exit takes a third of the
+# time of a short stage.
 _IS_OWN_PROCESS = "torch" not in sys.modules  # not that of tests, whose objects come and go
 if _IS_OWN_PROCESS:
     gc.disable()  # until `stage`, which follows the imports
 
 
 def _leave() -> None:
-    """End the process, after a success, as Python does, but without taking apart what was imported.
+    """End the process after a success as Python does, but without taking apart what was imported.
 
-    That is half a second with torch. A thread that is still at work is waited for, the usual way.
+    With torch, that saves more than half a second. If a thread is still at work, return: Python then waits for it.
     """
     main = threading.main_thread()
     if any(thread is not main and not thread.daemon for thread in threading.enumerate()):

@@ -1,4 +1,4 @@
-"""The command line `ganscribe`: what a person asks of the trained models, one module per command.
+"""The command line `ganscribe`: what a person asks of the project and of its trained models.
 
 A command imports what it needs when it runs, so that `ganscribe --help` answers at once.
 """

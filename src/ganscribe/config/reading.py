@@ -32,7 +32,7 @@ MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml h
 
 
 def parse_yaml(text: str) -> Any:
-    """What the YAML `text` holds. Raises ValueError where it is none, or where it is too large."""
+    """Return what the YAML `text` contains. Raises ValueError if it is not YAML, or if it is too large."""
     return copy.deepcopy(_parse_once(text))
 
 
@@ -48,7 +48,7 @@ def _parse_once(text: str) -> Any:
 
 
 def _characters_left(value: Any, left: int) -> int:
-    """`left` less what `value` has, with what an alias repeats each time. Raises ValueError below zero."""
+    """Return `left` minus the characters of `value`, aliases written out. Raises ValueError below zero."""
     if isinstance(value, (dict, list, tuple, set)):
         for part in [*value, *value.values()] if isinstance(value, dict) else value:
             left = _characters_left(part, left - 1)
@@ -71,7 +71,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _keys_at(shape: Any, location: tuple[str | int, ...]) -> list[str]:
-    """The keys that `shape` has at `location`, for a hint at what a mistyped key was meant to be."""
+    """Return the keys that `shape` has at `location`, for a hint at what a mistyped key was meant to be."""
     for part in location:
         if is_dataclass(shape):
             shape = get_type_hints(shape).get(str(part))

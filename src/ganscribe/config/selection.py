@@ -164,7 +164,7 @@ def select(params: Params, scale: Scale, section: str, name: str | None = None) 
 
 
 def cut_short(run: Training, scale: str) -> str:
-    """Return how much of a run's recipe the `scale` trains, empty where that is all of it."""
+    """Return how much of a run's recipe the `scale` trains; empty if that is all of it."""
     cap, recipe = run.budget.max_updates, run.recipe
     if cap is None:
         return ""

@@ -1,6 +1,6 @@
-"""What each stage gets from params.yaml and params/<scale>.yaml (whose own shapes: files.py).
+"""What each stage gets from params.yaml and params/<scale>.yaml; files.py has the shapes of the files themselves.
 
-The recipes stand in the families' packages. DVC tracks the values in the two files, not this module: a default
+The recipes are in the families' packages. DVC tracks the values in the two files, not this module: a default
 below is never changed, or artifacts made with the old one would pass for current.
 """
 
@@ -27,7 +27,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Place:
-    """Where one data set lies. `folder` (of a `local` source) is absolute."""
+    """Where one data set is. `folder` (of a `local` source) is absolute."""
 
     source: Kind | OptionalKind
     folder: str | None
@@ -106,11 +106,11 @@ class GanRun:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GanEvaluation:
-    """How a GAN is scored: by which classifiers, the first on its data set being the judge of the headlines."""
+    """How a GAN is scored. The first of `judges` on its data set gives the headline numbers."""
 
     judges: tuple[str, ...]
     num_samples: Annotated[int, Bounds(ge=4)]
-    snapshot_samples: Annotated[int, Bounds(ge=4)]  # of each generator that was kept along the way
+    snapshot_samples: Annotated[int, Bounds(ge=4)]  # of each generator that was kept during the training
     seed: int
 
 

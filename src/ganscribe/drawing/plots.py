@@ -58,7 +58,7 @@ def _with_title(pixels: np.ndarray, title: str) -> Image.Image:
 
 
 def save_grid(images: Tensor, path: str | Path, columns: int, *, title: str = "") -> None:
-    """Write `images` (N, C, H, W) as a PNG grid, `columns` to a row (an interpolation: one strip a row)."""
+    """Write `images` (N, C, H, W) as a PNG grid, `columns` to a row (an interpolation has one strip per row)."""
     picture = _with_title(_tile(images, columns), title)
     with atomic_write(path) as handle:
         picture.save(handle, format="PNG")
@@ -99,7 +99,7 @@ def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> 
 
 
 def save_image_rows(first: Tensor, others: Tensor, path: str | Path, *, title: str = "") -> None:
-    """Write a PNG with a row an image of `first` (N, C, H, W), a gap, and its K `others` (N, K, C, H, W)."""
+    """Write a PNG with one row per image of `first` (N, C, H, W): the image, a gap, its K `others` (N, K, C, H, W)."""
     left, right = _tile(first, 1), _tile(others.flatten(0, 1), others.shape[1])
     gap = np.full((len(left), 5 * GAP_PIXELS, 3), 255, dtype=np.uint8)
     picture = _with_title(np.hstack([left, gap, right]), title)
