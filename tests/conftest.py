@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end test first: it takes as long as half of all others, and one worker must do it alone."""
+    """Put the end-to-end test first: it takes half as long as all others, and one worker has to do it alone."""
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
@@ -36,7 +36,7 @@ def project() -> Path:
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The real data (see README); the test is skipped where they are absent."""
+    """The folder of real data (see README); without it, the test is skipped."""
     folder = Path(os.environ.get("GANSCRIBE_TEST_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set GANSCRIBE_TEST_DATA")

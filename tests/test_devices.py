@@ -63,7 +63,7 @@ def test_a_training_is_the_cpu_s_to_the_bit(case: str) -> None:
 
 @pytest.mark.parametrize("kind", TWICE)
 def test_no_step_waits_for_the_device(kind: str) -> None:
-    """A row does; twice the steps between rows wait no more often."""
+    """Only rows of the curve wait: with twice as many steps between rows, there are as many waits."""
     counted = []
     for changes in TWICE[kind]:
         with apart.available() as device:
@@ -92,7 +92,7 @@ def test_captions_are_the_cpu_s(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_captions_are_copied_once_a_batch(method: str) -> None:
-    """Forty images, and the device is waited for once a word (are there open captions?) and for the results."""
+    """For forty images there is one wait per word (are any captions unfinished?), and one for the results."""
     torch.manual_seed(0)
     model = Captioner(vocabulary_size=7, embedding_dim=6, units=8, feature_dim=10, encoder_dim=7)
     with apart.available() as device:
@@ -134,7 +134,7 @@ def test_features_are_the_cpu_s(precision: str) -> None:
 
 
 def test_the_device_refuses_the_cpu_s_company() -> None:
-    """Else the tests above would show nothing."""
+    """Otherwise the tests above would show nothing."""
     with apart.available() as device:
         here, there = torch.ones(3), torch.ones(3).to(device)
         assert torch.tensor([1.0, 2.0], device=device).sum().item() == 3

@@ -237,7 +237,7 @@ def test_the_lock_is_short_and_has_no_stage_that_is_gone(stages: list[Any], proj
 
 
 def test_a_plain_repro_leaves_the_zoo_out_unless_it_judges(project: Path) -> None:
-    """No stage of dvc.yaml hangs on one of zoo/dvc.yaml, whose files but for the models lie under zoo/."""
+    """No stage of dvc.yaml depends on one of zoo/dvc.yaml, whose files, except for models, are under zoo/."""
     with Repo(str(project)) as repo:
         graph = repo.index.graph
         zoo = {stage for stage in graph if stage.relpath.startswith("zoo")}

@@ -10,7 +10,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """These networks are far too small for two."""
+    """Use one thread: these networks are far too small for two."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -29,7 +29,7 @@ def test_captions_are_read_by_split_and_dropped_with_their_image(tmp_path: Path)
 
 
 def test_a_training_s_data_go_to_another_process(tmp_path: Path) -> None:
-    """As the engine sends them: the features are a method of shards, which the other process maps itself."""
+    """The engine sends the data in this form: the other process maps the shards itself."""
     writer = ShardWriter(folder=tmp_path, shape=(64, 12), metadata=dict.fromkeys(KEYS[2:], "x"))
     writer.write(0, image_ids=[7, 8], file_names=["7", "8"], features=torch.rand(2, 64, 12).half())
     writer.write_index(1)

@@ -175,7 +175,7 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
 
 @pytest.mark.parametrize("width", [2, 4, 6, 40, 2000])
 def test_a_beam_of_any_width_wider_than_the_vocabulary_too(width: int) -> None:
-    """Against a beam search written with lists, one image at a time."""
+    """The reference is a beam search written with lists, one image at a time."""
     step, state = tree(3, seed=9)
     options = {"start": START, "end": END, "max_length": 5}
     found = beam(step, state, batch_size=3, width=width, length_penalty=0.6, **options)
@@ -208,7 +208,7 @@ def log_prob_of_next(step: Step, state: State, words: list[int], word: int) -> f
 
 
 def test_a_tree_with_fewer_sequences_than_places() -> None:
-    """One word, then the end: nothing else is possible."""
+    """The only possible caption is one word and the end."""
 
     def step(words: Tensor, state: State) -> tuple[Tensor, State]:
         log_probs = torch.full((len(words), 3), -torch.inf)

@@ -68,7 +68,7 @@ def test_staged_features_are_the_features() -> None:
 
 @pytest.mark.parametrize("doubly_stochastic", [0.0, 0.7])
 def test_the_padded_form_gives_what_the_trimmed_one_gives(doubly_stochastic: float) -> None:
-    """The same sums and gradients to 1e-12 in float64, in any order of the captions and with spare pads."""
+    """Sums and gradients agree to 1e-12 in float64, in any order of the captions and with additional padding."""
     model, features, tokens = model_and_batch(torch.float64)
     options = {"precision": "fp32", "label_smoothing": 0.1, "doubly_stochastic": doubly_stochastic}
     weights = list(model.parameters())

@@ -63,7 +63,7 @@ def test_every_option_says_what_it_does() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(name: str, value: Any) -> None:
-    """Read as config reads it, which is as JSON."""
+    """Read a recipe as config does, from JSON."""
     adapter = TypeAdapter(CaptionerRecipe)
     assert adapter.validate_json(
         json.dumps(GIVEN | {"dropout": 0.99, "clip_norm": 5.0, "scheduled_sampling": 1.0})

@@ -50,7 +50,7 @@ def test_never_more_than_a_few_images_are_in_memory_and_each_is_read_once() -> N
 
 
 def test_a_large_mean_costs_no_digits() -> None:
-    """Sums of squares would lose them all: 1000 and a deviation of 1e-3 are ten digits apart."""
+    """Sums of squares would lose all digits of a deviation of 1e-3 around a mean of 1,000."""
     values = 1000 + 1e-3 * torch.randn(
         40, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )

@@ -113,14 +113,14 @@ def run(*words: str | Path) -> Result:
 
 
 def captions(*words: str | Path) -> dict[str, str]:
-    """What is printed, by path; nothing else is."""
+    """Return the captions that the command prints, by path; it prints nothing else."""
     result = run(*words)
     assert result.exit_code == 0, result.output
     return dict(line.split(": ", 1) for line in result.stdout.splitlines())
 
 
 def expected(path: Path, **options: object) -> str:
-    """By the parts: one picture, one decoding."""
+    """Return the caption of one picture by one decoding, from the parts of the package."""
     saved = load_captioner("models/captioner/best/model.safetensors")
     features = SmallNetwork()(load_image(path)[None]).half().float()
     beam = {"method": "beam", "width": 5, "length_penalty": 0.7, "max_length": 40}

@@ -31,7 +31,7 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def compare(*words: str) -> str:
-    """The page of two runs."""
+    """Return the page that compares two runs."""
     done = CliRunner().invoke(cli.main, ["compare", *words, "--out", "page.html"])
     assert done.exit_code == 0, done.output
     assert done.output == f"{words[0]} and {words[1]}: page.html\n"
@@ -39,7 +39,7 @@ def compare(*words: str) -> str:
 
 
 def refused(*words: str, out: str = "page.html") -> str:
-    """The one line that the command ends with; it has written nothing, but for what DVC notes for itself."""
+    """Return the one line that the command ends with, and check that only DVC has written anything."""
     before = {*Path.cwd().rglob("*")}
     done = CliRunner().invoke(cli.main, ["compare", *words, "--out", out])
     assert done.exit_code == 1, done.output

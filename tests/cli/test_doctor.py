@@ -1,4 +1,4 @@
-"""doctor: a line a finding, also where parts are missing or broken, and never a traceback."""
+"""doctor: one line per finding, even if parts are missing or broken, and never a traceback."""
 
 from __future__ import annotations
 

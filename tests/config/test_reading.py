@@ -1,4 +1,4 @@
-"""config.py: the project's own files load; every kind of mistake is named, all of them at once."""
+"""config/: the project's own files load; every kind of mistake is named, and all of them at once."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_run_has_its_own_cap_or_its_family_s(folder: Path) -> None:
 
 
 def test_a_cap_that_ends_a_recipe_early_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Or whoever asks for more steps wonders where they are."""
+    """Otherwise, people who ask for more steps would wonder where they are."""
     give_cap(folder, 350)
     run = config.load("gan", "dcgan", folder)
     said = (
@@ -233,7 +233,7 @@ def test_a_cap_that_ends_a_recipe_early_is_said(folder: Path, capsys: pytest.Cap
 
 
 def test_reading_parameters_imports_no_torch(project: Path) -> None:
-    """Stages that need none would start two seconds later."""
+    """Otherwise, stages that need no torch would start two seconds later."""
     code = "import sys; from ganscribe import config; config.read(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=project).returncode == 0
 

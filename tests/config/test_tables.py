@@ -110,7 +110,7 @@ def test_no_torch_is_imported_for_it() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_document_has_the_recipes_own_table(project: Path, family: str) -> None:
-    """Not the objectives and networks: a new file of them is not to need a change of the document."""
+    """The document leaves out objectives and networks, so that a new file of theirs does not require a change to it."""
     text = (project / "docs/options.md").read_text()
     found = re.findall(rf"<!-- options: {family} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     assert [each.strip("\n") for each in found] == [describe_recipe(family)], (

@@ -141,7 +141,7 @@ def test_images_in_place_are_checked_and_never_written(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["{}", "coco/train2014/{}", "train2014\\{}"])
 def test_an_archive_that_was_packed_otherwise(project: Path, name: str) -> None:
-    """What download counts as there, fetch_images finds: without the folder, in another one, with Windows' slashes."""
+    """fetch_images finds what download has counted: without a folder, in another one, and with Windows' slashes."""
     with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
         archive.writestr(name.format("1.jpg"), "image 1")
     (project / "annotations").mkdir()

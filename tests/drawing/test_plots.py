@@ -1,4 +1,4 @@
-"""The pictures: read back with Pillow and held against the pixels that went in."""
+"""The pictures, read back with Pillow and compared with the pixels that went in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a critic said beside the quality of its generators: each snapshot with the row that is nearest."""
+"""A critic's estimates beside the quality of its generators: each snapshot gets the nearest row of the curve."""
 
 from __future__ import annotations
 

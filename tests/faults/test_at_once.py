@@ -37,7 +37,7 @@ BUILDS: list[subprocess.Popen[str]] = []
 
 @pytest.fixture(autouse=True)
 def no_build_stays() -> Iterator[None]:
-    """A build is killed where a test has failed; its stage then stops by itself."""
+    """Kill the builds that a failed test has left; their stages then stop by themselves."""
     yield
     while BUILDS:
         build = BUILDS.pop()

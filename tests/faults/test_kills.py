@@ -25,12 +25,12 @@ from scratch import CAPTIONER, Clone
 pytestmark = pytest.mark.faults
 
 KILLS, SEED = int(os.environ.get("FAULT_KILLS", "110")), int(os.environ.get("FAULT_SEED", "0"))
-# More kills of one build than so many, and most hit its last stage: what another has outlived is handed on.
+# With more kills in one build, most would hit its last stage, because a stage that ends first hands its kills on.
 BUILDS = -(-KILLS // 22)
 
 
 class Broken:
-    """A build that was killed, beside the unbroken one."""
+    """A build that was killed, and the uninterrupted one."""
 
     def __init__(self, built: Clone, clone: Clone, kills: list[Kill], saves: pd.DataFrame) -> None:
         self.built = built

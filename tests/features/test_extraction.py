@@ -101,7 +101,7 @@ def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path, fi
 
 
 def spoil(folder: Path, files: list[ImageFile]) -> None:
-    """One picture was cut off and one is none when they were fetched, one was never to be had, one has gone."""
+    """Spoil four pictures: one is cut off, one is not an image, one was never fetched, one has been deleted since."""
     (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:300])
     (folder / "5.jpg").write_text("no image")
     for number in (2, 5):
@@ -149,7 +149,7 @@ def test_a_changed_image_is_an_error(folder: Path, files: list[ImageFile]) -> No
 def test_other_slices_change_no_more_than_rounding(
     folder: Path, files: list[ImageFile], precision: str, tolerance: float
 ) -> None:
-    """The network itself: all at once, in other slices, and in another order."""
+    """The real network gets the images all at once, in other slices, and in another order."""
     files = files[:5]
     images = calibration_images(files, folder, crop="none")
     random = load_inception(None, calibration_images=images)
@@ -181,7 +181,7 @@ def test_an_image_that_vanishes_in_the_middle_is_named(
 def test_a_shard_that_cannot_be_written_ends_the_extraction(
     folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a thread of its own, but not in silence; what was written before is kept."""
+    """The writing thread's error ends the extraction, and what was written before is kept."""
     write = ShardWriter.write
 
     def full(self: ShardWriter, shard: int, **columns: Any) -> Path:

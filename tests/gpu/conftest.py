@@ -13,7 +13,7 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "tests" / "helpers")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip these tests where there is no card."""
+    """Skip these tests if there is no GPU."""
     if not torch.cuda.is_available():
         for item in items:
             if Path(__file__).parent in item.path.parents:

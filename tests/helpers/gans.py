@@ -36,7 +36,7 @@ def pictures(count: int = 70, seed: int = 0) -> Tensor:
 
 
 def recipe_and_budget(**changes: Any) -> tuple[GanRecipe, Budget]:
-    """Those of `SETTINGS`, with `changes` to either."""
+    """Return the recipe and the budget of `SETTINGS`, with `changes` to either."""
     settings = SETTINGS | changes
     names = {each.name for each in fields(Budget)} & set(settings)
     budget = Budget(**{name: settings.pop(name) for name in names})

@@ -43,12 +43,12 @@ class Kill:
     seconds: float  # since the stage was announced
     is_running: bool  # else: DVC is checking before it, or recording after it
     by_hand: str = ""  # what a person had to do before the next `dvc repro` went on
-    failure: str = ""  # why the next `dvc repro` failed of itself
+    failure: str = ""  # why the next `dvc repro` failed by itself
 
 
 @dataclass
 class Watch:
-    """A `dvc repro` under way, in a session of its own, its output in a file."""
+    """A running `dvc repro`, in a session of its own, with its output in a file."""
 
     clone: Clone
     log: Path
@@ -74,7 +74,7 @@ class Watch:
         return self.log.read_text(errors="replace")
 
     def look(self) -> bool:
-        """Whether another stage has been announced since the last look; how long the one before took."""
+        """Return whether another stage has been announced since the last look; note how long the one before took."""
         announced = [part.split("'")[0] for part in self.output.split(_LINE)[1:]]
         has_ended = self.process.poll() is not None
         if (announced and announced[-1] != self.stage) or has_ended:

@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def wait_for(attempt: Callable[[], Any], *faults: type[Exception]) -> None:
-    """Try again for a minute and a half, as long as it is one of `faults`; then once more, for its error."""
+    """Repeat `attempt` for a minute and a half while it raises one of `faults`; the last try lets its error through."""
     for _ in range(900):
         try:
             attempt()

@@ -1,4 +1,4 @@
-"""Trainings on two workers, processes of their own that speak over gloo: `run` has the results of each."""
+"""Trainings on two workers, which are processes that communicate over gloo; `run` returns the results of each."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def _work(rank: int, size: int, cases: dict[str, Case], folder: Path) -> None:
 
 
 def run(cases: dict[str, Case], folder: Path, *, size: int = 2) -> list[dict[str, dict[str, Any]]]:
-    """What each of `size` workers has at the end of each case."""
+    """Return what each of `size` workers has at the end of each case."""
     torch.multiprocessing.spawn(_work, (size, cases, folder), nprocs=size)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]

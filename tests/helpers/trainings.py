@@ -1,4 +1,4 @@
-"""Short trainings, of every kind of step, for a card and for what stands in for one."""
+"""Short trainings with every kind of step, for a GPU and for what stands in for one."""
 
 from __future__ import annotations
 
@@ -179,14 +179,14 @@ class Stopping(Checkpoint):
         self.stop_at = stop_at
 
     def save(self, state: dict[str, Any]) -> None:
-        """Save, and stop where it is time."""
+        """Save, and stop at the chosen step."""
         super().save(state)
         if state["step"] == self.stop_at:
             raise Interrupted("as asked")
 
 
 def resumed(train: Callable[..., Outcome], name: str, folder: Path, *, stop_at: int) -> Outcome:
-    """Train until `stop_at`, then again from there in fresh objects."""
+    """Train until `stop_at`, then continue from there with new objects."""
     try:
         train(name, checkpoint=Stopping(folder, stop_at=stop_at))
     except Interrupted:

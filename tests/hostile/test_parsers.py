@@ -65,7 +65,7 @@ def bounded() -> Iterator[None]:
 
 
 def held(read: Callable[[Path], Any], path: Path, named: str | None = None) -> Any:
-    """What `read` makes of a file, or None where it refuses it as the house does."""
+    """Return what `read` makes of a file, or None if it refuses it with a short ValueError that names the file."""
     try:
         return read(path)
     except ValueError as error:
@@ -76,7 +76,7 @@ def held(read: Callable[[Path], Any], path: Path, named: str | None = None) -> A
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: bytes, start: int = 0) -> bytes:
-    """`whole` with a few bytes changed from `start` on, taken out or put in, perhaps cut off."""
+    """Return `whole` with a few bytes after `start` changed, removed or added, and perhaps cut off."""
     content = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(start, max(start, len(content) - 1)))

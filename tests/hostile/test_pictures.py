@@ -103,7 +103,7 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(
 
 @pytest.fixture
 def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pillow has a Ghostscript, which is a trap: the folder that it makes where it runs."""
+    """Give Pillow a Ghostscript that is a trap: if it is run, it makes the folder that is returned."""
     flag = tmp_path / "ran"
     program = tmp_path / "gs"
     program.write_text(f"#!{sys.executable}\nimport os\nos.mkdir({str(flag)!r})\n")
@@ -135,7 +135,7 @@ def models(captioner_files: Path) -> Models:
 
 
 def test_the_page_refuses_too(models: Models, tmp_path: Path, ghostscript: Path) -> None:
-    """The way of an upload: gradio's component, then the page's own function."""
+    """An upload passes gradio's component, then the page's own function."""
     import gradio
     from gradio.data_classes import ImageData
 

@@ -28,7 +28,7 @@ CANDIDATES = [
 
 
 def counts() -> np.ndarray:
-    """What each image adds to BLEU, counted anew."""
+    """Count independently what each image adds to BLEU."""
     rows = []
     for refs, candidate in zip(REFERENCES, CANDIDATES, strict=True):
         words = candidate.split()

@@ -108,7 +108,7 @@ def test_a_run_scored_by_two_judges_stands_in_both_tables() -> None:
 
 
 def test_as_many_other_test_images_are_not_compared() -> None:
-    """Captioners of two data seeds, and classifiers of drawn pictures: the second is no change of the first."""
+    """Captioners of two data seeds, and classifiers of drawn pictures: the second is not a change to the first."""
     cases = {
         "captioner": ({"greedy.num_images": 80, "greedy.num_references": 400}, "greedy.", "CIDEr"),
         "classifier": ({"dataset": "cifar10", "source": "sample", "num_images": 100}, "", "error"),
@@ -154,7 +154,7 @@ def test_the_latest_scores_are_those_of_the_run_s_plain_metrics(change: dict[str
 
 
 def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
-    """Which data it was scored on is not known, so that it stands apart from those of which that is known."""
+    """The data that it was scored on are not known, so it is in another table than runs whose data are known."""
     facts = {key: value for key, value in FACTS.items() if key != "data_sha256"}
     words = {key: str(value) for key, value in facts.items() if not key.startswith("num_")}
     numbers = {key: float(value) for key, value in facts.items() if key.startswith("num_")}
@@ -201,7 +201,7 @@ def test_a_baseline_by_id_name_pipeline_or_commit(baseline: str) -> None:
     ],
 )
 def test_a_table_has_the_columns_that_say_something_and_fit(width: int | None, shown: str) -> None:
-    """One run of each name: all are their own baselines. Nothing is known of precision, recall and others."""
+    """Each name has one run, which is its own baseline. Precision, recall and others are not known."""
     length = {"trained_steps": 350, "recipe_steps": 1950}
     runs = [gan(name * 8, 20.0, name=f"{name}-sample", facts=FACTS | length) for name in ("dcgan", "wgan")]
     (table,) = build_tables(runs, "gan")
@@ -221,7 +221,7 @@ def test_each_decoding_of_a_captioner_is_a_row_and_more_is_better() -> None:
 
 
 def test_captions_that_were_split_otherwise_have_a_table_of_their_own() -> None:
-    """Scores of an earlier version, which does not say how, are by the tutorial's rule."""
+    """Scores of an earlier version do not say how captions were split, which was by the tutorial's rule."""
     scores = {"pipeline": "p", "greedy.CIDEr": 0.5, "greedy.num_images": 4, "greedy.num_references": 20}
     found = build_tables(
         [

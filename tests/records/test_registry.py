@@ -1,4 +1,4 @@
-"""The registry of models: what stands on a version, and who becomes champion."""
+"""The registry of models: the tags of a version, and which version becomes the champion."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_scores_of_unknown_data_are_compared_with_their_like_alone(client: Any) 
 
 
 def test_the_differences_are_those_to_the_scores_with_the_most_in_common(client: Any) -> None:
-    """Each of them is among the champion's scores somewhere, but not with the others."""
+    """Each fact occurs somewhere among the champion's scores, but not together with the others."""
     add(client, NAME, FACTS | {"fid": 20.0}, FACTS | {"judge": "vgg11", "judge_sha256": "b" * 64, "fid": 3.0})
     add(client, NAME, FACTS | {"judge_sha256": "b" * 64, "fid": 1.0})
     registry.promote(client, NAME, "1")
@@ -195,7 +195,7 @@ def test_mistakes_are_told(client: Any) -> None:
 
 
 def tags_of(client: Any, number: str = "1") -> dict[str, str]:
-    """What link_runs leaves on a version."""
+    """Return the tags that link_runs gives to a version."""
     (version,) = (each for each in store.read_versions(client, f"name = '{NAME}'") if each.version == number)
     run = store.as_record(client.get_run(version.run_id), "gan")
     registry.tag_versions(client, run, folder=Path("models/gan/dcgan"), md5="0f.dir")
@@ -213,7 +213,7 @@ def test_a_version_bears_commit_hash_and_scores_with_what_they_were_made_of(clie
 
 
 def test_the_scores_on_a_version_are_those_of_the_last_scoring(client: Any) -> None:
-    """By every judge; in either order, since which tag of the run comes first is up to its digest."""
+    """This holds for every judge and in either order, because a digest decides which tag of the run comes first."""
     both = [FACTS | {"fid": 20.0}, FACTS | {"fid": 1.0, "data_sha256": "e" * 64, "num_real": 400}]
     for first, last in (both, both[::-1]):
         scored = [first, first | {"judge": "vgg11"}, last, last | {"judge": "vgg11"}]
@@ -224,7 +224,7 @@ def test_the_scores_on_a_version_are_those_of_the_last_scoring(client: Any) -> N
 
 
 def test_runs_of_earlier_versions_are_held_against_later_ones(client: Any) -> None:
-    """Whose counts were metrics, and whose checksums were tags of their own."""
+    """Earlier versions kept counts as metrics, and each checksum as a separate tag."""
     older = client.create_run(
         store.experiment_id(client, "gan"), tags={"git.commit": "c" * 40, "scale": "tiny"}
     )

@@ -50,7 +50,7 @@ def client(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def comparable(record: rows.RunRecord) -> rows.RunRecord:
-    """NaN is not equal to itself."""
+    """Return the record with its metrics as text, because NaN is not equal to itself."""
     return replace(record, metrics={key: str(value) for key, value in record.metrics.items()})  # type: ignore[misc]
 
 
@@ -90,7 +90,7 @@ def test_tables_of_another_form_are_left_to_mlflow(client: Any, tmp_path: Path) 
 
 @pytest.mark.parametrize("words", [["runs"], ["doctor"]])
 def test_reading_commands_load_neither_mlflow_nor_torch(client: Any, project: Path, words: list[str]) -> None:
-    """Which cost seconds each."""
+    """Importing either would take seconds."""
     for name in ("params.yaml", "pyproject.toml"):
         shutil.copy(project / name, name)
     shutil.copytree(project / "params", "params")

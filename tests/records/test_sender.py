@@ -41,7 +41,7 @@ def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that is not up yet, as the store in use, with a password in its address."""
+    """The store in use: a server that has not started yet, with a password in its address."""
     made = Server(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri.replace("://", "://alice:s3cret@"))
     yield made
@@ -49,7 +49,7 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def assert_no_password(text: str) -> None:
-    """Neither in `text` nor in any file of the outbox."""
+    """Check that the password is neither in `text` nor in any file of the outbox."""
     files = [path for path in outbox_folder().rglob("*") if path.is_file()]
     assert "s3cret" not in text
     assert [path for path in files if b"s3cret" in path.read_bytes()] == []
@@ -107,7 +107,7 @@ def test_a_server_that_comes_late_and_dies_in_the_middle_loses_nothing(folder: P
 def test_a_sender_killed_between_sending_and_noting_sends_no_point_twice(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every place where it notes something, one after the other."""
+    """The sender is killed at each place where it notes something, one after the other."""
     with records.training_run(run_key="key", **RUN) as recording:
         for step in range(3):
             recording.log(step, {"loss": step / 2})
@@ -285,7 +285,7 @@ def test_a_sender_s_log_tells_no_password(
 def test_a_deleted_experiment_is_named_with_what_brings_it_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a sender is at work, to which an old answer is no answer."""
+    """This also holds while a sender is at work, which does not take an old answer for a new one."""
     client = store.open_client()
     with records.training_run(run_key="old", **RUN) as recording:
         recording.score({"fid": 1.0, "judge": "lenet5"})
@@ -406,7 +406,7 @@ def test_a_run_deleted_while_it_is_trained_is_named_with_what_brings_it_back(fol
 def test_a_sender_ends_where_another_store_takes_the_place_of_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As doctor advises for a damaged one, while a sender is at work."""
+    """doctor advises to replace a damaged store, possibly while a sender is at work."""
     shutil.copyfile("mlflow.db", "fresh.db")
     monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(sender, "LINGER_SECONDS", 600)

@@ -124,12 +124,12 @@ def test_a_folder_of_any_name_keeps_its_own_store(
 
 
 def test_a_plain_folder_keeps_its_address(folder: Path) -> None:
-    """The outbox is named by it, and older stores are known by it."""
+    """The outbox is named after the address, and older stores are found by it."""
     assert tracking_uri() == f"sqlite:///{folder}/mlflow.db"
 
 
 def add_others(path: Path, table: str, number: int, **more: Any) -> None:
-    """Rows of other people's, made after ours and with names that come first, past MLflow's client."""
+    """Add other people's rows directly to the database: made after ours, with names that come first."""
     values = {"name": "", "creation_time": 2**42, **more}
     query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     with contextlib.closing(sqlite3.connect(path)) as database:

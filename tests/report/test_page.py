@@ -294,7 +294,7 @@ def test_the_page_has_a_table_for_each_set_of_real_images(root: Path) -> None:
 
 
 def test_classifiers_of_two_data_sets_share_no_table(root: Path) -> None:
-    """One that errs less on easy digits is not the best of pictures."""
+    """A classifier that errs less, but on easy digits, is not the best on pictures."""
     for name, dataset, error in (
         ("lenet5", "mnist", 0.01),
         ("other", "mnist", 0.02),
@@ -318,7 +318,7 @@ def test_classifiers_of_two_data_sets_share_no_table(root: Path) -> None:
 
 
 def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
-    """Not even where their numbers are the same, by which pictures are known that the project draws."""
+    """Not even if their images have the same numbers, as those of drawn scenes do."""
     before = page.render(root, params=PARAMS)
     assert before.count("did not record which data were scored") >= 1, "they are of an earlier version"
     shutil.copytree(root / "models/captioner/best", root / "models/captioner/tutorial")
@@ -371,7 +371,7 @@ def test_experiments_and_judges_stand_with_their_captions(root: Path) -> None:
 
 
 def test_the_best_goes_by_the_table_of_scores(tmp_path: Path) -> None:
-    """The best calibration, too; facts and scores that nothing else shares have no best."""
+    """The best calibration is marked, too. Facts, and scores that only one run has, have no best."""
     files = {name: tmp_path / f"{name}.json" for name in ("one", "other")}
     for path, error, more in zip(files.values(), (0.02, 0.01), ({"nll": 1.0}, {}), strict=True):
         scores = {

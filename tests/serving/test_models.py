@@ -135,7 +135,7 @@ def test_one_bad_picture_does_not_fail_the_others(store: Path) -> None:
 
 
 def test_other_models_are_asked_as_before(tmp_path: Path, store: Path) -> None:
-    """Loading one of ours changes what MLflow does with requests to ours alone."""
+    """Loading one of our models changes only what MLflow does with requests to our models."""
     load("gan")
 
     class Other(mlflow.pyfunc.PythonModel):
@@ -175,7 +175,7 @@ def spawned(*modules: str) -> list[int | None]:
 
 
 def test_loading_a_model_leaves_the_path_to_the_package_as_it_was(store: Path, tmp_path: Path) -> None:
-    """Workers of a training that starts afterwards take this path, and need rooms that no model brings."""
+    """Workers of a later training inherit this path, and need rooms that do not travel with a model."""
     before = list(sys.path)
     load("gan")
     assert sys.path == before

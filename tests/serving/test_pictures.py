@@ -1,4 +1,4 @@
-"""A picture has the same pixels whichever door it comes in by, and those of its plain 8-bit PNG."""
+"""A picture has the same pixels wherever it is read, and those of its plain 8-bit PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare_judges: it reads what the judges said of every run of one data set, and says when that is too little."""
+"""compare_judges: it reads the scores of the runs of one data set, and says if there is nothing to compare."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_judge_that_has_not_scored_every_run_is_left_out(
 def test_a_run_of_the_data_set_that_was_held_against_other_images_is_left_out(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One on chosen classes: its FIDs are of other real images."""
+    """The FIDs of a run on chosen classes are distances to other real images."""
     write_run("sevens", {"lenet5": 4.0, "resnet20": 0.1}, data_sha256="of the sevens")
     assert compare(project, monkeypatch).exit_code == 0
     caption = Path("data/judges_compared/caption.txt").read_text()

@@ -41,12 +41,12 @@ def run(
 
 
 def small_files() -> None:
-    """No file may grow beyond 50,000 bytes, as on a disk with no more room."""
+    """Let no file grow beyond 50,000 bytes, as if the disk were full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
 
 def obey_permissions() -> None:
-    """Root heeds permission bits like anyone else."""
+    """Make root obey permission bits like any other user."""
     if os.geteuid() == 0:
         assert ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) == 0
 

@@ -137,7 +137,7 @@ def test_a_java_that_dies_loses_no_caption(
 def test_what_is_known_of_the_images_is_scored(
     project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held against the tables of captions and attention that the stage leaves."""
+    """The scores are computed again from the tables of captions and attention that the stage leaves."""
     monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
     path = Path("models/captioner/best/model.safetensors")
     saved = load_captioner(path)
@@ -213,7 +213,7 @@ def test_captions_are_scored_as_the_captioner_splits_them(
 def test_the_scored_data_are_the_test_pictures_and_their_references(
     project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another picture of the same number, or another caption of it, makes other data; one of training does not."""
+    """Another test picture or reference makes other data; another training picture or caption does not."""
     stage = load(project, monkeypatch)
 
     def digest(blue: int | None = None) -> str:

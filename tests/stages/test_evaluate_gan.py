@@ -1,4 +1,4 @@
-"""evaluate_gan: every judge of the data set scores the same images, and the first one's scores are the headline."""
+"""evaluate_gan: which judges score a GAN, on which images, and that the first one's scores are the headline."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_what_depends_on_no_judge_is_the_first_one_s(stage: dict[str, Any]) -> N
 
 
 def test_the_scored_data_are_the_real_images_and_their_labels(stage: dict[str, Any]) -> None:
-    """Not the samples, and not the images of the floor; another pixel or another label makes other data."""
+    """Another pixel or another label makes other data; other samples, or another floor, do not."""
     images = stage["collect_images"](Path("models/gan/mine"), RUN)
 
     def digest(**changes: Any) -> str:
@@ -212,7 +212,7 @@ def test_shares_of_classes_are_known_of_a_run_on_every_class(stage: dict[str, An
 def test_a_class_without_test_images_is_said_and_not_scored(
     stage: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The GAN is trained by then: what can be scored is."""
+    """The GAN has been trained by then, so whatever can be scored is scored."""
     test = read_images("data/mnist/test.parquet", [*range(9)])
     pixels, labels = test.images.numpy(), test.labels.to(torch.uint8).numpy()
     facts: dict[str, Any] = {"dataset": "mnist", "classes": CLASSES, "source": "local"}

@@ -1,4 +1,4 @@
-"""train_captioner: how far a training went is held against the recipe, unless the recipe itself has stopped it."""
+"""train_captioner: how far a training went is compared with the recipe, unless the recipe itself has stopped it."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_an_unknown_optimiser_is_refused() -> None:
 
 
 def test_their_names_are_known_without_torch() -> None:
-    """Whoever reads parameters reads the recipes, which name optimisers and schedules."""
+    """Reading parameters imports the recipes, which name optimisers and schedules."""
     code = (
         "import sys; sys.modules['torch'] = None; "
         "import ganscribe.training.optimisers, ganscribe.training.schedules, ganscribe.training.budget"
@@ -136,7 +136,7 @@ def test_their_names_are_known_without_torch() -> None:
 
 @pytest.mark.parametrize("name", get_args(OptimiserName))
 def test_a_training_does_not_import_torch_s_compiler(name: str) -> None:
-    """It takes over a second in every stage that trains, as long as some of them train."""
+    """Importing it takes more than a second, longer than some of the stages train."""
     code = f"""
 import sys, torch
 from ganscribe.training.optimisers import build_optimiser, restore_optimiser

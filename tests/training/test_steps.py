@@ -1,4 +1,4 @@
-"""training/steps.py where there is no card: a step is called. With one: tests/gpu."""
+"""training/steps.py without a GPU, where a step is called; tests/gpu tests it with one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_elsewhere_than_on_cuda_a_step_is_called_with_its_inputs_and_flags() -> 
 
 
 def test_the_tensors_of_a_training_are_all_that_a_step_changes() -> None:
-    """What a capture must put back: whatever differs after a step is among them."""
+    """A capture has to restore them, so whatever differs after a step must be among them."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     total = torch.zeros(())

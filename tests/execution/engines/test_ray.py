@@ -152,7 +152,7 @@ def plan(folder: Path, working: Path, inception: Inception) -> Extraction:
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    """In fp32 one thread rounds otherwise than two; a worker of Ray has one by itself."""
+    """Use two threads: a worker of Ray has one by default, which rounds differently in fp32."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

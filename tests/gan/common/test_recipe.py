@@ -153,7 +153,7 @@ def test_what_must_be_given_is_enough_and_everything_may_be() -> None:
     ids=str,
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any]) -> None:
-    """Read as config reads it, which is as JSON."""
+    """Read a recipe as config does, from JSON."""
     with pytest.raises(ValidationError) as error:
         ADAPTER.validate_json(json.dumps(GIVEN | change))
     assert [problem["loc"] for problem in error.value.errors()] == [tuple(change)]

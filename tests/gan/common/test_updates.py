@@ -258,7 +258,7 @@ def test_the_penalty_is_alike_in_both_precisions() -> None:
 
 
 def test_an_averaged_generator_is_drawn_from_with_its_own_statistics() -> None:
-    """Batch norm's mean is that of what the averaged layer before gives, in the grids and in what is kept."""
+    """Batch norm's mean is that of the averaged layer's outputs, both in the grids and in what is kept."""
     gan = train(networks="dcgan", steps=3, ema_decay=0.5, learning_rate=0.02)
     rng, linear = random_stream(gans.SETTINGS["seed"], "gan", "norms"), gan.kept_generator[0]
     assert isinstance(linear, torch.nn.Linear)

@@ -1,4 +1,4 @@
-"""The DCGAN whose critic has batch norm is the DCGAN but for that, and has it where the spec's list says."""
+"""The DCGAN whose critic has batch norm is the DCGAN except for that, and has it after the listed layers."""
 
 from __future__ import annotations
 

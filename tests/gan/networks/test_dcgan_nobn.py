@@ -1,4 +1,4 @@
-"""The DCGAN without batch norm is the DCGAN but for that."""
+"""The DCGAN without batch norm is the DCGAN except for that."""
 
 from __future__ import annotations
 
