@@ -209,7 +209,7 @@ def numbers(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float
 def test_a_parameter_set_on_the_command_line_changes_its_own_line(
     project: Path, tmp_path: Path, name: str
 ) -> None:
-    """By what DVC calls for -S: the file is in DVC's own form, whatever number is changed."""
+    """Numbers are changed by the function that DVC calls for -S, which leaves a file in DVC's own form as it is."""
     path = tmp_path / "params.yaml"
     shutil.copy(project / name, path)
     before = path.read_text().splitlines()

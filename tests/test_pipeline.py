@@ -91,7 +91,7 @@ def test_the_experiment_says_what_it_found(built: Clone) -> None:
 
 
 def test_a_stage_depends_on_every_module_that_it_has_imported(built: Clone) -> None:
-    """What runs, against dvc.yaml: the objectives and networks that are loaded by name are among it."""
+    """Compare what is really imported, including objectives and networks loaded by name, with dvc.yaml."""
     with Repo(str(built.folder)) as repo:
         listed = {
             stage.name: [Path(dep.fs_path) for dep in stage.deps if dep.fs_path]
@@ -199,7 +199,7 @@ def test_a_second_repro_does_nothing(built: Clone) -> None:
 
 
 def test_a_fresh_folder_ties_its_models_though_dvc_lock_needs_nothing_new(built: Clone) -> None:
-    """What git and DVC's cache bring along is everything but the list of linked runs."""
+    """Git and DVC's cache bring everything except the list of linked runs."""
     table = built.folder / "data/linked_runs.csv"
     listed = table.read_text()
     keys = [json.loads(path.read_text()) for path in sorted((built.folder / "models").rglob("run_key.json"))]

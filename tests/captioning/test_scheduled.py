@@ -11,7 +11,7 @@ from ganscribe.captioning.scheduled import mix_in_own_words
 
 
 def own_words(model: Captioner, features: Tensor, tokens: Tensor) -> Tensor:
-    """Each caption alone: its first word, then the likeliest by the model, as many as it has."""
+    """Return each caption as its first word, then as many of the model's likeliest words as it has, one by one."""
     fed = tokens.clone()
     for row, length in enumerate(LENGTHS):
         memory, hidden = model.encode(features[row : row + 1]), torch.zeros(1, 8, dtype=features.dtype)

@@ -106,7 +106,7 @@ ALL_OPTIONS = {
 
 
 def scripted(scores: Sequence[float], seen: list[float]) -> Callable[[Captioner, str], float]:
-    """A score of validation that comes from a list by the number of the call, whatever the process."""
+    """Return a validation score that takes the next number of a list at each call, whichever process calls it."""
 
     def score(model: Captioner, precision: str) -> float:
         assert model.training
@@ -217,7 +217,7 @@ def test_other_optimisers_learn_too(optimiser: str, learning_rate: float) -> Non
 
 
 def test_a_warm_up_is_of_the_whole_recipe() -> None:
-    """Fifteen steps: a warm-up of ten fits, also where a scale lets only three of them happen."""
+    """A recipe of fifteen steps has room for a warm-up of ten, even if a scale trains only three steps."""
     assert train(max_updates=3, schedule_options={"warm_up": 10}).step == 3
     with pytest.raises(ValueError, match=r"schedule_options\.warm_up 15 must be .* below 15"):
         train(schedule_options={"warm_up": 15})

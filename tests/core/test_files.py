@@ -57,7 +57,7 @@ def test_json_of_every_unicode_encoding(tmp_path: Path, encoding: str) -> None:
 
 
 def test_only_json_that_was_cut_off_is_to_be_fetched_again(tmp_path: Path) -> None:
-    """At every length; what is whole and wrong is to be corrected."""
+    """A file cut off at any length is to be fetched again; one that is complete but wrong is to be corrected."""
     whole = json.dumps(
         {"images": [{"id": 1, "name": "\u72ac"}, {"id": -1.5, "ok": True}]}, ensure_ascii=False
     ).encode()

@@ -45,14 +45,14 @@ def test_words(text: str, words: str) -> None:
 
 
 def texts(count: int) -> list[str]:
-    """Random strings of what the rules tell apart."""
+    """Return random strings of characters that the rules treat differently."""
     rng = random.Random(0)
     pool = "abßéλЖनक한Σ019٣一猫のカーッแมะ" + "\u0301\u094d\u0e34\ufe0f" + "'’.,:;·-–„“…!?  \u2014«»()/#"
     return ["".join(rng.choices(pool, k=rng.randint(1, 14))) for _ in range(count)]
 
 
 def test_words_are_split_again_as_they_are() -> None:
-    """What a captioner says is its words with blanks between: it is scored by the same words."""
+    """A captioner's caption is its words joined by spaces, and scoring must split it into the same words."""
     for text in texts(2000):
         words = unicode_words(text)
         assert unicode_words(" ".join(words)) == words

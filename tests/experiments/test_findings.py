@@ -15,7 +15,7 @@ from ganscribe.experiments.findings import Finding
 
 
 def gradients(fall: float = 1e-5, growth: tuple[float, float] = (100.0, 50.0), steps: int = 4000) -> Any:
-    """Of the paper's kind of network, and of `dcgan`, whose gradients stay and whose critic learns less."""
+    """Return gradients of the paper's kind of network, and of `dcgan`, which stay because its critic learns less."""
     own = gradients_of("dcgan_deep", fall, growth, steps)
     return pd.concat([gradients_of("dcgan", 0.5, (200.0, 300.0), steps, loss=0.5), own], ignore_index=True)
 
@@ -44,7 +44,7 @@ def gradients_of(
 
 
 def check(finding: Finding) -> None:
-    """What every finding promises."""
+    """Check what every finding promises."""
     json.dumps(finding.metric, allow_nan=False)
     assert all(isinstance(value, bool | int | float) for value in finding.metric.values())
     assert "\n" not in finding.caption and "  " not in finding.caption and finding.caption.endswith(".")

@@ -122,7 +122,7 @@ def test_rows_and_what_stays_as_it_was() -> None:
 def test_the_recipe_decides_how_the_critic_is_trained() -> None:
     rows = measure(generators(1))
     assert measure(generators(1), recipe={"learning_rate": 3e-3})[-1] != rows[-1]
-    # What belongs to the generator's own training has no say.
+    # Options of the generator's own training change nothing.
     others = {"ema_decay": 0.9, "objective": "lsgan", "steps": 999, "snapshots": 7, "critic_steps": 5}
     assert measure(generators(1), recipe=others) == rows
 

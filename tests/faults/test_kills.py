@@ -39,7 +39,7 @@ class Broken:
         self.saves = saves
 
     def restarts(self) -> list[tuple[str, int, int]]:
-        """Trainings that began at or before a step that had been saved: stage, that step, where it began."""
+        """Return the trainings that began at or before a saved step: stage, saved step, first step."""
         found = []
         for stage, saves in self.saves.groupby("stage"):
             steps = [group["step"] for _, group in saves.groupby("process", sort=False)]
@@ -50,7 +50,7 @@ class Broken:
 
 
 def table(broken: Broken, last_steps: dict[str, int]) -> str:
-    """What was injected and what became of it."""
+    """Return a table of what was injected, and what became of it."""
     lines = ["", "fault                       times  lost  again  by hand  failed"]
     restarts = broken.restarts()
     lost = [each for each in restarts if each[1] < last_steps[each[0]]]
@@ -78,7 +78,7 @@ def table(broken: Broken, last_steps: dict[str, int]) -> str:
 
 
 def environment(project: Path, of: Clone) -> dict[str, str]:
-    """That of a build whose every save is noted, in `saved(of)`."""
+    """Return the environment of a build that notes every save; `saved(of)` reads the notes."""
     faults = os.pathsep.join([str(project / "tests" / "faults"), str(of.folder / "src")])
     return {
         "PYTHONPATH": faults,

@@ -72,7 +72,7 @@ def test_random_init_is_seeded_calibrated_and_labelled(
 def test_a_random_network_sees_a_spot_most_in_the_cells_around_it(
     images: torch.Tensor, random_state: dict[str, torch.Tensor]
 ) -> None:
-    """What attention needs; kernels with taps of one size would show a spot nearly everywhere."""
+    """Attention needs this. Kernels with taps of one size would show a spot in nearly every cell."""
     network = load_inception(None, calibration_images=images, seed=0).network
     plain = torch.full((1, 3, 299, 299), 120, dtype=torch.uint8)
     for row, column in ((2, 5), (5, 1)):

@@ -115,7 +115,7 @@ def test_what_is_not_plain_is_left_to_pillow() -> None:
 
 
 def test_damaged_jpegs_end_as_pillow_ends_them() -> None:
-    """Cut off, changed at random, with something after the end: the same pixels, or the same message."""
+    """Files that are cut off, changed at random or too long give the same pixels, or the same message."""
     rng = np.random.default_rng(0)
     whole = encoded(smooth_noise(), "JPEG")
     ends = set()

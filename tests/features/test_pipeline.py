@@ -35,7 +35,7 @@ INCEPTION = Inception(Cells(), "cells", "0" * 64)  # type: ignore[arg-type]
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> CardPipeline:
-    """For batches of three."""
+    """A pipeline for batches of three."""
     recorded.capture(monkeypatch)
     monkeypatch.setattr(pipeline, "_pinned", lambda *shape, dtype: torch.full(shape, 77, dtype=dtype))
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
@@ -43,7 +43,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> CardPipeline:
 
 
 def test_each_batch_has_its_own_features(card: CardPipeline) -> None:
-    """Whole ones, smaller ones, and each in the rows that are asked for."""
+    """This holds for whole and for smaller batches, and each batch fills the rows that it was given."""
     images = torch.randint(0, 256, (11, 3, 299, 299), dtype=torch.uint8)
     out, expected = card.buffer(11), Pipeline(INCEPTION, CPU).buffer(11)
     for start, end in ((0, 3), (3, 4), (4, 7), (7, 9), (9, 11)):

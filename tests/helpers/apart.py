@@ -1,8 +1,8 @@
 """A device apart, made of the CPU: where there is no GPU, it shows what would go wrong on one.
 
-Its tensors compute on the CPU, so that the numbers are the CPU's to the bit, but refuse the company of the
-CPU's tensors and generators as a GPU's do, and count how often the host has to wait for a value. The device
-goes by the name of `meta`, for which torch needs no driver. In fp32 only: torch knows no autocast for it.
+Its tensors compute on the CPU, so that the numbers are the CPU's to the bit. But like a GPU's they refuse to be mixed
+with the CPU's tensors and generators, and they count how often the host has to wait for a value. The device has the
+name `meta`, for which torch needs no driver. It works in fp32 only, because torch has no autocast for `meta`.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ class AnyGenerator(metaclass=_ByDevice):
 
 
 def _is_apart(generator: torch.Generator) -> bool:
-    """By its state: what reaches a kernel is another object."""
+    """Return whether the generator is the device's, by its state, because a kernel gets another object."""
     return any(torch.equal(TorchGenerator.get_state(one), generator.get_state()) for one in _generators)
 
 
 def check(func: Any, tensors: list[torch.Tensor], generators: list[torch.Generator], is_result: bool) -> None:
-    """RuntimeError for what a GPU would refuse; counts what makes the host wait."""
+    """Raise RuntimeError for what a GPU would refuse, and count what makes the host wait."""
     is_on = [isinstance(each, Apart) for each in tensors]
     if func in INDEXING:  # a tensor of the device takes the CPU's indices, not the other way round
         indices = tensors[1:] if func is aten.index.Tensor else tensors[1:-1]

@@ -1,4 +1,4 @@
-"""Files that would run code: no way in for them, in the source or at any door that a user's file has."""
+"""Files that would run code: the source has no call that lets them, and whatever reads a user's file refuses them."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
 
 
 def keep_sending() -> None:
-    """What the stages' own senders do, one after the other."""
+    """Do what the stages' own senders do, one after the other."""
     while not entries(outbox_folder()):
         time.sleep(0.01)
     while entries(outbox_folder()):

@@ -29,7 +29,7 @@ def run(project: Path, folder: Path, *command: str) -> subprocess.CompletedProce
 
 
 def refused(project: Path, folder: Path, *command: str, out: str) -> str:
-    """Run the stage, hold it to the house's rules for a mistake, return its message."""
+    """Run the stage, check that it treats the mistake by the rules above, and return its message."""
     done = run(project, folder, *command)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

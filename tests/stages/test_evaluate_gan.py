@@ -303,7 +303,7 @@ def test_weights_of_the_inception_network_are_those_that_the_source_has(
 def test_scores_by_fid_s_own_network_are_those_of_torch_fidelity_alone(
     project: Path, stage: dict[str, Any], folder: Path
 ) -> None:
-    """Its front door, with its extractor, on the same images and weights (the network's initial ones)."""
+    """Its public function gets the same images and weights (the network's initial ones), and uses its own extractor."""
     import torch_fidelity
 
     class Coloured(torch.utils.data.Dataset[Tensor]):

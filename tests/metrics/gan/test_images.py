@@ -38,7 +38,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 class Images(Dataset[Tensor]):
-    """Pictures as torch-fidelity's front door takes them in."""
+    """Pictures in the form that torch-fidelity's public function takes."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -303,7 +303,7 @@ def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path
 
 
 def test_inception_scores_equal_torch_fidelity_s_own_path(fid_weights: Path) -> None:
-    """Its front door, with its extractor, on the same weights (FID of 2,048 features would take a minute)."""
+    """Its public function gets the same weights, with its own extractor (FID of 2,048 features would take a minute)."""
     import torch_fidelity
 
     real, generated = pictures(12, channels=3), pictures(12, seed=1, channels=3) // 2

@@ -1,4 +1,4 @@
-"""copies.py: what an MLflow run holds, laid out as the pipeline's own folder is."""
+"""copies.py: the files of an MLflow run, in the layout of the project's folder."""
 
 from __future__ import annotations
 
