@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import io
 import re
 import shutil
@@ -23,6 +24,7 @@ from ganscribe import config
 from ganscribe.config import reading
 from ganscribe.convnets import build
 from ganscribe.convnets.common.building import CONVNETS
+from ganscribe.core.registry import Registry
 from ganscribe.gan.common.networks import NETWORKS
 from ganscribe.gan.common.objective import OBJECTIVES
 from ganscribe.records.lineage.run_key import code_files
@@ -324,15 +326,12 @@ def as_plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
-def loaded(stages: list[Any], project: Path, folder: Path) -> dict[str, Any]:
+def loaded(asked: dict[str, list[tuple[str, str | None]]], folder: Path) -> dict[str, list[Any]]:
+    """What each stage gets for the sections that it asks for."""
     params, scale = config.read(folder)
     return {
-        stage.addressing: [
-            as_plain(config.select(params, scale, section, name))
-            for section, name in sections(stage, project)
-        ]
-        for stage in stages
-        if not stage.relpath.startswith("zoo") or stage.name.partition("@")[2] in ("", *ZOO)
+        address: [as_plain(config.select(params, scale, section, name)) for section, name in found]
+        for address, found in asked.items()
     }
 
 
@@ -360,10 +359,18 @@ def test_every_parameter_that_a_stage_reads_is_tracked(
         dump(config.read_yaml(project / "params" / f"{scale}.yaml"), tmp_path / "params" / f"{scale}.yaml")
     for name, path in paths.items():
         dump(trees[name], path)
-    # Reading hundreds of variants back from YAML would take minutes.
+    # Reading hundreds of variants back from YAML would take minutes, looking for the registries' files seconds.
+    monkeypatch.setattr(Registry, "file", functools.cache(Registry.file))
     monkeypatch.setattr(reading, "read_yaml", lambda path: variant[path.name])
+    some = [
+        stage
+        for stage in stages
+        if not stage.relpath.startswith("zoo") or stage.name.partition("@")[2] in ("", *ZOO)
+    ]
+    asked = {stage.addressing: sections(stage, project) for stage in some}
+    keys = {stage.addressing: [key for name, key in tracked(stage) if name == file] for stage in some}
     variant = dict(trees)
-    before = loaded(stages, project, tmp_path)
+    before = loaded(asked, tmp_path)
 
     problems = []
     for leaf in leaves(whole[file]):
@@ -375,15 +382,15 @@ def test_every_parameter_that_a_stage_reads_is_tracked(
         for other in other_values(value):
             variant = trees | {file: with_value(trees[file], leaf, other)}
             try:
-                after = loaded(stages, project, tmp_path)
+                after = loaded(asked, tmp_path)
             except ValueError:
                 continue
             break
         else:
             problems.append(f"{file}: {'.'.join(leaf)}: the test has no other valid value for {value!r}")
             continue
-        for stage in (stage for stage in stages if stage.addressing in before):
-            follows = any(name == file and leaf[: len(key)] == key for name, key in tracked(stage))
-            if before[stage.addressing] != after[stage.addressing] and not follows:
-                problems.append(f"{stage.addressing} reads {file}: {'.'.join(leaf)}, but does not track it")
+        for address in asked:
+            follows = any(leaf[: len(key)] == key for key in keys[address])
+            if before[address] != after[address] and not follows:
+                problems.append(f"{address} reads {file}: {'.'.join(leaf)}, but does not track it")
     assert not problems, "\n".join(problems)
