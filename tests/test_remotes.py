@@ -21,7 +21,7 @@ from ganscribe import cli, records
 from ganscribe.gan.common.sampling import save_network
 from ganscribe.gan.networks import build_generator
 from ganscribe.records import sender, store
-from loopback import free_port, wait_for, wait_for_page
+from loopback import NO_JOBS, free_port, wait_for, wait_for_page
 from miniature import Miniature
 
 
@@ -116,7 +116,10 @@ def mlflow_server(database: str, folder: Path, host: str, origin: str) -> Iterat
     command += ["--artifacts-destination", str(folder / "artifacts")]
     command += ["--allowed-hosts", f"127.0.0.1:{port},{host}", "--cors-allowed-origins", origin]
     with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        environment = os.environ | NO_JOBS
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         address = f"http://127.0.0.1:{port}"
         wait_for_page(f"{address}/health")

@@ -50,6 +50,9 @@ def listening(pid: int) -> set[str]:
     }
 
 
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that nothing here asks for
+
+
 class Server:
     """An MLflow server on loopback that can be stopped and started."""
 
@@ -66,7 +69,11 @@ class Server:
         kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command.split() + backend + files, env=kept, stdout=log, stderr=log, start_new_session=True
+                command.split() + backend + files,
+                env=kept | NO_JOBS,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_for_page(f"{self.uri}/health")
 
