@@ -3,6 +3,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +50,39 @@ def package_files() -> list[Path]:
     return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
+@dataclass(frozen=True)
+class Found:
+    """The scores of CANDIDATES, what each image adds, and METEOR's score of image 5 as if it were the only one."""
+
+    scores: dict[str, float | str]
+    each: dict[str, Any]
+    alone: float
+    identical: dict[str, float | str]  # the scores of the first reference of each image
+
+
 @pytest.fixture(scope="module")
-def scored() -> tuple[dict[str, float | str], dict[str, Any]]:
-    before = package_files()
-    others = {image: texts[0] for image, texts in REFERENCES.items()}
-    found = captions.score_images(REFERENCES, {"first": others, "second": CANDIDATES})
+def found() -> Found:
+    """By one METEOR, which takes seconds to start, with the numbers of a foreign locale."""
+    before, real = package_files(), captions._meteor
+    alone: list[float] = []
+
+    def ask_once_more(references: captions.Captions, sets: Any, seconds: float) -> dict[str, list[float]]:
+        scored = real(references, sets | {"alone": {5: sets["second"][5]}}, seconds)
+        alone.extend(scored.pop("alone"))
+        return scored
+
+    first = {image: texts[0] for image, texts in REFERENCES.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        # JAVA_TOOL_OPTIONS comes before the command's own options, as a user's locale would.
+        patch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+        patch.setattr(captions, "_meteor", ask_once_more)
+        scored = captions.score_images(REFERENCES, {"first": first, "second": CANDIDATES})
     assert package_files() == before  # its own wrappers write temporary files there
-    assert found["first"][0]["METEOR"] == pytest.approx(1.0)
-    return found["second"]
-
-
-@pytest.fixture(scope="module")
-def scores(scored: tuple[dict[str, float | str], dict[str, Any]]) -> dict[str, float | str]:
-    return scored[0]
+    return Found(*scored["second"], alone[-1], scored["first"][0])
 
 
 def test_scores_equal_a_direct_run_of_pycocoevalcap_on_the_same_files(
-    scores: dict[str, float | str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pycocoevalcap import eval as evaluation
     from pycocotools.coco import COCO
@@ -86,51 +103,54 @@ def test_scores_equal_a_direct_run_of_pycocoevalcap_on_the_same_files(
     ]
     images = [{"id": image} for image in REFERENCES]
     write_json(tmp_path / "references.json", {"info": {}, "images": images, "annotations": annotations})
-    found = [{"image_id": image, "caption": text} for image, text in CANDIDATES.items()]
-    write_json(tmp_path / "found.json", found)
+    said = [{"image_id": image, "caption": text} for image, text in CANDIDATES.items()]
+    write_json(tmp_path / "said.json", said)
     with contextlib.redirect_stdout(io.StringIO()):
         references = COCO(str(tmp_path / "references.json"))
-        direct = evaluation.COCOEvalCap(references, references.loadRes(str(tmp_path / "found.json")))
+        direct = evaluation.COCOEvalCap(references, references.loadRes(str(tmp_path / "said.json")))
         direct.evaluate()
     theirs = {"ROUGE-L": "ROUGE_L", "METEOR": "METEOR", "CIDEr": "CIDEr"}
     theirs |= {f"BLEU-{n}": f"Bleu_{n}" for n in (1, 2, 3, 4)}
-    assert {name: scores[name] for name in theirs} == {
+    assert {name: found.scores[name] for name in theirs} == {
         name: direct.eval[their] for name, their in theirs.items()
     }
-    assert all(0 < scores[name] < 10 for name in theirs)
+    assert all(0 < float(found.scores[name]) < 10 for name in theirs)
 
 
-def test_what_each_image_adds_makes_up_the_corpus_scores(
-    scored: tuple[dict[str, float | str], dict[str, Any]],
-) -> None:
-    scores, each = scored
+def test_what_each_image_adds_makes_up_the_corpus_scores(found: Found) -> None:
+    scores, each = found.scores, found.each
     assert each["CIDEr"].mean() == scores["CIDEr"] and each["ROUGE-L"].mean() == scores["ROUGE-L"]
     bleu = corpus_bleu(each["BLEU"].sum(0))
     assert bleu == pytest.approx([scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)], rel=1e-12)
     # METEOR's corpus score is made of summed statistics, not of the images' scores.
     assert each["METEOR"].mean() == pytest.approx(scores["METEOR"], rel=0.2)
-    tokenised = tokenise({5: REFERENCES[5]}), tokenise({5: [CANDIDATES[5]]})
-    alone = meteor(*tokenised, 600)[-1]
-    assert each["METEOR"][list(REFERENCES).index(5)] == pytest.approx(alone, rel=1e-6)
+    assert each["METEOR"][list(REFERENCES).index(5)] == pytest.approx(found.alone, rel=1e-6)
 
 
-def test_spice_is_said_to_be_missing_and_nothing_is_downloaded(scores: dict[str, float | str]) -> None:
+def test_spice_is_said_to_be_missing_and_nothing_is_downloaded(found: Found) -> None:
     folder = Path(next(iter(pycocoevalcap.__path__))) / "spice" / "lib"
     if (folder / "stanford-corenlp-3.6.0-models.jar").exists():
-        assert 0 <= float(scores["SPICE"]) <= 1
+        assert 0 <= float(found.scores["SPICE"]) <= 1
     else:
-        assert scores["SPICE"] == "not installed"
+        assert found.scores["SPICE"] == "not installed"
         assert not list(folder.glob("stanford-corenlp*"))
 
 
-def test_identical_captions_score_one_in_a_foreign_locale_and_a_single_image_is_noted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # JAVA_TOOL_OPTIONS comes before the command's own options, as a user's locale would.
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
-    scores = score_captions({3: ["a dog runs on the green grass"]}, {3: "A dog runs on the green grass."})
+def without_meteor(patch: pytest.MonkeyPatch) -> None:
+    """Where it is not METEOR's score that is asked for: its own Java takes seconds."""
+    patch.setattr(captions, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 4))
+
+
+def test_identical_captions_score_one(found: Found) -> None:
+    scores = found.identical
     assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx([1.0] * 4, abs=1e-6)
     assert scores["METEOR"] == pytest.approx(1.0) and scores["ROUGE-L"] == pytest.approx(1.0)
+
+
+def test_a_single_image_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_meteor(monkeypatch)
+    scores = score_captions({3: ["a dog runs on the green grass"]}, {3: "A dog runs on the green grass."})
+    assert scores["BLEU-4"] == pytest.approx(1.0, abs=1e-6)
     assert scores["CIDEr"] == 0 and "single image" in str(scores["CIDEr note"])
 
 
@@ -300,13 +320,18 @@ def spelled(caption: str) -> str:
     return " ".join(f"x{ord(word):x}q" for word in unicode_words(caption))
 
 
+def in_made_up_words() -> tuple[dict[int, list[str]], dict[int, str]]:
+    spelt = {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()}
+    return spelt, {image: spelled(text) for image, text in SAID.items()}
+
+
 def test_captions_that_are_split_otherwise_score_as_their_words_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:  # METEOR's own Java takes seconds; see below
-        patch.setattr(captions, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 4))
+    with monkeypatch.context() as patch:
+        without_meteor(patch)  # see below
         patch.setattr(captions, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
         found, each = captions.score_images(CHINESE, {"": SAID}, split=unicode_words)[""]
-    spelt = {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()}
-    said = {image: [spelled(text)] for image, text in SAID.items()}
+    spelt, words = in_made_up_words()
+    said = {image: [text] for image, text in words.items()}
     for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr", Cider())):
         score, every = scorer.compute_score(spelt, said)
         assert found[name] == pytest.approx(score) and np.allclose(each[name], every)
@@ -315,11 +340,25 @@ def test_captions_that_are_split_otherwise_score_as_their_words_do(monkeypatch: 
 
 
 @pytest.mark.slow
-def test_meteor_of_captions_that_are_split_otherwise() -> None:
-    found = captions.score_images(CHINESE, {"": SAID}, split=unicode_words)[""]
-    expected = captions.score_images(
-        {image: [spelled(text) for text in texts] for image, texts in CHINESE.items()},
-        {"": {image: spelled(text) for image, text in SAID.items()}},
-    )[""]
-    assert found[0] == expected[0]
-    assert all(np.array_equal(found[1][name], expected[1][name]) for name in found[1])
+def test_meteor_of_captions_that_are_split_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is asked for both, then asked of it in one go."""
+    asked: list[tuple[captions.Captions, captions.Captions]] = []
+
+    def remember(references: captions.Captions, sets: Any, seconds: float) -> dict[str, list[float]]:
+        asked.append((references, sets[""]))
+        return {"": [0.5] * 4}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(captions, "_meteor", remember)
+        captions.score_images(CHINESE, {"": SAID}, split=unicode_words)
+        spelt, words = in_made_up_words()
+        captions.score_images(spelt, {"": words})
+    (references, said), (other_references, other_said) = asked
+    both = {(0, image): texts for image, texts in references.items()}
+    both |= {(1, image): texts for image, texts in other_references.items()}
+    sets = {
+        number: {(number, image): texts for image, texts in one.items()}
+        for number, one in enumerate((said, other_said))
+    }
+    found = captions._meteor(both, sets, 600)
+    assert found[0] == found[1] and all(0.1 < score <= 1 for score in found[0])
