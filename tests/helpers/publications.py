@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def fid_weights(seed: int = 0) -> dict[str, Tensor]:
-    """The initial weights of FID's own network, for the published ones, which no test can download."""
+    """Random weights of FID's own network, for the published ones, which no test can download.
+
+    Torch's initial convolutions shrink by sqrt(6) a layer (with a ReLU), and nothing would be left to compare.
+    """
     import torch
     from torch_fidelity import feature_extractor_inceptionv3 as source
 
@@ -27,7 +30,8 @@ def fid_weights(seed: int = 0) -> dict[str, Tensor]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_state_dict_from_url", lambda url, progress: {})
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        return dict(module.FeatureExtractorInceptionV3("any", ["2048"]).state_dict())
+        state = module.FeatureExtractorInceptionV3("any", ["2048"]).state_dict()
+    return {key: value * 6**0.5 if key.endswith("conv.weight") else value for key, value in state.items()}
 
 
 def small_fid_weights(path: Path) -> dict[str, Tensor]:

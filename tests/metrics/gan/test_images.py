@@ -300,31 +300,3 @@ def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path
     features, logits = inception_extractor(fid_weights)(grey)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008)
     torch.testing.assert_close(features, inception_extractor(fid_weights)(grey.repeat(1, 3, 1, 1))[0])
-
-
-def test_inception_scores_equal_torch_fidelity_s_own_path(fid_weights: Path) -> None:
-    """Its public function gets the same weights, with its own extractor (FID of 2,048 features would take a minute)."""
-    import torch_fidelity
-
-    real, generated = pictures(12, channels=3), pictures(12, seed=1, channels=3) // 2
-    theirs = torch_fidelity.calculate_metrics(
-        input1=Images(generated),
-        input2=Images(real),
-        feature_extractor_weights_path=str(fid_weights),
-        isc=True,
-        kid=True,
-        kid_subset_size=12,
-        save_cpu_ram=True,
-        batch_size=12,
-        cuda=False,
-        cache=False,
-        verbose=False,
-    )
-    extract = inception_extractor(fid_weights)
-    judged = [judge_images(images, extract) for images in (real, generated)]
-    kid = kernel_distance(judged[0].features, judged[1].features, seed=0)
-    assert kid == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
-    assert inception_score(judged[1].logits, seed=0) == pytest.approx(
-        theirs["inception_score_mean"],
-        rel=1e-3,  # other parts
-    )
