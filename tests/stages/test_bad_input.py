@@ -56,12 +56,12 @@ def folder(project: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photographs(folder: Path) -> Path:
-    """A small local COCO folder: 20 pictures, five captions each."""
+    """A small local COCO folder: eight pictures, five captions each."""
     coco = folder / "mine"
     (coco / "train2014").mkdir(parents=True)
     (coco / "annotations").mkdir()
     images, annotations = [], []
-    for number in range(20):
+    for number in range(8):
         name = f"COCO_train2014_{number:012d}.jpg"
         Image.new("RGB", (64, 48), (number * 12, 80, 160)).save(coco / "train2014" / name)
         images.append({"id": number, "file_name": name, "height": 48, "width": 64})
