@@ -28,6 +28,12 @@ def no_sender() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are made 16 at a time instead of 256, for a training whose grids show a few."""
+    monkeypatch.setattr("ganscribe.gan.common.sampling.SAMPLE_BATCH", 16)
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The repository's top folder."""

@@ -195,7 +195,9 @@ def test_no_run_is_missing(project: Path) -> None:
 
 
 @pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32)])
-def test_objectives_networks_and_data_sets_combine(image_shape: tuple[int, int, int]) -> None:
+def test_objectives_networks_and_data_sets_combine(
+    small_samples: None, image_shape: tuple[int, int, int]
+) -> None:
     images = torch.randint(0, 256, (8, *image_shape), dtype=torch.uint8)
     objectives = OBJECTIVES.names() if image_shape[0] == 1 else ["wgan"]  # no objective sees the shape
     for objective in objectives:
@@ -218,7 +220,7 @@ def test_objectives_networks_and_data_sets_combine(image_shape: tuple[int, int, 
             assert gan.grids[-1][1].shape == (2, *image_shape), (objective, networks)
 
 
-def test_every_run_trains(project: Path) -> None:
+def test_every_run_trains(small_samples: None, project: Path) -> None:
     """Both networks move, and the numbers are finite, after one step of every recipe."""
     params, scale = config.read(project)
     for name in params.gan.runs:
