@@ -29,7 +29,7 @@ IDS = [f"{train.__name__}: {name}" for train, name in TRAININGS]
 
 @pytest.mark.parametrize(("train", "name"), TRAININGS, ids=IDS)
 def test_a_replayed_training_is_the_plain_one(
-    monkeypatch: pytest.MonkeyPatch, train: Callable[..., Outcome], name: str
+    monkeypatch: pytest.MonkeyPatch, small_samples: None, train: Callable[..., Outcome], name: str
 ) -> None:
     recorded.pretend(monkeypatch)
     plain = train(name, device=CPU, precision="fp32")
