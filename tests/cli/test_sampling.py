@@ -144,9 +144,10 @@ def test_the_command_outside_this_process(folder: Path, command: tuple[str, ...]
 
     assert run("--version").stdout == f"ganscribe, version {__version__}\n"
     assert run("--help").stdout.startswith("Usage: ganscribe [OPTIONS] COMMAND")
-    assert run("sample", "gan", "--count", "2", "--out", "process.png").returncode == 0
-    sample("gan", "--count", "2", "--out", "here.png")
-    assert Path("process.png").read_bytes() == Path("here.png").read_bytes()
+    if command[0] != sys.executable:  # both call the same function, and importing torch takes seconds
+        assert run("sample", "gan", "--count", "2", "--out", "process.png").returncode == 0
+        sample("gan", "--count", "2", "--out", "here.png")
+        assert Path("process.png").read_bytes() == Path("here.png").read_bytes()
     failed = run("sample", "nothing", "--out", "process.png")
     assert failed.returncode == 1 and "Traceback" not in failed.stderr and failed.stderr.count("\n") == 1
 
