@@ -357,8 +357,8 @@ def test_meteor_of_captions_that_are_split_otherwise(monkeypatch: pytest.MonkeyP
     both = {(0, image): texts for image, texts in references.items()}
     both |= {(1, image): texts for image, texts in other_references.items()}
     sets = {
-        number: {(number, image): texts for image, texts in one.items()}
+        str(number): {(number, image): texts for image, texts in one.items()}
         for number, one in enumerate((said, other_said))
     }
     found = captions._meteor(both, sets, 600)
-    assert found[0] == found[1] and all(0.1 < score <= 1 for score in found[0])
+    assert found["0"] == found["1"] and all(0.1 < score <= 1 for score in found["0"])
