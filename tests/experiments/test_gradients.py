@@ -22,6 +22,8 @@ from ganscribe.experiments.gradients import (
 )
 from ganscribe.gan.networks import build_generator
 
+pytestmark = pytest.mark.usefixtures("small_samples")
+
 SETTINGS: dict[str, Any] = {"critic_steps": 12, "measure_every": 4, "num_batches": 3, "seed": 1}
 
 

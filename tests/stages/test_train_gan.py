@@ -15,6 +15,8 @@ from ganscribe.config.stages import GanRun
 from ganscribe.core.weights import load_weights
 from ganscribe.gan.common.sampling import load_generator
 
+pytestmark = pytest.mark.usefixtures("small_samples")
+
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_networks_are_saved_with_their_options_and_recipe(

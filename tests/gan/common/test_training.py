@@ -18,6 +18,8 @@ from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.gan.common.state import TrainedGan
 from ganscribe.gan.common.training import batches, take
 
+pytestmark = pytest.mark.usefixtures("small_samples")
+
 
 def train(images: torch.Tensor | None = None, **changes: Any) -> TrainedGan:
     return gans.train(images, **({"sample_every": 5, "log_every": 4} | changes))

@@ -18,6 +18,8 @@ from ganscribe.gan.common.training import batches, take
 from ganscribe.gan.common.updates import held_out_loss, update_critic, update_generator
 from ganscribe.gan.objectives import build_objective
 
+pytestmark = pytest.mark.usefixtures("small_samples")
+
 
 def start(networks: str = "mlp", **changes: Any) -> TrainedGan:
     settings = {"networks": networks, "optimiser": "sgd", "learning_rate": 0.05} | changes
