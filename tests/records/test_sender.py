@@ -414,7 +414,9 @@ def test_a_sender_ends_where_another_store_takes_the_place_of_its_own(
     at_work.start()
     with records.training_run(run_key="first", **RUN) as recording:
         recording.log(0, {"loss": 0.0})
-    sender.finish()
+    while entries(outbox_folder()):
+        assert at_work.is_alive()
+        time.sleep(0.01)
     Path("mlflow.db").rename("old.db")
     Path("fresh.db").rename("mlflow.db")
     at_work.join(timeout=20)

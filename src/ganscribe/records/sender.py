@@ -193,12 +193,12 @@ class Sender:
 
         Also ends if another file takes the place of the store's, because MLflow would go on using the old one.
         """
-        idle_since, known = time.monotonic(), None
+        idle_since, known = time.monotonic(), _store_inode()
         while time.monotonic() - idle_since < LINGER_SECONDS and Path(__file__).exists():
             if known not in (None, _store_inode()):
                 return
             is_up = self.look()
-            known = known or _store_inode()
+            known = known or _store_inode()  # the first look makes a store where there is none
             waiting = [entry for entry in entries(self.outbox) if not self._refusal(entry)]
             if not is_up and not any(entry.is_live() for entry in waiting):
                 return  # the next stage's sender will try again
@@ -271,8 +271,6 @@ def finish() -> int:
 
 def main() -> None:
     """Follow the outbox, unless another sender does."""
-    if hasattr(os, "nice"):  # not on Windows
-        os.nice(5)
     outbox = outbox_folder()
     correct_addresses()
     try:
@@ -297,4 +295,6 @@ class _Discreet(io.TextIOBase):
 
 if __name__ == "__main__":
     sys.stdout = sys.stderr = _Discreet(sys.stderr)  # sender.log
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(5)
     main()
