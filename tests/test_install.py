@@ -74,7 +74,7 @@ class Place:
         (self.folder / "requirements-uv.lock").write_text(line)
         self.run("-m", "pip", "uninstall", "--yes", "uv", "thing")
 
-    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
         own = {
             "PIP_CONFIG_FILE": os.devnull,
@@ -83,7 +83,7 @@ class Place:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
         return subprocess.run(
-            [self.python, *words], cwd=self.folder, env=kept | own, capture_output=True, text=True
+            [self.python, *words], cwd=self.folder, env=kept | own | more, capture_output=True, text=True
         )
 
     def has_thing(self) -> bool:
@@ -105,6 +105,20 @@ def test_uv_installs_with_what_pip_is_configured_with(place: Place) -> None:
     assert place.has_thing()
     assert "--require-hashes -r some.lock" in (place.folder / "asked.txt").read_text()
     assert "pip installs" not in done.stderr
+
+
+@pytest.mark.parametrize("has_uv", [False, True])
+def test_packages_are_compiled_where_python_never_writes_what_it_has_compiled(
+    place: Place, has_uv: bool
+) -> None:
+    """PYTHONDONTWRITEBYTECODE, which images of containers often set."""
+    real = shutil.which("uv")
+    if has_uv and real is None:
+        pytest.skip("no uv on this machine")
+    place.offer_uv(f'exec {real} "$@"' if has_uv else None)
+    assert place.run("install.py", "some.lock", PYTHONDONTWRITEBYTECODE="1").returncode == 0
+    where = "import importlib.util; print(importlib.util.find_spec('thing').cached)"
+    assert Path(place.run("-c", where).stdout.strip()).is_file()
 
 
 @pytest.mark.parametrize(
