@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,24 @@ def test_a_good_set_up_has_no_fault(folder: Path) -> None:
     assert "FID's weights" in topics
     assert {"disk", "mlflow store", "git", "dvc pipeline", "dvc remote"} <= set(topics)
     assert lines[topics.index("dvc pipeline")].endswith(": stages: 1 in dvc.yaml, 2 in zoo/dvc.yaml")
+
+
+@pytest.mark.parametrize(
+    ("writes", "is_compiled", "hints"), [(False, False, True), (False, True, False), (True, False, False)]
+)
+def test_a_python_that_compiles_torch_for_every_command_is_hinted_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, writes: bool, is_compiled: bool, hints: bool
+) -> None:
+    (folder / "torch.py").touch()
+    spec = spec_from_file_location("torch", folder / "torch.py")
+    assert spec is not None and spec.cached is not None
+    if is_compiled:
+        Path(spec.cached).parent.mkdir()
+        Path(spec.cached).touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    monkeypatch.setattr(sys, "dont_write_bytecode", not writes)
+    found = next(machine.check_versions())
+    assert found.is_ok and ("unset PYTHONDONTWRITEBYTECODE" in found.remedy) == hints
 
 
 def rot(path: str) -> Callable[[Path], object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -23,6 +24,14 @@ NAMED = ("torch", "dvc", "mlflow")  # packages whose versions are always shown
 PACKAGE = Path(__file__).parents[2]
 
 
+def _hint() -> str:
+    """Say what to do where Python compiles torch anew for every command, because it may not write what it compiles."""
+    spec = importlib.util.find_spec("torch") if sys.dont_write_bytecode else None
+    if spec is None or spec.cached is None or Path(spec.cached).exists():
+        return ""
+    return "unset PYTHONDONTWRITEBYTECODE: every command compiles torch anew, which takes seconds"
+
+
 def check_versions() -> Iterator[Finding]:
     """Compare Python and the packages with the lower bounds in pyproject.toml."""
     try:
@@ -39,7 +48,11 @@ def check_versions() -> Iterator[Finding]:
     python, wanted = platform.python_version(), project["requires-python"]
     remedy = f"make a virtual environment with Python {wanted}"
     well = SpecifierSet(wanted).contains(python)
-    yield ok("python", python) if well else fault("python", f"{python}, but {wanted} is needed", remedy)
+    yield (
+        ok("python", python, _hint())
+        if well
+        else fault("python", f"{python}, but {wanted} is needed", remedy)
+    )
     for text in project["dependencies"]:
         requirement = Requirement(text)
         try:
