@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -220,6 +222,31 @@ def test_what_is_cut_off_or_of_another_version(folder: Path) -> None:
     with pytest.raises(OSError, match="another version of ganscribe"):
         sender.finish()
     assert [entry.folder.name for entry in entries(outbox_folder())] == ["2-other"]
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_later_one(folder: Path) -> None:
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with (
+            pytest.raises(OSError, match="File too large"),
+            records.training_run(run_key="key", **RUN) as recording,
+        ):
+            recording.log(0, {"loss": 0.0})
+            (entry,) = entries(outbox_folder())
+            size = entry.events.stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
+            try:
+                recording.log(1, {"loss": 0.5})
+            finally:  # some space is free again, as when temporary files have gone
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    finally:
+        signal.signal(signal.SIGXFSZ, before)
+    sender.finish()
+    client = store.open_client()
+    (run,) = store.find_runs(client, "key")
+    assert run.info.status == "FAILED"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
 
 
 def test_a_live_recording_has_system_metrics(folder: Path) -> None:

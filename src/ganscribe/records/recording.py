@@ -30,12 +30,16 @@ class Recording:
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._num_files = 0
+        self._end = 0  # of the last whole line, in bytes
 
     def write(self, event: str, **content: Any) -> None:
         """Add one event, which survives the death of this process."""
-        line = json.dumps({"event": event, "time": int(time.time() * 1000), **content}, default=str)
-        with self._entry.events.open("a") as handle:
-            handle.write(f"{line}\n")
+        whole = {"event": event, "time": int(time.time() * 1000), **content}
+        line = f"{json.dumps(whole, default=str)}\n".encode()
+        with self._entry.events.open("ab") as handle:
+            handle.truncate(self._end)  # a full disk may have cut off the line before
+            handle.write(line)
+        self._end += len(line)
 
     def _keep(self, path: Path) -> str:
         if not path.exists():
