@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from ganscribe import cli, records
 from ganscribe.records import registry, runs, sender, store
-from ganscribe.records.outbox import tracking_uri
-from ganscribe.records.place import as_path
+from ganscribe.records.outbox import sqlite_uri, tracking_uri
+from ganscribe.records.place import as_path, named_if_unreadable
 
 
 @pytest.fixture
@@ -38,6 +38,56 @@ def test_a_damaged_store_is_one_message_at_once(folder: Path, project: Path, siz
     done = CliRunner().invoke(stage)
     assert done.exit_code == 1
     assert done.output.startswith("Error: the MLflow store ")
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrite the first page of a table, and leave the rest of the file as it is."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (page,) = database.execute(query, (table,)).fetchone()
+    with path.open("r+b") as handle:
+        handle.seek((page - 1) * size)
+        handle.write(b"rot!" * (size // 4))
+
+
+@pytest.mark.parametrize("table", ["experiments", "runs", "tags", "latest_metrics"])
+def test_a_store_that_is_damaged_in_the_middle_is_one_message(
+    folder: Path, fresh_store: Path, table: str
+) -> None:
+    shutil.copyfile(fresh_store, folder / "mlflow.db")
+    damage(folder / "mlflow.db", table)
+    done = CliRunner().invoke(cli.main, ["runs"])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    last = done.output.splitlines()[-1]
+    assert last.startswith(
+        f"Error: the MLflow store {folder / 'mlflow.db'} cannot be read (database disk image"
+    )
+
+
+def test_a_file_elsewhere_that_is_no_database_is_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = folder / "other.db"
+    other.write_bytes(b"rot" * 5000)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(other))
+    done = CliRunner().invoke(cli.main, ["runs"])
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: the MLflow store {other} cannot be read (file is not a database)")
+
+
+def test_a_store_that_is_in_use_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer,
+        contextlib.closing(sqlite3.connect(path, timeout=0)) as reader,
+    ):
+        writer.execute("BEGIN EXCLUSIVE")
+        with (
+            pytest.raises(OSError, match=r"locked\): make it readable, and end other processes that use it$"),
+            named_if_unreadable(path),
+        ):
+            reader.execute("SELECT count(*) FROM sqlite_master")
 
 
 @pytest.mark.parametrize(

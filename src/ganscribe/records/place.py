@@ -56,6 +56,21 @@ def _is_there(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def named_if_unreadable(path: Path) -> Iterator[None]:
+    """Raise OSError, which says what to do, if the block cannot read the store at `path`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        remedy = (
+            "make it readable, and end other processes that use it"
+            if isinstance(error, sqlite3.OperationalError)  # it is locked, or no file; else it is damaged
+            else "restore it from a backup, or move it and mlartifacts away; `dvc repro --force --single-item "
+            "link_runs` adds your models to a new one"
+        )
+        raise OSError(f"the MLflow store {path} cannot be read ({error}): {remedy}") from error
+
+
+@contextlib.contextmanager
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
@@ -82,16 +97,12 @@ def check_sqlite() -> None:
     path = store_file()
     if path is None or not path.exists():
         return
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise OSError(
-            f"the MLflow store {path} cannot be read ({error}): restore it from a backup, or move it and "
-            "mlartifacts away; `dvc repro --force --single-item link_runs` adds your models to a new one"
-        ) from error
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    with (
+        named_if_unreadable(path),
+        contextlib.closing(sqlite3.connect(address, uri=True, timeout=60)) as connection,
+    ):
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def as_path(address: str) -> Path:
@@ -132,8 +143,9 @@ def correct_addresses() -> None:
     with store_lock():
         check_sqlite()
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
-            future = _foreign(database, FUTURE)
-            moved = future + [each for each in _foreign(database, PAST) if not each.is_left_behind]
+            with named_if_unreadable(path):
+                future, past = _foreign(database, FUTURE), _foreign(database, PAST)
+            moved = future + [each for each in past if not each.is_left_behind]
             with _readable_errors(path), database:
                 for each in moved:
                     query = f"UPDATE {each.table} SET {each.column} = ? WHERE {each.column} = ?"
@@ -149,5 +161,5 @@ def left_behind() -> list[Path]:
     path = _own_store()
     if path is None:
         return []
-    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+    with named_if_unreadable(path), contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
         return sorted({each.root for each in _foreign(database, PAST) if each.is_left_behind})

@@ -11,10 +11,12 @@ import math
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from ganscribe.records.place import named_if_unreadable
 
 # MLflow's own mark of the form of its tables (in 3.17); MLflow reads stores of any other form.
 SCHEMAS = ("dc11669786a5",)
@@ -80,22 +82,24 @@ def make_record(
 class Rows:
     """What an sqlite store contains, read from its tables."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self._path = path
         self._database = database
+
+    def _ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with named_if_unreadable(self._path):
+            return self._database.execute(query, values).fetchall()
 
     def _experiments(self) -> dict[int, tuple[str, bool]]:
         query = (
             "SELECT experiment_id, name, lifecycle_stage = 'deleted' FROM experiments "
             "WHERE name GLOB ? AND workspace = 'default' ORDER BY experiment_id"
         )
-        return {
-            number: (name, bool(gone))
-            for number, name, gone in self._database.execute(query, (f"{PREFIX}*",))
-        }
+        return {number: (name, bool(gone)) for number, name, gone in self._ask(query, (f"{PREFIX}*",))}
 
     def _by_run(self, table: str, value: str = "value") -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = defaultdict(dict)
-        for run_id, key, each in self._database.execute(f"SELECT run_uuid, key, {value} FROM {table}"):
+        for run_id, key, each in self._ask(f"SELECT run_uuid, key, {value} FROM {table}"):
             found[run_id][key] = each
         return found
 
@@ -109,7 +113,7 @@ class Rows:
             "FROM runs ORDER BY start_time, run_uuid"
         )
         records = []
-        for run_id, name, status, started, uri, is_deleted, number in self._database.execute(query):
+        for run_id, name, status, started, uri, is_deleted, number in self._ask(query):
             experiment, is_gone = experiments.get(number, ("", False))
             own = experiment.removeprefix(PREFIX)
             if not experiment or family not in (None, own):
@@ -138,16 +142,16 @@ class Rows:
             raise ValueError(f"{query!r} cannot be asked of the model registry")
         column, wanted = (asked[1], asked[2]) if asked else ("'all'", "all")
         tags: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-        for name, number, key, value in self._database.execute(
+        for name, number, key, value in self._ask(
             "SELECT name, version, key, value FROM model_version_tags WHERE workspace = 'default'"
         ):
             tags[name, number][key] = value
         aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for name, number, alias in self._database.execute(
+        for name, number, alias in self._ask(
             "SELECT name, version, alias FROM registered_model_aliases WHERE workspace = 'default' ORDER BY alias"
         ):
             aliases[name, number].append(alias)
-        found = self._database.execute(
+        found = self._ask(
             "SELECT name, version, coalesce(run_id, ''), coalesce(description, '') FROM model_versions WHERE "
             f"workspace = 'default' AND current_stage != 'Deleted_Internal' AND {column} = ? ORDER BY name, version",
             (wanted,),
@@ -170,12 +174,16 @@ class Rows:
 
 
 def open_rows(path: Path) -> Rows | None:
-    """Return the rows of the store at `path`, or None if its tables have a form that is not known here."""
+    """Return the rows of the store at `path`, or None if its tables have a form that is not known here.
+
+    Raises OSError if it is no database.
+    """
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
-    with contextlib.suppress(sqlite3.OperationalError):  # a store that is still being made has no such table
+    # A store that is still being made has no such table.
+    with named_if_unreadable(path), contextlib.suppress(sqlite3.OperationalError):
         if database.execute("SELECT version_num FROM alembic_version").fetchone() in [
             (each,) for each in SCHEMAS
         ]:
-            return Rows(database)
+            return Rows(path, database)
     database.close()
     return None
