@@ -195,8 +195,9 @@ def test_git_state_of_the_working_folder(folder: Path) -> None:
     git("commit", "-qm", "first")
     commit = git("rev-parse", "HEAD")
     (folder / "dvc.lock").write_text("stages: {}\n")
-    (folder / "metrics").mkdir()
-    (folder / "metrics/a.json").write_text("{}")
+    for name in ("metrics/a.json", "zoo/dvc.lock"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("{}")
     train(range(1))
     tags = the_run().data.tags
     assert (tags["git.commit"], tags["git.dirty"]) == (commit, "false"), "results are no changes"

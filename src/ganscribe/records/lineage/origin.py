@@ -20,7 +20,7 @@ from ganscribe.config import read_yaml
 from ganscribe.records.lineage.dvc_lock import owner_of, read_lock
 
 # DVC and the stages write these while a pipeline runs, so their changes say nothing about code or parameters.
-_RESULTS = ("dvc.lock", "metrics", "curves", "reports")
+_RESULTS = ("dvc.lock", "zoo/dvc.lock", "metrics", "curves", "reports")
 
 
 def git(*arguments: str, index: Path | None = None) -> str | None:
