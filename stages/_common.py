@@ -24,9 +24,7 @@ from ganscribe.execution.one_process import only_process
 
 # What is imported lives to the end. Searching it for garbage during the imports and at the exit takes a third of the
 # time of a short stage.
-_IS_OWN_PROCESS = "torch" not in sys.modules  # not that of tests, whose objects come and go
-if _IS_OWN_PROCESS:
-    gc.disable()  # until `stage`, which follows the imports
+gc.disable()  # until `stage`, which follows the imports
 
 
 def _leave() -> None:
@@ -45,15 +43,16 @@ def _leave() -> None:
 
 def stage(function: Callable[..., None]) -> click.Command:
     """Make `function` a command; a user's mistake ends in one message and exit code 1, never a traceback."""
-    if _IS_OWN_PROCESS:
+    is_own_process = function.__module__ == "__main__"  # not that of tests, which goes on
+    if is_own_process:
         gc.freeze()
-        gc.enable()
+    gc.enable()
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
         with messages_for_errors(), only_process():
             function(**arguments)
-        if _IS_OWN_PROCESS:
+        if is_own_process:
             _leave()
 
     return click.command()(run)

@@ -68,3 +68,20 @@ def test_a_stage_that_ends_leaves_nothing_undone(
         [sys.executable, script], cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout.splitlines()) == (code, said), done.stderr
+
+
+def test_a_stage_ends_no_process_that_loaded_it_as_a_module(project: Path, tmp_path: Path) -> None:
+    """Such as that of tests: they would end at once, with the exit code 0."""
+    script = tmp_path / "within.py"
+    script.write_text(LEAVING[: LEAVING.rindex("main()")])
+    program = (
+        "import gc, runpy, sys\n"
+        "from click.testing import CliRunner\n"
+        "done = CliRunner().invoke(runpy.run_path(sys.argv[1])['main'], [])\n"
+        "print(done.exit_code, gc.isenabled())\n"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, (project / "stages", project / "src")))}
+    done = subprocess.run(
+        [sys.executable, "-c", program, script], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["0 True", "at the exit"], done.stderr
