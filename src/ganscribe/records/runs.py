@@ -114,7 +114,7 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         name, together = score_tag(flatten(scores), pipeline)
-        tag = [RunTag(name, together)] if len(together) <= MAX_TAG else []
+        tag = [RunTag(name, together)] if scores and len(together) <= MAX_TAG else []
         if is_further:
             self.client.log_batch(self.run_id, tags=tag)
             return
