@@ -101,6 +101,24 @@ def test_what_was_not_sent_before_a_move_is_sent_after_it(
     assert not first.exists()
 
 
+def test_a_kill_while_addresses_are_corrected_loses_no_recording(
+    first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("late")
+    moved = first.rename(first.with_name("moved"))
+    enter(moved, monkeypatch)
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganscribe.records.place.shutil.move", die)
+        with pytest.raises(KeyboardInterrupt):
+            place.correct_addresses()
+    assert sender.finish() == 1
+    assert store.find_run(store.open_client(), "late") is not None
+
+
 def test_artifacts_that_were_left_behind_are_read_there_and_named(
     first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,14 +146,15 @@ def correct_addresses() -> None:
             with named_if_unreadable(path):
                 future, past = _foreign(database, FUTURE), _foreign(database, PAST)
             moved = future + [each for each in past if not each.is_left_behind]
+            # First, because the addresses tell of the old folder.
+            for root in sorted({each.root for each in future}):
+                for events in outbox_of(sqlite_uri(root / "mlflow.db")).glob("*/events.jsonl"):
+                    outbox_folder().mkdir(exist_ok=True)
+                    shutil.move(events.parent, outbox_folder() / events.parent.name)
             with _readable_errors(path), database:
                 for each in moved:
                     query = f"UPDATE {each.table} SET {each.column} = ? WHERE {each.column} = ?"
                     database.execute(query, ((project_root() / each.inside).as_uri(), each.address))
-        for root in {each.root for each in future}:
-            for events in outbox_of(sqlite_uri(root / "mlflow.db")).glob("*/events.jsonl"):
-                outbox_folder().mkdir(exist_ok=True)
-                shutil.move(events.parent, outbox_folder() / events.parent.name)
 
 
 def left_behind() -> list[Path]:
