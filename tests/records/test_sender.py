@@ -249,6 +249,25 @@ def test_a_line_that_a_full_disk_cut_off_spoils_no_later_one(folder: Path) -> No
     assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [0]
 
 
+def test_to_ask_whether_a_stage_is_at_work_does_not_look_like_one(folder: Path) -> None:
+    with records.training_run(run_key="key", **RUN) as recording:
+        recording.log(0, {"loss": 0.0})
+        (entry,) = entries(outbox_folder())
+        assert entry.is_live()
+    asked = threading.Event()
+
+    def ask() -> None:
+        with entry.lock():
+            asked.set()
+            time.sleep(0.01)
+
+    other = threading.Thread(target=ask)
+    other.start()
+    asked.wait()
+    assert sender.finish() == 1
+    other.join()
+
+
 def test_a_live_recording_has_system_metrics(folder: Path) -> None:
     with records.training_run(run_key="key", **RUN):
         working = sender.Sender(outbox_folder())

@@ -32,6 +32,7 @@ from ganscribe.core.files import atomic_write, project_root
 from ganscribe.execution.messages import hide_secrets
 
 FORMAT = 1  # of the events; a sender leaves other formats alone
+PROBE_SECONDS = 0.05  # other processes that only ask whether a stage is at work hold its lock for much less
 
 
 def tracking_uri() -> str:
@@ -77,7 +78,7 @@ class Entry:
             return False
         lock = self.lock()
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PROBE_SECONDS, poll_interval=PROBE_SECONDS / 10)
         except filelock.Timeout:
             return True
         lock.release()
