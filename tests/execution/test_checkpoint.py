@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 
@@ -110,6 +112,24 @@ def test_another_experiment_waits_for_the_same_model(tmp_path: Path, monkeypatch
     timer.join()
     assert holder.returncode == 0
     assert not (tmp_path / ".checkpoints/key").exists()
+
+
+def test_a_training_that_begins_as_another_ends_waits_for_it(tmp_path: Path) -> None:
+    """The file with the other's folder is written after the lock is taken, and deleted before it is freed."""
+    (tmp_path / ".checkpoints").mkdir()
+    held = threading.Event()
+
+    def end() -> None:
+        with filelock.FileLock(tmp_path / ".checkpoints/key.lock"):
+            held.set()
+            time.sleep(0.1)
+
+    other = threading.Thread(target=end)
+    other.start()
+    held.wait()
+    with open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 1})
+    other.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

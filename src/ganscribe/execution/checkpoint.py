@@ -99,6 +99,28 @@ class Checkpoint:
         self.stop_signal = number
 
 
+def _acquire(lock: filelock.BaseFileLock, holder: Path, directory: Path) -> None:
+    """Take the lock, after a process of another folder if one has it; the file `holder` names its holder's folder."""
+    for _ in range(20):
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=0)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if folder := holder.read_text():
+                break
+        time.sleep(0.05)  # the other process has just begun, or is about to end
+    else:
+        folder = ""
+    if folder in ("", str(Path.cwd())):
+        raise ValueError(
+            f"another process is training on the checkpoint {directory}: wait for it, or stop it first "
+            "(a killed `dvc` leaves its stage running)"
+        )
+    # Experiments of a queue, each in its own folder, may need the same model: they train one after the other.
+    sys.stderr.write(f"the same model is being trained in {folder}: waiting for it to end\n")
+    lock.acquire()
+
+
 @contextlib.contextmanager
 def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     """Open the checkpoint of the training `key`; it is deleted when the block ends without an error.
@@ -111,17 +133,7 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory.with_suffix(".lock"))  # flock: freed when its holder dies
     holder = directory.with_suffix(".folder")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if not holder.exists() or holder.read_text() == str(Path.cwd()):
-            raise ValueError(
-                f"another process is training on the checkpoint {directory}: wait for it, or stop it first "
-                "(a killed `dvc` leaves its stage running)"
-            ) from None
-        # Experiments of a queue, each in its own folder, may need the same model: they train one after the other.
-        sys.stderr.write(f"the same model is being trained in {holder.read_text()}: waiting for it to end\n")
-        lock.acquire()
+    _acquire(lock, holder, directory)
     holder.write_text(str(Path.cwd()))
     directory.mkdir(exist_ok=True)
     checkpoint = Checkpoint(
