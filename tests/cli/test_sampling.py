@@ -77,6 +77,17 @@ def test_the_folder_of_a_model_stands_for_the_model(folder: Path) -> None:
     assert Path("14.png").read_bytes() == Path("36.png").read_bytes()
 
 
+def test_a_model_of_an_earlier_version_is_found(folder: Path) -> None:
+    present = Path("models/gan/gan/generator.safetensors")
+    weights, facts = load_weights(present)
+    torch.save(facts | {"state_dict": weights}, present.with_suffix(".pt"))
+    sample("gan", "--count", "4", "--out", "expected.png")
+    present.unlink()
+    for name in ("gan", "models/gan/gan"):
+        sample(name, "--count", "4", "--out", "grid.png")
+        assert Path("grid.png").read_bytes() == Path("expected.png").read_bytes()
+
+
 def test_the_default_is_64_images_of_seed_0(folder: Path) -> None:
     sample("gan", "--out", "grid.png")
     save_grid(expected(Path("models/gan/gan/generator.safetensors"), 64, 0), "expected.png", columns=8)

@@ -52,7 +52,7 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
     """
     from ganscribe import config
     from ganscribe.core.files import project_root
-    from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX
+    from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX, find_weights
 
     family, file_name, stage, title = PLACES[kind]
     if run.startswith("models:"):
@@ -60,11 +60,11 @@ def find_model(kind: str, run: str, scratch: Path) -> Path:
     path = Path(run)
     if path.suffix in (SUFFIX, EARLIER_SUFFIX) or len(path.parts) > 1:
         if path.is_dir():
-            path /= file_name
+            path = find_weights(path, Path(file_name).stem)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: give a run's name, or a path to a {file_name}")
         return path
-    path = project_root() / "models" / family / run / file_name
+    path = find_weights(project_root() / "models" / family / run, Path(file_name).stem)
     if path.is_file():
         return path
     runs = getattr(config.read(project_root())[0], family).runs
