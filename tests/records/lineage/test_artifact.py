@@ -138,6 +138,40 @@ def test_what_has_no_run_and_is_in_no_commit_has_a_way_back(
     assert (mini.folder / "report.html").read_text() == "all\n"
 
 
+ZOO_YAML = """\
+stages:
+  train_classifier:
+    foreach: [small]
+    do:
+      wdir: ..
+      cmd: mkdir -p models/classifiers/${item} && cp data.txt models/classifiers/${item}/weights.txt
+      deps: [data.txt]
+      outs: ["models/classifiers/${item}"]
+"""
+
+
+def test_a_network_of_the_zoo_has_a_way_back(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini = entered(project, tmp_path / "mini", monkeypatch)
+    weights, stage = Path("models/classifiers/small/weights.txt"), "zoo/dvc.yaml:train_classifier@small"
+    Path("zoo").mkdir()
+    Path("zoo/dvc.yaml").write_text(ZOO_YAML)
+    mini.run(f"dvc repro {stage}")
+    commit = mini.commit("the zoo")
+    found = artifact.trace(str(weights))
+    assert found.output is not None
+    assert (found.output.path, found.output.stage, found.is_here) == (str(weights.parent), stage, True)
+    assert list(found.data) == ["data.txt"]
+    assert [each.commit for each in found.recorded] == [commit]
+    Path("zoo/dvc.lock").unlink()
+    mini.commit("no zoo")
+    found = artifact.trace(str(weights))
+    assert any(f"the commit {commit[:7]} does" in text for text in found.warnings)
+    mini.follow(found.commands)
+    assert weights.read_text() == "numbers"
+
+
 OLD_YAML = """\
 stages:
   train_gan:

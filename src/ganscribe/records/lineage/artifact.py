@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganscribe.core.files import atomic_write, project_root
-from ganscribe.records.lineage import matching, origin, restore
-from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_lock, read_outputs, read_stage
+from ganscribe.records.lineage import matching, restore
+from ganscribe.records.lineage.dvc_lock import Output, Stage, owner_of, read_locks, read_outputs, read_stage
 from ganscribe.records.lineage.restore import Cache, Recording
 from ganscribe.records.place import as_path
 from ganscribe.records.rows import Rows
@@ -54,8 +54,7 @@ def trace(subject: str) -> Lineage:
     Raises ValueError for anything else, and FileNotFoundError if MLflow or dvc.lock do not know it.
     """
     found = Lineage(subject=subject)
-    lock_path = project_root() / "dvc.lock"
-    lock = read_lock(lock_path)
+    lock = present = read_locks(project_root())
     with restore.open_cache() as cache:
         client = _client(found, is_needed=_is_id(subject) or subject.startswith("models:"))
         runs = read_runs(client) if client else []
@@ -73,7 +72,7 @@ def trace(subject: str) -> Lineage:
         _describe(found, stage, cache)
         if client and found.run:
             found.versions = read_versions(client, f"run_id = '{found.run.run_id}'")
-        _find_way_back(found, client, lock_path, cache)
+        _find_way_back(found, client, present, cache)
     return found
 
 
@@ -127,7 +126,7 @@ def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
     if found.output is not None:
         found.part = Path(name).relative_to(found.output.path).as_posix()
         return lock
-    for commit in (origin.git("log", "--all", "--format=%H", "--", "dvc.lock") or "").split():
+    for commit in restore.commits_of_locks("--format=%H"):
         older = restore.lock_at(commit)
         found.output = owner_of(older, name)
         if found.output is not None:
@@ -171,7 +170,7 @@ def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
         )
 
 
-def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock_path: Path, cache: Cache) -> None:
+def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock: str, cache: Cache) -> None:
     output, run = found.output, found.run
     if output is not None:
         found.recorded = restore.recordings(output)
@@ -182,7 +181,7 @@ def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock_path
                 else ", and no remote is configured"
             )
             found.warnings.append(f"{output.path} ({output.md5}) is not in DVC's cache{remedy}")
-        working = read_outputs(read_lock(lock_path))
+        working = read_outputs(lock)
         if working.get(output.path) == output:
             differences = restore.changes(output, cache, part=found.part)
             found.is_here, found.warnings = not differences, found.warnings + differences

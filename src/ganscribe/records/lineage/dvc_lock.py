@@ -1,5 +1,7 @@
 """dvc.lock, of the working folder or of a commit: which stage made what, from which inputs and parameters.
 
+The zoo has a lock file of its own. Its stages have the names that `dvc repro` takes: `zoo/dvc.yaml:...`.
+
 DVC always writes the file in one form. So it can be cut into its stages, and only the needed ones are parsed: parsing
 the whole file as YAML takes two seconds.
 """
@@ -7,12 +9,14 @@ the whole file as YAML takes two seconds.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganscribe.config import parse_yaml
 
+LOCKS = ("dvc.lock", "zoo/dvc.lock")
 _STAGE = re.compile(r"^  (\S.*):$", re.MULTILINE)
 _OUTS = re.compile(r"^    outs:\n((?:    -? .*\n?)*)", re.MULTILINE)
 
@@ -57,6 +61,22 @@ def read_lock(path: Path) -> str:
         return path.read_text(encoding="utf-8") if path.exists() else ""
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}): `git checkout {path.name}`") from error
+
+
+def join_locks(texts: Iterable[str]) -> str:
+    """Return the texts of `LOCKS`, in their order, as one text."""
+    joined = ""
+    for name, text in zip(LOCKS, texts, strict=True):
+        pipeline = name.removesuffix("dvc.lock")
+        prefix = f"{pipeline}dvc.yaml:" if pipeline else ""
+        start = _STAGE.search(text)
+        joined += _STAGE.sub(rf"  {prefix}\1:", text[start.start() :]).rstrip("\n") + "\n" if start else ""
+    return joined
+
+
+def read_locks(folder: Path) -> str:
+    """Return what the `LOCKS` in a project's folder record. Raises ValueError if one of them is not text."""
+    return join_locks(read_lock(folder / name) for name in LOCKS)
 
 
 def _blocks(text: str) -> dict[str, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from ganscribe.records.lineage.dvc_lock import Output, Stage, read_stage
-from ganscribe.records.lineage.origin import git
-from ganscribe.records.lineage.restore import Cache, lock_at
+from ganscribe.records.lineage.restore import Cache, commits_of_locks, lock_at
 from ganscribe.records.store import RunRecord
 
 RUN_KEY = "run_key.json"
@@ -23,8 +22,7 @@ def output_of(run: RunRecord, lock: str, cache: Cache) -> tuple[Output | None, s
     """Return the model that a run left (by its tag, or by its key in any commit's lock), and that lock."""
     name = run.tags.get("dvc.stage", "")
     tagged = tagged_outputs(run)
-    commits = (git("log", "--all", "--format=%H", "--", "dvc.lock") or "").split()
-    for text in [lock, *map(lock_at, commits)]:
+    for text in [lock, *map(lock_at, commits_of_locks("--format=%H"))]:
         stage = read_stage(text, name)
         for path, md5 in (stage.outs if stage else {}).items():
             output = Output(path=path, md5=md5, stage=name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganscribe.core.files import file_md5
-from ganscribe.records.lineage.dvc_lock import Output, read_outputs
+from ganscribe.records.lineage.dvc_lock import LOCKS, Output, join_locks, read_outputs
 from ganscribe.records.lineage.origin import git
 
 
@@ -92,8 +92,13 @@ def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
 
 
 def lock_at(commit: str) -> str:
-    """Return dvc.lock as a commit has it, empty if it has none."""
-    return git("show", f"{commit}:./dvc.lock") or ""
+    """Return what the lock files record as a commit has them, empty if it has none."""
+    return join_locks(git("show", f"{commit}:./{name}") or "" for name in LOCKS)
+
+
+def commits_of_locks(*options: str) -> list[str]:
+    """Return the commits that changed a lock file, newest first: lines of `git log` with the `options`."""
+    return (git("log", "--all", *options, "--", *LOCKS) or "").splitlines()
 
 
 def experiments() -> dict[str, str]:
@@ -107,9 +112,8 @@ def experiments() -> dict[str, str]:
 def recordings(output: Output) -> list[Recording]:
     """Return the commits that brought the output's hash into dvc.lock: oldest first, experiments last."""
     names = experiments()
-    log = git("log", "--all", "--reverse", "--format=%H %s", f"-S{output.md5}", "--", "dvc.lock") or ""
     found = []
-    for line in log.splitlines():
+    for line in commits_of_locks("--reverse", "--format=%H %s", f"-S{output.md5}"):
         commit, _, subject = line.partition(" ")
         recorded = read_outputs(lock_at(commit)).get(output.path)
         if recorded is not None and recorded.md5 == output.md5 and subject != "WIP on experiment":
