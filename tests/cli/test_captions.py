@@ -18,7 +18,7 @@ from torch import nn
 from ganscribe import cli, records
 from ganscribe.captioning.inference import decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
-from ganscribe.cli.photographs import figure_paths
+from ganscribe.cli.photographs import figure_paths, find_photographs
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import Inception
 from ganscribe.features.pictures import PREPROCESSING, load_image
@@ -204,6 +204,16 @@ def test_folders_and_patterns(album: list[Path], folder: Path) -> None:
     assert list(captions("album/**/*.png"))[-1] == "album/inner/most/deep.png"
     shutil.copy(album[0], "odd[1].png")
     assert list(captions("odd[1].png")) == ["odd[1].png"]  # a file of that name comes before the pattern
+
+
+def test_a_pattern_may_begin_with_a_hidden_folder(tmp_path: Path) -> None:
+    shown, hidden = tmp_path / ".cache/trip/a.png", tmp_path / ".cache/trip/.thumbnails/b.png"
+    hidden.parent.mkdir(parents=True)
+    for path in (shown, hidden):
+        Image.new("RGB", (8, 8)).save(path)
+    for name in ("", "*.png", "*/*.png", "**/*.png"):
+        paths, unread = find_photographs([str(shown.parent / name)])
+        assert (paths, len(unread)) == (([], 1) if name == "*/*.png" else ([shown], 0))
 
 
 def test_a_picture_that_no_reader_is_for_is_named(album: list[Path], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ def find_photographs(arguments: Sequence[str]) -> tuple[list[Path], list[Unread]
             inside, problem = [], "this is neither a file nor a folder"
         elif any(mark in argument for mark in "*?["):
             names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            inside, unread = _pictures(map(Path, names), Path())
+            fixed = itertools.takewhile(lambda part: not any(mark in part for mark in "*?["), path.parts)
+            inside, unread = _pictures(map(Path, names), Path(*fixed))
             problem = "no picture has a name that fits this pattern"
         else:
             inside, problem = [], "there is no such file"
