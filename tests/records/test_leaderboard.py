@@ -10,6 +10,7 @@ import pytest
 from ganscribe.records import leaderboard
 from ganscribe.records.leaderboard import as_text, build_tables, matches
 from ganscribe.records.store import RunRecord
+from ganscribe.records.tags import MAX_TAG, score_tags
 
 FACTS: dict[str, Any] = {"dataset": "mnist", "source": "sample", "judge": "lenet5", "judge_sha256": "a" * 64}
 FACTS |= {"num_samples": 1000, "num_real": 500, "data_sha256": "d" * 64}
@@ -174,6 +175,20 @@ def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
         [12.0],
     ], "a run that is scored again stands among the new ones too"
     assert build_tables([record("unscored"), record("odd", metrics={"fid": float("nan")})], "gan") == []
+
+
+def test_many_decodings_hide_neither_each_other_nor_the_newest_scores() -> None:
+    """All scores together are too long for a tag of MLflow."""
+    facts: dict[str, Any] = {"num_images": 5, "num_references": 25, "preprocessing": "x" * 500}
+    few = score_tags({"beam": {"CIDEr": 0.5, **facts}}, "p")
+    ways = {f"way{number:02}": {"CIDEr": number / 8, **facts} for number in range(20)}
+    tags = few | score_tags(ways, "p")
+    assert max(map(len, tags.values())) <= MAX_TAG
+    (table,) = build_tables([record("run", family="captioner", tags=tags)], "captioner")
+    assert [(row.decoding, row.score) for row in table.rows] == sorted(
+        [("beam", 0.5), *((way, scores["CIDEr"]) for way, scores in ways.items())],
+        key=lambda row: -row[1],
+    )
 
 
 @pytest.mark.parametrize("baseline", ["bbbb", "wgan-sample", "p2", "d" * 7])

@@ -25,7 +25,7 @@ from ganscribe.records.store import (
     read_versions,
     registered_name,
 )
-from ganscribe.records.tags import MAX_TAG, score_tag, split_scores, with_facts
+from ganscribe.records.tags import score_tags, split_scores, with_facts
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -113,10 +113,9 @@ class TrackedRun:
         """
         from mlflow.entities import Metric, RunTag
 
-        name, together = score_tag(flatten(scores), pipeline)
-        tag = [RunTag(name, together)] if scores and len(together) <= MAX_TAG else []
+        sets = [RunTag(name, text) for name, text in score_tags(scores, pipeline).items()]
         if is_further:
-            self.client.log_batch(self.run_id, tags=tag)
+            self.client.log_batch(self.run_id, tags=sets)
             return
         now = timestamp or int(time.time() * 1000)
         run = self.client.get_run(self.run_id)
@@ -131,7 +130,7 @@ class TrackedRun:
             if known.get(key) != value
         ]
         tags = [RunTag(key, text) for key, text in words.items()]
-        self.client.log_batch(self.run_id, metrics=metrics, tags=tags + tag)
+        self.client.log_batch(self.run_id, metrics=metrics, tags=tags + sets)
 
     def log_files(self, path: str | Path, folder: str | None = None) -> None:
         """Add a file, or a folder's content, to the run's artifacts under `folder`."""

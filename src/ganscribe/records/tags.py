@@ -11,7 +11,7 @@ from ganscribe.core.length import Length
 from ganscribe.records.lineage.dvc_lock import flatten
 from ganscribe.records.rows import FACTS
 
-MAX_TAG = 8000  # MLflow's own limit on the characters of a tag; ten decodings of a captioner would exceed it
+MAX_TAG = 8000  # MLflow's own limit on the characters of a tag; the scores of five decodings of a captioner exceed it
 FILTERED = ("judge", "dataset")  # the facts by which people filter runs
 # MLflow's charts of these would be useless.
 COUNTS = ("trained_steps", "recipe_steps", "parameters", "flops")
@@ -26,8 +26,22 @@ def _is_count(key: str) -> bool:
     return name.startswith("num_") or name in COUNTS
 
 
-def score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
-    """Return all of the flat `scores` as one tag, whose name has a digest of their texts and counts."""
+def score_tags(scores: dict[str, Any], pipeline: str) -> dict[str, str]:
+    """Return all of the `scores` as one tag, or as one tag for each decoding if that would be too long.
+
+    The name of a tag has a digest of its texts and counts.
+    """
+    if not scores:
+        return {}
+    name, text = _score_tag(flatten(scores), pipeline)
+    if len(text) <= MAX_TAG:
+        return {name: text}
+    parts = [flatten({way: each}) for way, each in scores.items() if isinstance(each, dict)]
+    found = dict(_score_tag(part, pipeline) for part in parts)
+    return {name: text for name, text in found.items() if len(text) <= MAX_TAG}
+
+
+def _score_tag(scores: dict[str, Any], pipeline: str) -> tuple[str, str]:
     facts = {key: value for key, value in scores.items() if isinstance(value, str) or "num_" in key}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     short = {
