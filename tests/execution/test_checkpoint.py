@@ -143,6 +143,15 @@ def test_a_signal_saves_then_stops(number: signal.Signals) -> None:
         assert checkpoint.load() == {"step": 5}
 
 
+def test_a_signal_after_the_last_save_stops_the_training_that_follows() -> None:
+    """measure_gradients trains a generator, then critics, within the checkpoint of the first."""
+    with open_checkpoint("generator"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted, match="SIGTERM"), open_checkpoint("critics") as checkpoint:
+            assert checkpoint.due()
+            checkpoint.save({"step": 5})
+
+
 def test_code_in_a_state_is_refused(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:

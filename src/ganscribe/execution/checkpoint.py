@@ -140,6 +140,9 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
         directory, every_seconds=float(os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS", "30"))
     )
     handlers = {number: signal.signal(number, checkpoint._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    around = getattr(handlers[signal.SIGTERM], "__self__", None)
+    if isinstance(around, Checkpoint):  # its training has ended, but it may have been asked to stop
+        checkpoint.stop_signal = around.stop_signal
     try:
         yield checkpoint
         shutil.rmtree(directory)
