@@ -28,6 +28,11 @@ STAGE = textwrap.dedent("""
             if checkpoint.due():
                 checkpoint.save({"step": step})
 """)
+# Its imports take so long that `dvc` is killed before they end.
+SLOW_STAGE = STAGE.replace(
+    "with only_process",
+    "print(os.getpid(), flush=True)\nwhile os.getppid() == first:\n    time.sleep(0.01)\nwith only_process",
+).replace("import sys, time", "import os, sys, time\nfirst = os.getppid()")
 PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"  # in DVC's place
 
 
@@ -78,6 +83,27 @@ def test_a_stage_whose_dvc_is_killed_saves_and_stops(
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[1]) > 0, "it goes on where the other stopped"
     assert done.stderr == ""
+
+
+def test_a_stage_whose_dvc_is_killed_during_its_imports_stops(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with (tmp_path / "said.txt").open("w+") as said:
+        command = [sys.executable, "-c", PARENT, sys.executable, "-c", SLOW_STAGE]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=said
+        )
+        assert process.stdout is not None
+        stage = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+        try:
+            stage.wait(timeout=10)
+        finally:
+            if stage.is_running():
+                stage.kill()
+            process.communicate(timeout=30)
+        said.seek(0)
+        assert "the `dvc` that runs this stage was killed: stopping" in said.read()
 
 
 def test_the_next_dvc_stops_what_does_not_notice(

@@ -17,6 +17,8 @@ import psutil  # type: ignore[import-untyped]
 from ganscribe.execution.position import announced
 
 POLL_SECONDS = 0.5
+# Asked for before a stage imports what takes seconds: `dvc` may be killed in the meantime.
+_PARENT = os.getppid()
 
 
 def _say(text: str) -> None:
@@ -67,7 +69,7 @@ def only_process() -> Iterator[None]:
                 _say(f"process {asked}, left by a killed `dvc`, is still at work on {stage}: stopping it")
     try:
         notes.write_text(str(os.getpid()))
-        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_watch, args=(_PARENT,), daemon=True).start()
         with announced(stage):
             yield
     finally:
