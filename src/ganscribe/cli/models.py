@@ -19,12 +19,15 @@ PLACES = {
 
 def send_recorded() -> None:
     """Send what stages have recorded to MLflow before it is read; say so if that does not work."""
-    from ganscribe.records import sender
+    from ganscribe.records import outbox, sender
 
     try:
         sender.finish()
     except OSError as error:
-        click.echo(str(error), err=True)
+        if outbox.entries(
+            outbox.outbox_folder()
+        ):  # else whoever reads the store next says what is wrong with it
+            click.echo(str(error), err=True)
 
 
 def open_store() -> MlflowClient:
