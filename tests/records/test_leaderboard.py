@@ -49,7 +49,7 @@ def test_the_best_comes_first_with_its_change_to_the_oldest_of_its_name() -> Non
     ]
     text = as_text(table, "gan")
     assert "judge_sha256 aaaaaaaaaaaa," in text
-    assert "-10 (-33.3%)" in text
+    assert "-10 (-33.3%)" in text and text.count(" baseline ") == 2
     assert "ccccccc+" in text, "uncommitted changes"
     assert [line.split()[0] for line in text.splitlines()[2:]] == [
         "wgan-sample",
