@@ -5,6 +5,7 @@ from __future__ import annotations
 from _common import stage
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from ganscribe.records.runs import TrackedRun, reopen_run
 
 INCEPTION = Path("data/features/inception.safetensors")  # goes with a captioner
 TABLE = Path("data/linked_runs.csv")
-LOCKS = (Path("dvc.lock"), Path("zoo/dvc.lock"))
+ZOO_LOCK = Path("zoo/dvc.lock")
+LOCKS = (Path("dvc.lock"), ZOO_LOCK)
 Locks = dict[Path, str]  # the text of each of those
 
-# Where the scores lie: with what they were made of, else the headline numbers. A file of another name than
-# the run's own holds one decoding.
+# Where the scores lie: with what they were made of, else the headline numbers. Where there may be several files, each
+# holds one decoding.
 SCORES = {
     "gan": ("data/gan_scores/{name}/scores.json", "metrics/gan/{name}.json"),
     "classifier": (
@@ -41,7 +43,7 @@ def read_scores(family: str, name: str) -> dict[str, Any]:
         paths = sorted(Path().glob(pattern.format(name=name)))
         found = {path.stem: json.loads(path.read_text()) for path in paths}
         if found:
-            return found.get("scores") or found.get(name) or found
+            return found if "*" in pattern else next(iter(found.values()))
     return {}
 
 
@@ -106,6 +108,8 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
         client.set_tag(tracked.run_id, f"linked.{pipeline}", file_sha256(lock) if lock else "none")
     if is_restored:
         locked = read_stage(locks[lock], output.stage) if lock and output else None
+        if locked is not None and lock == ZOO_LOCK:  # as `dvc repro` takes its name
+            locked = replace(locked, name=f"{ZOO_LOCK.with_name('dvc.yaml')}:{locked.name}")
         restore_run(tracked, folder, locked, family=family, name=name)
     record = store.as_record(client.get_run(tracked.run_id), family)
     if output is not None and f"dvc.out.{output.path}" not in record.tags:

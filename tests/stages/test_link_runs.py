@@ -166,5 +166,20 @@ def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
     lenet, vgg = (store.find_run(client, name * 4) for name in ("lenet5", "vgg11"))
     assert lenet is not None and lenet.data.metrics == {"accuracy": 0.9}
     assert vgg is not None and vgg.data.metrics == {"accuracy": 0.8}
+    assert vgg.data.tags["dvc.stage"] == "zoo/dvc.yaml:train_classifier@vgg11"
     assert vgg.data.tags["dvc.out.models/classifiers/vgg11"] == "9c1185a5c5e9fc54612808977ee8f548.dir"
     assert vgg.data.tags["linked.first"] == hashlib.sha256(Path("zoo/dvc.lock").read_bytes()).hexdigest()
+
+
+def test_a_captioner_may_have_the_name_of_a_decoding(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(project / "stages")
+    read_scores = runpy.run_path(str(project / "stages/link_runs.py"))["read_scores"]
+    folder = Path("data/captioned/greedy")
+    folder.mkdir(parents=True)
+    scores = {"beam": {"CIDEr": 0.4}, "greedy": {"CIDEr": 0.3}}
+    for way, each in scores.items():
+        (folder / f"{way}.json").write_text(json.dumps(each))
+    assert read_scores("captioner", "greedy") == scores
