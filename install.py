@@ -73,8 +73,8 @@ def install_with_uv(lock: str) -> str | None:
         return f"uv cannot be had here ({reasons[-1]})"
     options = read_pip_options()
     words = ["--no-index"] if options.get("no-index", "0").lower() in ("1", "true", "yes", "on") else []
-    if sys.dont_write_bytecode:  # then every process would compile all that it imports anew: seconds with torch
-        words.append("--compile-bytecode")  # as pip does
+    # As pip does it: otherwise every process would compile all that it imports anew, which takes seconds with torch.
+    words += ["--compile-bytecode"] if sys.dont_write_bytecode else []
     uv = str(Path(sys.executable).with_name("uv"))
     command = [
         uv,
