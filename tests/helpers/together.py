@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import math
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +18,8 @@ import gans
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import train_classifier
 from ganscribe.datasets.images import Images
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.training import workers
 from ganscribe.training.budget import Budget
 
 CPU = torch.device("cpu")
@@ -23,18 +28,24 @@ SMALL_GAN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def gan(device: torch.device = CPU, **changes: Any) -> dict[str, Any]:
-    """A short GAN training without dropout: its rows, and the weights of both networks."""
+def gan(
+    device: torch.device = CPU, *, checkpoint: Checkpoint | None = None, **changes: Any
+) -> dict[str, Any]:
+    """A short GAN training: its rows, and the weights of both networks. Without a checkpoint it has no dropout."""
     settings = SMALL_GAN | {"steps": 6, "log_every": 2} | changes
     held_out = gans.pictures(40, seed=1)
-    with mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs):  # other workers, other masks
-        trained = gans.train(device=device, held_out=held_out, **settings)
+    with contextlib.ExitStack() as stack:
+        if checkpoint is None:  # other workers, other masks
+            stack.enter_context(mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs))
+        trained = gans.train(device=device, held_out=held_out, checkpoint=checkpoint, **settings)
     networks = (trained.kept_generator, trained.discriminator)
     weights = [value for network in networks for value in network.state_dict().values()]
     return {"history": trained.history, "weights": weights}
 
 
-def classifier(device: torch.device = CPU, **changes: Any) -> dict[str, Any]:
+def classifier(
+    device: torch.device = CPU, *, checkpoint: Checkpoint | None = None, **changes: Any
+) -> dict[str, Any]:
     """A short training of a convnet: its rows and weights."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (48, 1, 28, 28), generator=rng, dtype=torch.uint8)
@@ -48,7 +59,9 @@ def classifier(device: torch.device = CPU, **changes: Any) -> dict[str, Any]:
         "weight_decay": 1e-4, "batch_size": 16, "epochs": 2, "shift": 1, "flip": True,
     }  # fmt: skip
     recipe, budget = ClassifierRecipe(**(settings | changes)), Budget(seed=3, precision="fp32")
-    trained = train_classifier(training, validation, recipe, budget=budget, device=device)
+    trained = train_classifier(
+        training, validation, recipe, budget=budget, device=device, checkpoint=checkpoint
+    )
     return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
 
 
@@ -60,7 +73,36 @@ def captioner(**changes: Any) -> dict[str, Any]:
     return {"history": trained.history, "weights": list(trained.model.state_dict().values())}
 
 
-KINDS = {"gan": gan, "classifier": classifier, "captioner": captioner}
+class InMemory(Checkpoint):
+    """A checkpoint of the n-th step, which has the first worker's state, as the file of a real one has."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(Path(), every_seconds=math.inf)
+        self.step, self.calls = step, 0
+        self.state: dict[str, Any] | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        return self.state
+
+    def due(self, *, last: bool = False) -> bool:
+        self.calls += 1
+        return self.calls == self.step
+
+    def save(self, state: dict[str, Any]) -> None:
+        self.state = workers.from_first(lambda: copy.deepcopy(state))
+
+
+def resumed(kind: str, **changes: Any) -> dict[str, Any]:
+    """A training with dropout, and its end once more from the checkpoint of its first step."""
+    checkpoint = InMemory(1)
+    with mock.patch("ganscribe.gan.common.sampling.SAMPLE_BATCH", 16):
+        return {
+            name: RESUMABLE[kind](checkpoint=checkpoint, **changes)["weights"] for name in ("whole", "again")
+        }
+
+
+RESUMABLE = {"gan": gan, "classifier": classifier}
+KINDS = {**RESUMABLE, "captioner": captioner, "resumed": resumed}
 Case = tuple[str, dict[str, Any]]
 
 

@@ -69,7 +69,6 @@ def train_classifier(
     now = _start(train, recipe, resolve_precision(budget.precision, device), device)
     if checkpoint and (state := checkpoint.load()):
         now.restore(state)
-    workers.seed_own(budget.seed, "classifier", now.step)
     replay(now.history, log)
 
     batches = _Batches(train, recipe, length, budget.seed, device)
@@ -85,6 +84,8 @@ def train_classifier(
             epoch, position = divmod(now.step, length.epoch)
             rate = recipe.learning_rate * factor(now.step / length.total)
             set_learning_rate(rate, now.optimiser)
+            # At every step: a checkpoint has the first worker's random state alone.
+            workers.seed_own(budget.seed, "classifier", now.step)
             step(*batches.at(epoch, position))
             now.step += 1
             bar.update()

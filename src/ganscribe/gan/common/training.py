@@ -72,7 +72,6 @@ def _start(plan: Plan, image_shape: ImageShape, checkpoint: Checkpoint | None) -
     else:
         plan.settle(gan)
         gan.grids.append(plan.grid(gan))
-    workers.seed_own(plan.budget.seed, "gan", gan.step)
     return gan
 
 
@@ -144,6 +143,8 @@ class Updates:
         gan, plan, recipe = self.gan, self.plan, self.plan.recipe
         step, is_first = gan.step + 1, gan.step == 0
         updates, has_row = plan.updates[step - 1], plan.has_row(step)
+        # At every step: a checkpoint has the first worker's random state alone.
+        workers.seed_own(plan.budget.seed, "gan", gan.step)
         rate = recipe.learning_rate * plan.factor(plan.done(step))
         set_learning_rate(rate, gan.generator_optimiser, gan.critic_optimiser)
         done = torch.full((), plan.done(step), dtype=torch.float64, device=plan.device)
