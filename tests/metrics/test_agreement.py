@@ -28,9 +28,18 @@ def test_rho_is_that_of_the_ranks() -> None:
     assert "First by FID: run0 (one), run1 (two)" in found.caption
 
 
-@pytest.mark.parametrize("second", [[3.0, 2.0, 1.0], [1.0, 4.0, 2.0, 3.0], [2.0, 1.0, 3.0, 3.0, 9.0]])
-def test_the_p_value_of_few_pairs_is_the_share_of_orders_that_are_as_far_from_0(second: list[float]) -> None:
-    first = list(range(len(second)))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([0.0, 1.0, 2.0], [3.0, 2.0, 1.0]),
+        ([0.0, 1.0, 2.0, 3.0], [1.0, 4.0, 2.0, 3.0]),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 3.0, 3.0, 9.0]),
+        ([0.0, 0.0, 0.0, 5.0, 6.0], [0.0, 0.0, 0.0, 0.0, 7.0]),  # as of GANs without any precision
+    ],
+)
+def test_the_p_value_of_few_pairs_is_the_share_of_orders_that_are_as_far_from_0(
+    first: list[float], second: list[float]
+) -> None:
     rho, p_value = rank_correlation(first, second)
     others = [float(spearmanr(order, second).statistic) for order in permutations(first)]
     assert rho == pytest.approx(float(spearmanr(first, second).statistic))
