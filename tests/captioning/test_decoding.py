@@ -173,12 +173,12 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
     assert [one.tokens for one in found] == [[2], [4]]
 
 
-@pytest.mark.parametrize("width", [2, 4, 6, 40, 2000])
-def test_a_beam_of_any_width_wider_than_the_vocabulary_too(width: int) -> None:
+@pytest.mark.parametrize(("width", "num_images"), [(2, 24), (4, 24), (6, 3), (40, 3), (2000, 3)])
+def test_a_beam_of_any_width_wider_than_the_vocabulary_too(width: int, num_images: int) -> None:
     """The reference is a beam search written with lists, one image at a time."""
-    step, state = tree(3, seed=9)
+    step, state = tree(num_images, seed=9)
     options = {"start": START, "end": END, "max_length": 5}
-    found = beam(step, state, batch_size=3, width=width, length_penalty=0.6, **options)
+    found = beam(step, state, batch_size=num_images, width=width, length_penalty=0.6, **options)
     for image, one in enumerate(found):
         places, opened, ended = width, [(0.0, [])], []
         for _ in range(5):
