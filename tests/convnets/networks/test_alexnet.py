@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ganscribe import convnets
 from layer_counts import Counts, check_counts, conv, linear
+from written_out import Weights, check_features
 
 
 def layers(channels: int, classes: int) -> list[Counts]:
@@ -22,8 +25,19 @@ def layers(channels: int, classes: int) -> list[Counts]:
     ]
 
 
+def features(weights: Weights, maps: Tensor) -> Tensor:
+    for groups, is_pooled in ((1, True), (2, True), (1, False), (2, False), (2, True)):
+        maps = F.relu(weights.conv(maps, bias=True, groups=groups))
+        maps = F.max_pool2d(maps, 2) if is_pooled else maps
+    return weights.linear_relu(weights.linear_relu(maps.flatten(1)))
+
+
 def test_counts_follow_from_the_layer_table() -> None:
     check_counts("alexnet", layers, features=1024)
+
+
+def test_features_are_those_of_the_layers_written_out() -> None:
+    check_features("alexnet", features)
 
 
 def test_branches_do_not_see_each_other() -> None:

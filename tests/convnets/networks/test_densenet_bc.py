@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ganscribe import convnets
 from layer_counts import Counts, check_counts, conv, linear, norm
+from written_out import Weights, check_features
 
 
 def layers(channels: int, classes: int) -> list[Counts]:
@@ -20,8 +24,22 @@ def layers(channels: int, classes: int) -> list[Counts]:
     return [*found, norm(width), linear(width, classes)]
 
 
+def features(weights: Weights, maps: Tensor) -> Tensor:
+    maps = weights.conv(maps)
+    for block in range(3):
+        if block:
+            maps = F.avg_pool2d(weights.norm_relu_conv(maps), 2)
+        for _ in range(16):
+            maps = torch.cat([maps, weights.norm_relu_conv(weights.norm_relu_conv(maps))], 1)
+    return F.relu(weights.norm(maps)).mean((2, 3))
+
+
 def test_counts_follow_from_the_layer_table() -> None:
     check_counts("densenet_bc", layers, features=342)
+
+
+def test_features_are_those_of_the_layers_written_out() -> None:
+    check_features("densenet_bc", features)
 
 
 def test_published_parameters() -> None:

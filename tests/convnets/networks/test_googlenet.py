@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ganscribe import convnets
 from ganscribe.convnets.common.building import head_weights
 from layer_counts import Counts, check_counts, linear, normed
+from written_out import Weights, check_features
 
 # Szegedy et al. 2014, table 1: output, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj, params in thousands.
 INCEPTIONS = {
@@ -41,8 +44,24 @@ def layers(channels: int, classes: int) -> list[Counts]:
     return [*found, linear(1024, classes)]
 
 
+def features(weights: Weights, maps: Tensor) -> Tensor:
+    maps = weights.conv_norm_relu(maps)
+    for name in INCEPTIONS:
+        branches = [weights.conv_norm_relu(maps)]
+        branches += [weights.conv_norm_relu(weights.conv_norm_relu(maps)) for _ in ("3x3", "5x5")]
+        branches += [weights.conv_norm_relu(F.max_pool2d(maps, 3, stride=1, padding=1))]
+        maps = torch.cat(branches, 1)
+        if name in ("3b", "4e"):
+            maps = F.max_pool2d(maps, 3, stride=2, padding=1)
+    return maps.mean((2, 3))
+
+
 def test_counts_follow_from_the_layer_table() -> None:
     check_counts("googlenet", layers, features=1024)
+
+
+def test_features_are_those_of_the_layers_written_out() -> None:
+    check_features("googlenet", features)
 
 
 def test_inception_blocks_against_the_paper_s_own_column() -> None:

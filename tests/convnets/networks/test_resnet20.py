@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ganscribe import convnets
 from layer_counts import Counts, check_counts, linear, normed
+from written_out import Weights, check_features
 
 
 def layers(channels: int, classes: int) -> list[Counts]:
@@ -18,8 +21,24 @@ def layers(channels: int, classes: int) -> list[Counts]:
     return [*found, linear(64, classes)]
 
 
+def features(weights: Weights, maps: Tensor) -> Tensor:
+    maps = weights.conv_norm_relu(maps)
+    for width in (16, 32, 64):
+        for _ in range(3):
+            stride, shortcut = width // maps.shape[1], maps
+            if stride == 2:
+                shortcut = torch.cat([maps, torch.zeros_like(maps)], 1)[:, :, ::2, ::2]
+            inner = weights.conv_norm_relu(maps, stride=stride)
+            maps = F.relu(weights.norm(weights.conv(inner)) + shortcut)
+    return maps.mean((2, 3))
+
+
 def test_counts_follow_from_the_layer_table() -> None:
     check_counts("resnet20", layers, features=64)
+
+
+def test_features_are_those_of_the_layers_written_out() -> None:
+    check_features("resnet20", features)
 
 
 def test_published_parameters() -> None:
