@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganscribe import convnets
 from layer_counts import Counts, check_counts, conv, linear, norm
@@ -44,6 +44,13 @@ def test_features_are_those_of_the_layers_written_out() -> None:
 
 def test_published_parameters() -> None:
     assert sum(parameters for parameters, _ in layers(3, 10)) == pytest.approx(0.8e6, abs=0.1e6)
+
+
+def test_dropout_comes_after_each_convolution_but_the_first() -> None:
+    model = convnets.build("densenet_bc", num_classes=10, image_shape=(1, 28, 28), depth=16, dropout=0.2)
+    kinds = [type(module) for module in model.modules() if isinstance(module, nn.Conv2d | nn.Dropout)]
+    assert kinds == [nn.Conv2d, *[nn.Conv2d, nn.Dropout] * (6 * 2 + 2)]
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.2}
 
 
 @pytest.mark.parametrize("depth", [4, 99])

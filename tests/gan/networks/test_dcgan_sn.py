@@ -14,6 +14,7 @@ import gans
 from ganscribe.core.weights import load_weights
 from ganscribe.gan.common.networks import mixes_batch
 from ganscribe.gan.common.sampling import save_network
+from ganscribe.gan.networks.dcgan_sn import InFloat32
 from ganscribe.training.cost import count_parameters
 
 # (inputs, outputs, kernel area) of every layer with weights and biases.
@@ -100,6 +101,19 @@ def test_bfloat16_normalises_in_float32() -> None:
             weights.append([layer.weight.detach().clone() for layer in layers(network.eval())])
         assert all(buffer.dtype == torch.float32 for buffer in network.buffers())
     assert gans.same(*weights) and all(weight.dtype == torch.float32 for weight in weights[1])
+
+
+def test_no_product_of_the_normalisation_is_cast() -> None:
+    """The CPU's autocast leaves products with vectors alone anyway, CUDA's does not."""
+    network, are_cast = critic().train(), []
+    for module in network.modules():
+        if isinstance(module, InFloat32):
+            module.parametrisation.register_forward_pre_hook(
+                lambda *_: are_cast.append(torch.is_autocast_enabled("cpu"))
+            )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.randn(2, *gans.MNIST))
+    assert are_cast == [False] * len(LAYERS)
 
 
 def test_a_saved_critic_is_the_same_after_safe_loading(tmp_path: Path) -> None:
