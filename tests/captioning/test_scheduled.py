@@ -26,10 +26,11 @@ def test_scheduled_sampling_at_1_feeds_the_models_own_words_and_at_0_is_teacher_
     model.dropout = 0.5  # the words are chosen without it
     assert torch.equal(mix_in_own_words(model, features, tokens, probability=0.0), tokens)
     assert model.training
+    found = mix_in_own_words(model, features, tokens, probability=1.0)
     model.eval()
     expected = own_words(model, features, tokens)
     assert not torch.equal(expected, tokens)
-    assert torch.equal(mix_in_own_words(model, features, tokens, probability=1.0), expected)
+    assert torch.equal(found, expected)
     forced, none = (
         token_loss(model, features, tokens, precision="fp32", **options)
         for options in ({}, {"own_words": 0.0})
