@@ -14,6 +14,7 @@ from ganscribe.captioning.loss import mean_loss
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.training import batches
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
+from ganscribe.training.optimisers import set_learning_rate
 
 
 def test_history_has_the_losses_of_the_formulas() -> None:
@@ -221,6 +222,22 @@ def test_a_warm_up_is_of_the_whole_recipe() -> None:
     assert train(max_updates=3, schedule_options={"warm_up": 10}).step == 3
     with pytest.raises(ValueError, match=r"schedule_options\.warm_up 15 must be .* below 15"):
         train(schedule_options={"warm_up": 15})
+
+
+def test_a_step_has_random_numbers_of_its_own_and_the_rate_of_its_part_of_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The schedule shrinks with a training of four of its fifteen steps."""
+    rates, seeds = [], []
+
+    def note(rate: float, *optimisers: torch.optim.Optimizer) -> None:
+        rates.append(rate)
+        seeds.append(torch.initial_seed())
+        set_learning_rate(rate, *optimisers)
+
+    monkeypatch.setattr("ganscribe.captioning.training.set_learning_rate", note)
+    train(max_updates=4, schedule="linear", learning_rate=0.1)
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025]) and len(set(seeds)) == 4
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
