@@ -86,6 +86,12 @@ def test_table_and_budget() -> None:
     assert train(epochs=0.01).updates == 1
 
 
+def test_the_schedule_shrinks_with_a_training_that_is_cut_short() -> None:
+    """At the updates 6 and 9 of 9: the rate is that of what is done before them."""
+    rows = train(max_updates=9, schedule="linear", learning_rate=9e-4).history
+    assert [row["learning_rate"] for row in rows] == pytest.approx([4e-4, 1e-4])
+
+
 def without_time(row: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if key != "seconds_an_epoch"}
 
