@@ -92,6 +92,13 @@ def test_the_schedule_shrinks_with_a_training_that_is_cut_short() -> None:
     assert [row["learning_rate"] for row in rows] == pytest.approx([4e-4, 1e-4])
 
 
+def test_a_row_has_the_mean_loss_of_its_own_updates() -> None:
+    """Of weights that stand still, all rows have about the same, that of the three updates of a part too."""
+    rows = train(max_updates=15, learning_rate=1e-12).history
+    assert [row["step"] for row in rows] == [6, 12, 15]
+    assert [row["train_loss"] for row in rows] == pytest.approx([rows[0]["val_loss"]] * 3, rel=0.1)
+
+
 def without_time(row: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if key != "seconds_an_epoch"}
 
