@@ -98,7 +98,7 @@ def judges_of(dataset: str, names: tuple[str, ...]) -> list[str]:
 
     The folder of a classifier that judges no longer lists is deleted: DVC would take it for an input.
     """
-    for folder in JUDGES.iterdir():
+    for folder in JUDGES.glob("*/"):
         if folder.name not in names:
             shutil.rmtree(folder)
     return [name for name in names if read_training(JUDGES / name)["recipe"]["dataset"] == dataset]
