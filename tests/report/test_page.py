@@ -412,3 +412,14 @@ def test_the_same_files_give_the_same_bytes(root: Path) -> None:
 )
 def test_numbers_read_well(value: object, expected: str) -> None:
     assert tables.format_number(value) == expected
+
+
+def test_a_captioner_stands_where_its_best_decoding_does(root: Path) -> None:
+    shutil.copytree(root / "models/captioner/best", root / "models/captioner/tutorial")
+    shutil.copyfile(root / "curves/captioner/best.csv", root / "curves/captioner/tutorial.csv")
+    shutil.copytree(root / "data/captioned/best", root / "data/captioned/tutorial")
+    change(root / "data/captioned/best/greedy.json", CIDEr=0.1)  # the worst of all four, its beam the best
+    for decoding in ("greedy", "beam"):
+        change(root / f"data/captioned/tutorial/{decoding}.json", CIDEr=0.5)
+    text = page.render(root, params=PARAMS)
+    assert text.index("<h3>best</h3>") < text.index("<h3>tutorial</h3>")

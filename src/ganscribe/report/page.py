@@ -109,8 +109,10 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     gan_groups, classifier_groups = score_tables("gan", gans), score_tables("classifier", classifiers)
     caption_groups = caption_tables(root, captioned)
     # A captioner takes the place of its best decoding.
-    scored = {captioned[name].parent.name: captioned[name] for name in reversed(_names(caption_groups))}
-    captioners = [captioner_entry(root, run, path) for run, path in reversed(scored.items())]
+    scored: dict[str, Path] = {}
+    for name in _names(caption_groups):
+        scored.setdefault(captioned[name].parent.name, captioned[name])
+    captioners = [captioner_entry(root, run, path) for run, path in scored.items()]
     return environment.get_template("report.html").render(
         params=params,
         summary=summarise(
