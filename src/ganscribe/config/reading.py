@@ -10,6 +10,7 @@ import copy
 import difflib
 import functools
 import json
+import re
 import reprlib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ OBJECTIVES = Registry("ganscribe.gan.objectives", "objective")
 GAN_NETWORKS = Registry("ganscribe.gan.networks", "GAN network")
 CONVNETS = Registry("ganscribe.convnets.networks", "convnet")
 
+# A run's name stands in commands, in paths, in the keys that DVC tracks (which a dot parts), and in names in MLflow.
+RUN_NAME = re.compile(r"\w[\w-]*")
 MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml has 11,000, dvc.lock 180,000
 
 
@@ -123,6 +126,32 @@ def _check_choice(
     return []
 
 
+def _check_names(params: files.Params) -> list[str]:
+    """Return the names of runs and of decodings that commands or files cannot have, and judges listed twice."""
+    problems = []
+    named: dict[str, dict[str, Any]] = {
+        "classifier.runs": params.classifier.runs,
+        "classifier.zoo": params.classifier.zoo,
+        "gan.runs": params.gan.runs,
+        "diagnostics.gradients.runs": params.diagnostics.gradients.runs,
+        "captioner.runs": params.captioner.runs,
+    }
+    for where, runs in named.items():
+        for name in runs:
+            if not RUN_NAME.fullmatch(name):
+                problems.append(
+                    f"params.yaml: {where}: {name!r} cannot be the name of a run: use letters, digits, _ and -"
+                )
+    for name in params.captioner.evaluation.decodings:
+        if "/" in name:
+            problems.append(
+                f"params.yaml: captioner.evaluation.decodings: {name!r} names files: take a name without /"
+            )
+    for judge in sorted({judge for judge in params.judges if params.judges.count(judge) > 1}):
+        problems.append(f"params.yaml: judges: {judge!r} is listed twice: remove one")
+    return problems
+
+
 def _check_runs(params: files.Params) -> list[str]:
     """Return the runs' objectives, networks and options that do not exist, and runs without a judge."""
     problems = []
@@ -183,7 +212,7 @@ def _cross_check(params: files.Params, scales: list[str]) -> list[str]:
         problems.append(
             f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
         )
-    return problems + _check_runs(params) + _check_caps(params, scales)
+    return problems + _check_names(params) + _check_runs(params) + _check_caps(params, scales)
 
 
 def read(folder: Path = Path()) -> tuple[files.Params, files.Scale]:
