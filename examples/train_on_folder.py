@@ -18,13 +18,22 @@ from ganscribe.gan.common.training import train_gan
 from ganscribe.training.budget import Budget
 
 
+def positive(word: str) -> int:
+    """Return the whole number from 1 up that `word` is."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a whole number from 1 up")
+    return int(word)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--side", type=int, default=32, help="of the square images, a multiple of 4")
-    parser.add_argument("--steps", type=int, default=2000, help="updates of the generator")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument(
+        "--side", type=positive, default=32, help="of the square images, a multiple of 4 from 16 up"
+    )
+    parser.add_argument("--steps", type=positive, default=2000, help="updates of the generator")
+    parser.add_argument("--batch-size", type=positive, default=64)
     given = parser.parse_args()
 
     images = read_folder(given.pictures, shape=(3, given.side, given.side))

@@ -169,3 +169,20 @@ def test_what_is_missing_is_named_without_a_traceback(
     with pytest.raises(SystemExit, match=rf"^Error: .*{missing}"):
         runpy.run_path(str(project / f"examples/{words[0]}.py"), run_name="__main__")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--steps", "0"], ["--batch-size", "-4"], ["--side", "0"]])
+def test_nothing_is_trained_by_numbers_below_one(
+    project: Path,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_pictures(tmp_path / "pictures", 4, size=(16, 16))
+    monkeypatch.setattr(sys, "argv", ["train_on_folder", "pictures", "out", "--batch-size", "4", *words])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(project / "examples/train_on_folder.py"), run_name="__main__")
+    assert f"argument {words[0]}: {words[1]} is not a whole number from 1 up" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
