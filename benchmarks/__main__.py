@@ -57,6 +57,8 @@ def choose_rows(only: list[str] | None, device: torch.device) -> list[str]:
 def main() -> None:
     parser = build_parser()
     given = parser.parse_args()
+    if given.turns < 1:
+        parser.error(f"--turns is {given.turns}: give 1 or more")
     if given.device:
         os.environ["GANSCRIBE_DEVICE"] = given.device  # also of the processes of streaming
     try:

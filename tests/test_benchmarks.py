@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,3 +150,14 @@ runpy.run_path("benchmarks", run_name="__main__")
     )
     assert done.returncode == 0, done.stderr
     assert "--only" in done.stdout
+
+
+def test_no_turns_are_refused_before_anything_is_measured(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(project / "benchmarks"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "reading", "--turns", "0"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(project / "benchmarks"), run_name="__main__")
+    shown = capsys.readouterr()
+    assert "--turns is 0: give 1 or more" in shown.err and not shown.out
