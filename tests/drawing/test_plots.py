@@ -92,6 +92,13 @@ def test_an_animation_holds_every_frame_without_loss(tmp_path: Path) -> None:
         assert np.array_equal(shown[index], read(tmp_path / "grid.png"))
 
 
+def test_an_animation_that_is_too_high_for_its_format_has_more_columns(tmp_path: Path) -> None:
+    images = pictures(190)  # 16,716 pixels in one column
+    save_animation([images, images.flip(0)], tmp_path / "animation.webp", columns=1)
+    save_grid(images, tmp_path / "grid.png", columns=2)
+    assert np.array_equal(read(tmp_path / "animation.webp"), read(tmp_path / "grid.png"))
+
+
 def test_rows_pair_an_image_with_its_others(tmp_path: Path) -> None:
     first, others = pictures(2), pictures(6).unflatten(0, (2, 3))
     save_image_rows(first, others, tmp_path / "rows.png")

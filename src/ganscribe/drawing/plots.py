@@ -24,6 +24,7 @@ GAP_PIXELS = 4
 TITLE_PIXELS = 16  # the height of its letters, at the least
 TITLE_SHARE = 36  # and the width of a picture over it: large grids are shown smaller
 MILLISECONDS_A_FRAME = 400
+WEBP_PIXELS = 16_383  # the longest side of a WebP
 
 
 def _tile(images: Tensor, columns: int) -> np.ndarray:
@@ -82,7 +83,12 @@ def save_labelled(images: Tensor, labels: Sequence[str], path: str | Path, colum
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, columns: int) -> None:
-    """Write a lossless animated WebP, each frame the grid of one tensor (N, C, H, W); it loops for ever."""
+    """Write a lossless animated WebP, each frame the grid of one tensor (N, C, H, W); it loops for ever.
+
+    A grid that would be too high for the format has more `columns`.
+    """
+    step = len(_tile(frames[0][:1], 1)) + GAP_PIXELS
+    columns = max(columns, -(-len(frames[0]) // ((WEBP_PIXELS + GAP_PIXELS) // step)))
     pictures = [Image.fromarray(_tile(frame, columns)) for frame in frames]
     # A second look at the end; equal neighbours would be merged, and the time with them.
     times = [MILLISECONDS_A_FRAME] * (len(pictures) - 1) + [4 * MILLISECONDS_A_FRAME]
