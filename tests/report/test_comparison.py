@@ -239,6 +239,16 @@ def test_captioners_are_compared_on_the_same_images(captioners: tuple[Side, Side
     assert 'width="299" height="150"' in text and "(2.00)" in text
 
 
+def test_no_image_is_said_to_be_captioned_better_where_it_is_not(captioners: tuple[Side, Side]) -> None:
+    path = captioners[1].path(PLACES["captioner"].scores, "greedy.parquet")
+    table = pd.read_parquet(path)
+    table.assign(CIDEr=np.linspace(0, 2, 20) - 0.1 * (np.arange(20) > 16)).to_parquet(path)
+    assert re.findall(r"Test image (\d+)\n", render(captioners)) == ["17", "18", "19"]
+    one, other = (each.captions("greedy") for each in captioners)
+    assert one is not None and other is not None and shown.choose_images(other, one) == [17, 18, 19]
+    assert "and on which their CIDEr differs" in render((captioners[0], captioners[0]))
+
+
 def test_a_picture_that_is_not_the_one_that_was_captioned_is_not_shown(captioners: tuple[Side, Side]) -> None:
     Image.new("RGB", (8, 8)).save(captioners[0].root / "pictures/19.png")
     (captioners[0].root / "pictures/0.png").unlink()
@@ -250,7 +260,7 @@ def test_captions_of_other_images_are_not_laid_side_by_side(captioners: tuple[Si
     change(captioners[1], "greedy", data_sha256="d2")
     text = render(captioners)
     assert "the checksum of the scored data is d1 for one, d2 for other" in text and "<img" not in text
-    assert "There is no decoding with which both runs captioned the same images." in text
+    assert "There are no test images that both runs captioned with the same decoding" in text
 
 
 def test_classifiers_have_scores_and_curves(tmp_path: Path) -> None:

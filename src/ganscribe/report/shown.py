@@ -47,8 +47,8 @@ def sample_grids(one: Side, other: Side) -> dict[str, Any]:
 def choose_images(one: pd.DataFrame, other: pd.DataFrame) -> list[int]:
     """Return the images on which the first run is better by most in CIDEr, then those on which the second is."""
     gain = (one["CIDEr"] - other["CIDEr"]).sort_values(ascending=False, kind="stable")
-    ids = [int(each) for each in gain.index]
-    return list(dict.fromkeys([*ids[:CHOSEN], *ids[-CHOSEN:]]))
+    chosen = [*gain[gain > 0].index[:CHOSEN], *gain[gain < 0].index[-CHOSEN:]]
+    return [int(each) for each in chosen]
 
 
 def _table(sides: tuple[Side, Side], name: str, columns: list[str]) -> pd.DataFrame | None:
