@@ -42,7 +42,7 @@ def picture(path: Path, caption: str = "", *, alternative: str = "") -> dict[str
 # The pictures of a GAN and of a classifier, in the order in which they are shown, and their captions.
 GAN_SAMPLES = "plots/gan_scores/{run}/samples.png"
 GAN_PICTURES = {
-    GAN_SAMPLES: "100 images that it drew.",
+    GAN_SAMPLES: "Images that it drew.",
     "plots/gan_scores/{run}/neighbours.png": "On the left, images that it drew. To the right of each, the five "
     "training images that are nearest to it by pixels. An image that appears among them is a copy.",
     "plots/gan/{run}/animation.webp": "What it made of the same noise during the training.",

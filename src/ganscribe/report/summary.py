@@ -32,7 +32,7 @@ def gan_summary(root: Path, run: str) -> dict[str, Any]:
     scores = _read(root / "data/gan_scores" / run / "scores.json")
     floor = f"; {scores['floor_fid']:.1f} between real images" if "floor_fid" in scores else ""
     number = _number(f"{scores['fid']:.1f}", f"FID of the best GAN, {run!r}", f"lower is better{floor}")
-    shown = pictures(root, run, {GAN_SAMPLES: f"Drawn by {run!r}, the GAN with the lowest FID."})
+    shown = pictures(root, run, {GAN_SAMPLES: f"Drawn by {run!r}, the best GAN."})
     return {"number": number, "pictures": shown}
 
 
