@@ -228,7 +228,11 @@ def test_a_cap_that_ends_a_recipe_early_is_said(folder: Path, capsys: pytest.Cap
     recipe = replace(run.recipe, steps=350)
     assert cut_short(replace(run, recipe=recipe), "sample") == ""
     slower = replace(run, recipe=replace(recipe, critic_steps=5))
-    assert cut_short(slower, "sample") == "steps 350, of which the sample scale trains 70 at most"
+    assert cut_short(slower, "sample") == "steps 350, of which the sample scale trains 70"
+    warmed_up = replace(
+        run, recipe=replace(recipe, objective="wgan")
+    )  # 12 updates in each of 8 steps, 1 in others
+    assert cut_short(warmed_up, "sample") == "steps 350, of which the sample scale trains 262"
     edit(folder / "params.yaml", "scale: sample ", "scale: full ")
     for section, name in (
         ("gan", "dcgan"),

@@ -164,16 +164,29 @@ def select(params: Params, scale: Scale, section: str, name: str | None = None) 
 
 
 def cut_short(run: Training, scale: str) -> str:
-    """Return how much of a run's recipe the `scale` trains; empty if that is all of it."""
+    """Return how much of a run's recipe the `scale` trains; empty if that is all of it.
+
+    Raises ValueError if the cap leaves a GAN no step, or if its objective refuses its options.
+    """
     cap, recipe = run.budget.max_updates, run.recipe
     if cap is None:
         return ""
     if not isinstance(recipe, GanRecipe):  # how many steps its epochs have is up to the data
         return f"epochs {recipe.epochs:g}, of which the {scale} scale trains {cap:,} steps at most"
-    most = max(1, cap // recipe.critic_steps)  # no network is updated more often
-    if most >= recipe.steps:
-        return ""
-    return f"steps {recipe.steps:,}, of which the {scale} scale trains {most:,}{' at most' * (recipe.critic_steps > 1)}"
+    from ganscribe.gan.common.objective import (
+        build_objective,
+        plan_updates,
+    )  # with torch, which the run needs anyway
+
+    objective = build_objective(recipe.objective, **recipe.objective_options)
+    trained = len(
+        plan_updates(objective, steps=recipe.steps, critic_steps=recipe.critic_steps, max_updates=cap)
+    )
+    return (
+        f"steps {recipe.steps:,}, of which the {scale} scale trains {trained:,}"
+        if trained < recipe.steps
+        else ""
+    )
 
 
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
