@@ -64,7 +64,8 @@ def extract_as_tutorial(
         for first in range(0, count, BATCH_SIZE):
             batch = []
             for file in files[first : min(first + BATCH_SIZE, count)]:
-                image = Image.open(folder / file.file_name).convert("RGB").resize((299, 299))
+                image = Image.open(folder / file.file_name).convert("RGB")
+                image = image.resize((299, 299), Image.Resampling.BILINEAR)
                 batch.append(((np.asarray(image) / 255 - mean) / std).astype(np.float32).transpose(2, 0, 1))
             for number, maps in enumerate(compute(torch.from_numpy(np.stack(batch))), first):
                 np.save(Path(out) / f"{number}.npy", maps.numpy())

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import torch
 
+from ganscribe.features.pictures import load_image
+
 # Constants that make a row's work small; a recipe is given batches of eight.
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "gan": ("gan", {}),
@@ -100,6 +102,22 @@ def test_the_tutorials_penalty_is_that_of_the_paper(load: Callable[[str], Module
     images = torch.rand(4, 1, 2, 2)
     penalty = load("gan").gradient_penalty(lambda batch: 3 * batch[:, 0, 0, 0], images, 1 - images)
     assert float(penalty) == pytest.approx(10 * (3 - 1) ** 2)
+
+
+def test_both_ways_show_the_network_the_same_pictures(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    features, shown = load("features"), []
+    files = features.write_jpegs(tmp_path, count=2)
+
+    def compute(images: torch.Tensor) -> torch.Tensor:
+        shown.append(images)
+        return torch.zeros(len(images), 1)
+
+    features.extract_as_tutorial(2, files=files, folder=tmp_path, compute=compute)
+    ours = torch.stack([load_image(tmp_path / file.file_name) for file in files]).float() / 255
+    mean, std = (torch.tensor(part).view(3, 1, 1) for part in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    assert (shown[0] - (ours - mean) / std).abs().max() < 2.5 / 255 / 0.224, "two grey levels, for rounding"
 
 
 @pytest.mark.parametrize("name", SMALL)
