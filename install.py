@@ -106,4 +106,6 @@ def main(lock: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    if len(sys.argv) != 2:
+        sys.exit("Name one lock file: .venv/bin/python install.py requirements.lock")
+    sys.exit(main(sys.argv[1]))

@@ -147,6 +147,16 @@ def test_a_file_with_another_hash_is_refused(place: Place, has_uv: bool) -> None
     assert not place.has_thing()
 
 
+@pytest.mark.parametrize("words", [[], ["one.lock", "other.lock"]])
+def test_one_lock_file_must_be_named(project: Path, words: list[str]) -> None:
+    command = [sys.executable, project / "install.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        ["Name one lock file: .venv/bin/python install.py requirements.lock"],
+    )
+
+
 def test_pip_options_become_variables_of_uv(
     install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
