@@ -90,6 +90,7 @@ def test_all_panels_have_one_scale_and_an_even_spread_is_not_bright() -> None:
     drawn = attention_figure(Image.new("RGB", (64, 64)), ["a", "b", "c"], maps).axes[1:4]
     scales = {axis.images[1].get_clim() for axis in drawn}
     assert scales == {(0, 0.5)}
+    assert all(0 < axis.images[1].get_alpha() < 1 for axis in drawn), "the picture is seen through the map"
     weak = attention_figure(Image.new("RGB", (64, 64)), ["a", "b"], maps[:2]).axes[1]
     assert weak.images[1].get_clim() == (0, 8 / 64)
     assert weak.images[1].get_array().max() < 0.25 * 8 / 64

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from ganscribe.drawing.plots import (
     GAP_PIXELS,
+    MILLISECONDS_A_FRAME,
+    save_agreement,
     save_animation,
     save_confusion,
     save_grid,
@@ -85,8 +88,14 @@ def test_an_animation_holds_every_frame_without_loss(tmp_path: Path) -> None:
     frames = [pictures(4 + index)[:4] for index in range(3)]
     save_animation(frames, tmp_path / "animation.webp", columns=2)
     with Image.open(tmp_path / "animation.webp") as animation:
-        assert animation.n_frames == 3
+        assert animation.n_frames == 3 and animation.info["loop"] == 0, "for ever"
         shown = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(animation)]
+        times = []
+        for index in range(3):
+            animation.seek(index)
+            animation.load()
+            times.append(animation.info["duration"])
+    assert times == [MILLISECONDS_A_FRAME, MILLISECONDS_A_FRAME, 4 * MILLISECONDS_A_FRAME]
     for index, frame in enumerate(frames):
         save_grid(frame, tmp_path / "grid.png", columns=2)
         assert np.array_equal(shown[index], read(tmp_path / "grid.png"))
@@ -136,3 +145,37 @@ def test_confusion_has_a_cell_a_pair_and_the_same_bytes_again(tmp_path: Path) ->
     for share in (0.9, 0.1, 1.0):
         shade = np.array(colormaps["Blues"](share)[:3]) * 255
         assert (np.abs(pixels - shade).max(1) <= 1).sum() > 1000
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *rest, **more: (figures.append(self), save(self, *rest, **more))
+    )
+    return figures
+
+
+def test_a_confusion_has_the_actual_classes_in_its_rows(tmp_path: Path, saved: list[Figure]) -> None:
+    save_confusion(torch.tensor([[9, 1], [0, 5]]), tmp_path / "confusion.png", ["cat", "dog"])
+    (axes,) = saved[0].axes
+    at = {each.get_position(): each.get_text() for each in axes.texts}  # (column, row)
+    assert at == {(0, 0): "9", (1, 0): "1", (1, 1): "5"}
+    assert np.asarray(axes.images[0].get_array()) == pytest.approx(np.array([[0.9, 0.1], [0, 1]]))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "actual")
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["cat", "dog"]
+
+
+def test_a_run_stands_at_its_two_fids(tmp_path: Path, saved: list[Figure]) -> None:
+    fids = {"one": {"x": 1.0, "y": 2.0}, "two": {"y": 20.0, "x": 30.0}}
+    save_agreement(fids, tmp_path / "judges.png", labels={"x": "X: 15 of 3,905 steps", "y": "y"})
+    (axes,) = saved[0].axes
+    assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[1, 30], [2, 20]]
+    assert {each.get_text(): each.xy for each in axes.texts} == {  # type: ignore[attr-defined]
+        "X: 15 of 3,905 steps": (1, 30),
+        "y": (2, 20),
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("FID by one", "FID by two")
