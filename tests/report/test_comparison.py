@@ -249,6 +249,16 @@ def test_no_image_is_said_to_be_captioned_better_where_it_is_not(captioners: tup
     assert "and on which their CIDEr differs" in render((captioners[0], captioners[0]))
 
 
+def test_a_difference_is_marked_whichever_run_is_better(captioners: tuple[Side, Side]) -> None:
+    path = captioners[1].path(PLACES["captioner"].scores, "greedy.parquet")
+    table = pd.read_parquet(path)
+    table.assign(CIDEr=np.linspace(0.5, 2.5, 20)).to_parquet(path)
+    for sides, said in ((captioners, "-0.500"), (captioners[::-1], "+0.500")):
+        page = Page(render((sides[0], sides[1])))
+        assert page.rows["CIDEr"][2] == f"{said}{said} to {said}" and ("CIDEr", 3) in page.marked
+        assert ("METEOR", 3) not in page.marked
+
+
 def test_a_picture_that_is_not_the_one_that_was_captioned_is_not_shown(captioners: tuple[Side, Side]) -> None:
     Image.new("RGB", (8, 8)).save(captioners[0].root / "pictures/19.png")
     (captioners[0].root / "pictures/0.png").unlink()

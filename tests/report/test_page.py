@@ -230,9 +230,9 @@ def test_what_is_in_drawn_scenes_is_the_captioners_number(root: Path) -> None:
     assert "<b>89%</b><span>of the test scenes" in page.render(root, params=PARAMS)
 
 
-def test_a_run_that_has_collapsed_is_never_the_best(root: Path) -> None:
-    path = root / "data/gan_scores/good/scores.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": 0.0, "precision": 1.0}))
+@pytest.mark.parametrize("scores", [{"recall": 0.0, "precision": 1.0}, {"modes": 1}])
+def test_a_run_that_has_collapsed_is_never_the_best(root: Path, scores: dict[str, float]) -> None:
+    change(root / "data/gan_scores/good/scores.json", **scores)
     text = html.unescape(page.render(root, params=PARAMS))
     assert 'good <span class="better">(collapsed)</span>' in text
     assert ("3.25", True) not in Page(text).cells and "the best GAN, 'poor'" in text
@@ -361,6 +361,8 @@ def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
     assert row["name"] == "best minus tutorial, greedy"
     assert cells["CIDEr"] == ("+0.200 (+0.200 to +0.200)", True)
     assert cells["METEOR"] == cells["BLEU-1"] == ("+0.000 (+0.000 to +0.000)", False)
+    turned = tables.difference_table(root, ["tutorial", "best"])
+    assert ("-0.200 (-0.200 to -0.200)", True) in turned["rows"][0]["cells"]
     table.assign(image_id=[1, 2, 9], CIDEr=ciders, BLEU=counts).to_parquet(path)
     with pytest.raises(ValueError, match="not of the same images"):
         tables.difference_table(root, ["best", "tutorial"])
