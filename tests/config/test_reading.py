@@ -50,6 +50,51 @@ def test_every_section_of_the_projects_own_files_loads(folder: Path, scale: str)
         config.load(section, name, folder)
 
 
+def test_every_section_has_the_values_of_its_own_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (folder / "params.yaml").read_text().replace("scale: sample ", "scale: tiny ", 1)
+    for seed, part in enumerate(("data", "classifier", "gan", "diagnostics", "captioner"), 1):
+        text, count = re.subn(rf"(?m)^({part}:.*\n  seed: )0$", rf"\g<1>{seed}", text)
+        assert count == 1
+    (folder / "params.yaml").write_text(text)
+    edit(
+        folder / "params.yaml",
+        "captioner:\n  seed: 5\n  precision: auto",
+        "captioner:\n  seed: 5\n  precision: fp32",
+    )
+    edit(folder / "params.yaml", "gan:\n  seed: 3\n  precision: auto", "gan:\n  seed: 3\n  precision: bf16")
+    edit(folder / "params.yaml", "mnist: {source: scale, folder: null", "mnist: {source: local, folder: mine")
+    edit(folder / "params/tiny.yaml", "critic: 6", "critic: 7")
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.chdir(folder / "params")
+
+    def values(section: str, name: str | None, *keys: str) -> tuple[object, ...]:
+        found = config.load(section, name, folder)
+        return tuple(getattr(found, key) for key in keys)
+
+    drawn = ("source", "folder", "scenes", "seed")
+    assert values("source", "mnist", *drawn) == ("local", str(folder.resolve() / "mine"), 40, 1)
+    assert values("source", "cifar10", *drawn) == ("sample", None, 1000, 1)
+    assert values("captions", None, "count", "split", "seed") == (120, (0.8, 0.1, 0.1), 1)
+    assert config.load("vocabulary_size", folder=folder) == 38
+    assert values("features", None, "seed", "batch_size") == (1, 32)
+    shown = ("num_samples", "snapshot_samples", "seed")
+    assert values("gan_evaluation", None, *shown) == (200, 50, 3)
+    caps = ("seed", "precision", "max_gan_updates", "max_critic_updates", "max_num_batches")
+    assert values("gradients", "dcgan", *caps) == (4, "bf16", 6, 7, 2)
+    assert values("parallel_lines", None, "seed", "max_updates", "critic_steps") == (4, 10, 1000)
+    assert values("captioner_evaluation", None, "seed", "precision", "figures") == (5, "fp32", 6)
+    for section, name, expected in (
+        ("classifier", "lenet5", (2, "auto", 30)),
+        ("classifier", "vgg11", (2, "auto", 4)),
+        ("gan", "gan", (3, "bf16", 20)),
+        ("captioner", "best", (5, "fp32", 12)),
+    ):
+        budget = config.load(section, name, folder).budget
+        assert (budget.seed, budget.precision, budget.max_updates) == expected
+    edit(folder / "params/tiny.yaml", "vocabulary: 38", "vocabulary: null")
+    assert config.load("vocabulary_size", folder=folder) == 5000
+
+
 def test_recipes_are_those_of_the_specification(project: Path) -> None:
     run = config.load("gan", "dcgan", project).recipe
     assert (run.steps, run.batch_size, run.noise_dim, run.noise) == (1950, 128, 96, "uniform")
