@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from ganscribe import config
+from ganscribe.config import files
 from ganscribe.config.selection import cut_short
+from ganscribe.core.registry import option_names
+from ganscribe.training.schedules import SCHEDULES
 
 
 @pytest.fixture
@@ -167,6 +170,31 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("tutorial: {epochs", '"": {epochs', "captioner.runs: '' cannot be the name of a run"),
         ("greedy: {", "greedy/1: {", "captioner.evaluation.decodings: 'greedy/1' names files"),
         ("- resnet20\n- lenet5_", "- lenet5\n- lenet5_", "judges: 'lenet5' is listed twice: remove one"),
+        (
+            "schedule: cosine",
+            "schedule: cosine\n      schedule_options: {warm_pu: 9}",
+            "captioner.runs.best.schedule_options: warm_pu: unknown key, did you mean 'warm_up'?",
+        ),
+        (
+            "schedule: linear",
+            "schedule: linear\n      schedule_options: {at: [0.5]}",
+            "gan.runs.r3gan.schedule_options: at: unknown key",
+        ),
+        (
+            "schedule: step",
+            "schedule: step\n      schedule_options: {at: 0.5}",
+            "classifier.runs.resnet20.schedule_options: at: 0.5 is wrong",
+        ),
+        (
+            "schedule: step",
+            "schedule: step\n      schedule_options: {at: [0.5, 75]}",
+            "schedule_options: at.1: 75 is wrong",
+        ),
+        (
+            "schedule: step",
+            "schedule: step\n      schedule_options: {factor: -1}",
+            "schedule_options: factor: -1 is wrong",
+        ),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),
@@ -307,3 +335,15 @@ def test_a_stage_ends_with_the_message_and_no_traceback(folder: Path, project: P
     assert "did you mean 'crop'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["params", "params.yaml"]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_options_of_every_schedule_are_checked(name: str) -> None:
+    shape = files.StepOptions if name == "step" else files.ScheduleOptions
+    assert sorted(each.name for each in fields(shape)) == sorted([*option_names(SCHEDULES[name]), "warm_up"])
+
+
+def test_good_options_of_a_schedule_are_accepted(folder: Path) -> None:
+    options = {"at": [0.25, 0.5], "factor": 0.2, "warm_up": 50}
+    edit(folder / "params.yaml", "schedule: step", f"schedule: step\n      schedule_options: {options}")
+    assert config.load("classifier", "resnet20", folder).recipe.schedule_options == options

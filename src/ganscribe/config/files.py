@@ -21,7 +21,7 @@ from ganscribe.config.stages import (
     Precision,
 )
 from ganscribe.convnets.common.recipe import ClassifierRecipe
-from ganscribe.core.options import Bounds, Count
+from ganscribe.core.options import BelowOne, Bounds, Count, NotNegative
 from ganscribe.gan.common.recipe import GanRecipe
 
 # By scale, at most how many updates of any network; None: the recipe's own budget.
@@ -61,6 +61,21 @@ class Data:
     """`data` of params.yaml."""
 
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ScheduleOptions:
+    """`schedule_options` of a run whose `schedule` has none of its own."""
+
+    warm_up: Annotated[int, Bounds(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StepOptions(ScheduleOptions):
+    """`schedule_options` of a run whose `schedule` is `step`."""
+
+    factor: NotNegative = 0.1
+    at: tuple[BelowOne, ...] = ()
 
 
 # A run's block is its recipe and, where they differ from the family's, its caps.

@@ -83,11 +83,11 @@ def _keys_at(shape: Any, location: tuple[str | int, ...]) -> list[str]:
     return [field.name for field in fields(shape)] if is_dataclass(shape) else []
 
 
-def _problems(path: Path, shape: type, error: ValidationError) -> list[str]:
+def _problems(place: Path | str, shape: type, error: ValidationError) -> list[str]:
     lines = []
     for entry in error.errors():
         location = entry["loc"]
-        where = f"{path}: {'.'.join(map(str, location)) or 'the whole file'}"
+        where = f"{place}: {'.'.join(map(str, location)) or 'the whole file'}"
         if entry["type"] == "unexpected_keyword_argument":
             near = difflib.get_close_matches(str(location[-1]), _keys_at(shape, location[:-1]), n=1)
             lines.append(
@@ -126,6 +126,16 @@ def _check_choice(
     return []
 
 
+def _check_schedule(where: str, schedule: str, options: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a run's `schedule_options`."""
+    shape = files.StepOptions if schedule == "step" else files.ScheduleOptions
+    try:
+        _adapter(shape).validate_json(json.dumps(options))
+    except ValidationError as error:
+        return _problems(f"params.yaml: {where}.schedule_options", shape, error)
+    return []
+
+
 def _check_names(params: files.Params) -> list[str]:
     """Return the names of runs and of decodings that commands or files cannot have, and judges listed twice."""
     problems = []
@@ -153,7 +163,7 @@ def _check_names(params: files.Params) -> list[str]:
 
 
 def _check_runs(params: files.Params) -> list[str]:
-    """Return the runs' objectives, networks and options that do not exist, and runs without a judge."""
+    """Return the runs' objectives, networks and options that do not exist or fit, and runs without a judge."""
     problems = []
     recipes: dict[str, GanRecipe] = {f"gan.runs.{name}": run for name, run in params.gan.runs.items()}
     gradients = params.diagnostics.gradients.runs
@@ -163,6 +173,7 @@ def _check_runs(params: files.Params) -> list[str]:
         problems += _check_choice(
             where, GAN_NETWORKS, run.networks, run.network_options, "build_generator", "build_discriminator"
         )
+        problems += _check_schedule(where, run.schedule, run.schedule_options)
         if run.dataset is None:
             problems.append(f"params.yaml: {where}.dataset: missing, add it")
     classifiers = params.classifier.runs | params.classifier.zoo
@@ -170,6 +181,9 @@ def _check_runs(params: files.Params) -> list[str]:
         part = "runs" if name in params.classifier.runs else "zoo"
         where = f"classifier.{part}.{name}"
         problems += _check_choice(where, CONVNETS, classifier.network, classifier.options, "build")
+        problems += _check_schedule(where, classifier.schedule, classifier.schedule_options)
+    for name, captioner in params.captioner.runs.items():
+        problems += _check_schedule(f"captioner.runs.{name}", captioner.schedule, captioner.schedule_options)
     for judge in params.judges:
         if judge not in classifiers:
             known = ", ".join(sorted(classifiers))
