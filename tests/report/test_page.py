@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -202,6 +204,7 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
 
     gan = gan_card(root / "models/gan/good")
     assert gan.facts["updates"] == "1,950 of the generator, 9,750 of the critic"
+    assert gan.facts["parameters"] == "3,000,000 in the generator, 2,000,000 in the critic"
     assert gan.facts["objective"] == "lsgan" and "betas" not in gan.facts
     assert gan.facts["precision, seed"] == "bf16, 7"
     captioner = captioner_card(root / "models/captioner/best")
@@ -209,6 +212,27 @@ def test_cards_say_what_the_files_say(root: Path) -> None:
     text = page.render(root, params=PARAMS)
     for said in ("key of gan/poor", "key of captioner/best", "30 train, 4 val, 6 test", "random-init"):
         assert said in text
+
+
+def test_the_card_of_captions_counts_captions_and_images(root: Path) -> None:
+    folders = [root / "data" / name for name in ("captions", "features", "raw/coco")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    rows = [(1, "train"), (1, "train"), (1, "train"), (2, "train"), (3, "val"), (3, "val"), (4, "test")]
+    pd.DataFrame(rows, columns=["image_id", "split"]).to_parquet(folders[0] / "captions.parquet")
+    made = {"network": "inception_v3", "weights": "random-init", "precision": "bf16"}
+    shard = pa.table({"image_id": [1]}).replace_schema_metadata(made)
+    pq.write_table(shard, folders[1] / "shard-00000.parquet")
+    for source, said in (("sample", "nothing of COCO"), ("download", "photographs from Flickr")):
+        (folders[2] / "manifest.json").write_text(json.dumps({"source": source}))
+        (card,) = data_cards(root)
+        assert card.facts == {
+            "source": source,
+            "captions": "4 train, 2 val, 1 test",
+            "images": "2 train, 1 val, 1 test",
+            "features": "inception_v3, random-init, bf16",
+        }
+        assert said in card.texts[0]
 
 
 def test_the_first_screen_shows_the_best_and_where_it_comes_from(root: Path) -> None:
