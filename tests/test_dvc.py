@@ -68,6 +68,7 @@ NO_OTHER_VALUE = {
     ("gan", "runs", "dcgan_smooth", "objective"),  # the options beside these fit no other name
     ("gan", "runs", "dcgan_horse", "objective"),
     ("classifier", "zoo", "cliquenet_cifar10", "network"),
+    ("captioner", "evaluation", "decodings", "beam", "method"),
 }
 
 

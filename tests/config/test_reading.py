@@ -195,6 +195,12 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
             "schedule: step\n      schedule_options: {factor: -1}",
             "schedule_options: factor: -1 is wrong",
         ),
+        (
+            "{method: greedy}",
+            "{method: greedy, width: 5}",
+            "captioner.evaluation.decodings.greedy.width: greedy does not use it: remove it",
+        ),
+        ("length_penalty: 0.7", "top_k: 9", "decodings.beam.top_k: beam does not use it"),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ganscribe.config import files
+from ganscribe.config.stages import Decoding
 from ganscribe.core.registry import Registry
 from ganscribe.gan.common.recipe import GanRecipe
 
@@ -31,6 +32,12 @@ CONVNETS = Registry("ganscribe.convnets.networks", "convnet")
 
 # A run's name stands in commands, in paths, in the keys that DVC tracks (which a dot parts), and in names in MLflow.
 RUN_NAME = re.compile(r"\w[\w-]*")
+# What each method of decoding uses.
+DECODING_OPTIONS = {
+    "greedy": (),
+    "beam": ("width", "length_penalty"),
+    "sample": ("temperature", "top_k", "seed"),
+}
 MAX_CHARACTERS = 1_000_000  # of a YAML file, aliases written out; params.yaml has 11,000, dvc.lock 180,000
 
 
@@ -136,6 +143,18 @@ def _check_schedule(where: str, schedule: str, options: dict[str, Any]) -> list[
     return []
 
 
+def _check_decodings(decodings: dict[str, Decoding]) -> list[str]:
+    """Return the options of decodings that their methods do not use."""
+    problems = []
+    for name, decoding in decodings.items():
+        for each in fields(Decoding):
+            is_given = each.name != "method" and getattr(decoding, each.name) != each.default
+            if is_given and each.name not in DECODING_OPTIONS[decoding.method]:
+                where = f"captioner.evaluation.decodings.{name}.{each.name}"
+                problems.append(f"params.yaml: {where}: {decoding.method} does not use it: remove it")
+    return problems
+
+
 def _check_names(params: files.Params) -> list[str]:
     """Return the names of runs and of decodings that commands or files cannot have, and judges listed twice."""
     problems = []
@@ -226,6 +245,7 @@ def _cross_check(params: files.Params, scales: list[str]) -> list[str]:
         problems.append(
             f"params.yaml: classifier.zoo.{name}: classifier.runs has this name too, take another"
         )
+    problems += _check_decodings(params.captioner.evaluation.decodings)
     return problems + _check_names(params) + _check_runs(params) + _check_caps(params, scales)
 
 
