@@ -80,6 +80,12 @@ def test_intervals_of_means_come_near_the_normal_ones() -> None:
     assert one["CIDEr"] == {"low": 0.5, "high": 0.5} and one["BLEU-1"]["low"] == one["BLEU-1"]["high"]
 
 
+def test_meteor_has_no_interval() -> None:
+    """Its corpus score, of summed statistics, may lie outside every interval of the mean of its images' scores."""
+    each = {"CIDEr": np.array([0.5, 0.7]), "METEOR": np.array([0.9, 0.8])}
+    assert set(score_intervals(each, seed=0)) == set(difference_intervals(each, each, seed=0)) == {"CIDEr"}
+
+
 def test_a_paired_difference_is_surer_than_its_sides() -> None:
     rng = np.random.default_rng(2)
     easy = rng.normal(1, 1, 300)  # what makes an image easy for both

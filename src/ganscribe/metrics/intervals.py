@@ -13,6 +13,7 @@ Array = npt.NDArray[np.float64]
 PerImage = Mapping[str, Array]  # a score an image (N,), or under BLEU the counts (N, 10) of `corpus_bleu`
 
 BLEU = "BLEU"
+METEOR = "METEOR"  # whose corpus score is made of statistics that only its Java knows: it has no interval
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -33,14 +34,15 @@ def corpus_bleu(counts: Array) -> Array:
 def resampled_scores(per_image: PerImage, draws: Array) -> dict[str, Array]:
     """Each score (R,) of R resampled corpora; draws (R, N) says how often each has each image.
 
-    The mean of the images' scores, and for BLEU the score of the summed counts.
+    The mean of the images' scores, and for BLEU the score of the summed counts. METEOR is left out, because the mean of
+    its images' scores is another number than its corpus score.
     """
     scores: dict[str, Array] = {}
     for name, values in per_image.items():
         if name == BLEU:
             every = corpus_bleu(draws @ values)
             scores |= {f"BLEU-{n}": every[:, n - 1] for n in range(1, 5)}
-        else:
+        elif name != METEOR:
             scores[name] = draws @ values / draws.sum(1)
     return scores
 
@@ -60,8 +62,7 @@ def score_intervals(per_image: PerImage, *, seed: int) -> dict[str, dict[str, fl
     """95% intervals by score, {"low": ..., "high": ...}: percentiles over 2,000 corpora of as many images.
 
     They say how the scores of one trained model vary with the images, not with its training. CIDEr's document
-    frequencies stay those of all images. METEOR's is of the mean of the images' scores, which lies near its
-    corpus score (that of their summed statistics).
+    frequencies stay those of all images.
     """
     draws = draw_images(len(next(iter(per_image.values()))), seed=seed)
     return {name: _percentiles(values) for name, values in resampled_scores(per_image, draws).items()}
