@@ -73,7 +73,7 @@ def install_with_uv(lock: str) -> str | None:
         return f"uv cannot be had here ({reasons[-1]})"
     options = read_pip_options()
     words = ["--no-index"] if options.get("no-index", "0").lower() in ("1", "true", "yes", "on") else []
-    # As pip does it: otherwise every process would compile all that it imports anew, which takes seconds with torch.
+    # pip always compiles. Where Python may not save bytecode, each process would otherwise compile torch again.
     words += ["--compile-bytecode"] if sys.dont_write_bytecode else []
     uv = str(Path(sys.executable).with_name("uv"))
     command = [

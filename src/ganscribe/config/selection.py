@@ -173,20 +173,14 @@ def cut_short(run: Training, scale: str) -> str:
         return ""
     if not isinstance(recipe, GanRecipe):  # how many steps its epochs have is up to the data
         return f"epochs {recipe.epochs:g}, of which the {scale} scale trains {cap:,} steps at most"
-    from ganscribe.gan.common.objective import (
-        build_objective,
-        plan_updates,
-    )  # with torch, which the run needs anyway
+    # This imports torch, which the run needs anyway.
+    from ganscribe.gan.common.objective import build_objective, plan_updates
 
     objective = build_objective(recipe.objective, **recipe.objective_options)
-    trained = len(
-        plan_updates(objective, steps=recipe.steps, critic_steps=recipe.critic_steps, max_updates=cap)
-    )
-    return (
-        f"steps {recipe.steps:,}, of which the {scale} scale trains {trained:,}"
-        if trained < recipe.steps
-        else ""
-    )
+    updates = plan_updates(objective, steps=recipe.steps, critic_steps=recipe.critic_steps, max_updates=cap)
+    if len(updates) >= recipe.steps:
+        return ""
+    return f"steps {recipe.steps:,}, of which the {scale} scale trains {len(updates):,}"
 
 
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:

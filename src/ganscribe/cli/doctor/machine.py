@@ -25,11 +25,11 @@ PACKAGE = Path(__file__).parents[2]
 
 
 def _hint() -> str:
-    """Say what to do where Python compiles torch anew for every command, because it may not write what it compiles."""
+    """Return a hint if every command has to compile torch again, because Python may not save bytecode."""
     spec = importlib.util.find_spec("torch") if sys.dont_write_bytecode else None
     if spec is None or spec.cached is None or Path(spec.cached).exists():
         return ""
-    return "unset PYTHONDONTWRITEBYTECODE: every command compiles torch anew, which takes seconds"
+    return "unset PYTHONDONTWRITEBYTECODE: because of it, every command spends seconds on compiling torch"
 
 
 def check_versions() -> Iterator[Finding]:
