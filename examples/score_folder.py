@@ -38,7 +38,7 @@ def main() -> None:
         extractor = classifier_extractor(load_classifier(path).to(choose_device()))
         shape = tuple(load_facts(path)["image_shape"])
     else:
-        extractor, shape = inception_extractor(given.inception), None
+        extractor, shape = inception_extractor(given.inception, choose_device()), None
     real, samples = (
         judge_images(read_folder(folder, shape), extractor) for folder in (given.real, given.samples)
     )

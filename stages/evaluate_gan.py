@@ -115,7 +115,7 @@ def by_inception(images: ImageSets, weights: Path | None, seed: int) -> Scored |
     """Return what the FID Inception network says of the images, where its weights are."""
     if weights is None:
         return None
-    extractor = inception_extractor(weights)
+    extractor = inception_extractor(weights, choose_device())
     real, generated = (judge_images(part, extractor) for part in (images.reference.images, images.generated))
     return Scored(real, generated, seed=seed)
 

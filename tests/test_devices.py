@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import apart
+import publications
 import together
 from ganscribe.captioning.inference import METHODS, decode
 from ganscribe.captioning.model import Captioner
@@ -16,7 +18,7 @@ from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import compute_features, load_inception, prepare
 from ganscribe.gan.common.sampling import generate
 from ganscribe.gan.networks import build_generator
-from ganscribe.metrics.gan.images import judge_features, judge_images
+from ganscribe.metrics.gan.images import inception_extractor, judge_features, judge_images
 
 CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),
@@ -131,6 +133,17 @@ def test_features_are_the_cpu_s(precision: str) -> None:
         prepare(inception, precision=precision, device=device)
         found = compute_features(inception, images.to(device))
     assert torch.equal(found, expected)
+
+
+def test_fid_s_own_network_sees_what_it_sees_on_the_cpu(tmp_path: Path) -> None:
+    torch.save(publications.fid_weights(), tmp_path / "weights.pth")
+    images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+    expected = inception_extractor(tmp_path / "weights.pth")(images)
+    with apart.available() as device:
+        found = inception_extractor(tmp_path / "weights.pth", device)(images)
+        assert all(part.device == device for part in found)
+        copies = [part.cpu() for part in found]
+    assert all(torch.equal(one, other) for one, other in zip(copies, expected, strict=True))
 
 
 def test_the_device_refuses_the_cpu_s_company() -> None:

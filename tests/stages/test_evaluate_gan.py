@@ -20,6 +20,7 @@ import gans
 import publications
 from ganscribe import convnets
 from ganscribe.config.stages import GanEvaluation
+from ganscribe.core.devices import choose_device
 from ganscribe.core.files import file_sha256, write_json
 from ganscribe.core.seeds import random_stream, stream_seed
 from ganscribe.core.weights import save_weights
@@ -237,10 +238,10 @@ def extract(batch: Tensor) -> tuple[Tensor, Tensor]:
 def test_the_inception_network_scores_where_its_weights_are(
     stage: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Path] = []
+    opened: list[tuple[Path, torch.device]] = []
 
-    def open_network(path: Path) -> Extractor:
-        opened.append(path)
+    def open_network(path: Path, device: torch.device) -> Extractor:
+        opened.append((path, device))
         return extract
 
     monkeypatch.setitem(stage["by_inception"].__globals__, "inception_extractor", open_network)
@@ -262,7 +263,7 @@ def test_the_inception_network_scores_where_its_weights_are(
                 *(extract(part)[0].double() for part in (images.reference.images, images.generated))
             )
             assert verdict.scores(facts)["fid_inception"] == pytest.approx(expected, rel=1e-9)
-    assert opened == [weights]
+    assert opened == [(weights, choose_device())]
 
 
 def write_parameters(project: Path, samples: int = SAMPLES) -> None:

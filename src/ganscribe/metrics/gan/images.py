@@ -51,8 +51,8 @@ def classifier_extractor(model: nn.Module) -> Extractor:
     return lambda images: judge_features(model, images)
 
 
-def inception_extractor(weights: str | Path) -> Extractor:
-    """A judge from the FID Inception network, its weights in torch-fidelity's file; grey images are tiled.
+def inception_extractor(weights: str | Path, device: torch.device | str = "cpu") -> Extractor:
+    """A judge from the FID Inception network on `device`, its weights in torch-fidelity's file; grey images are tiled.
 
     It resizes to 299 pixels as TensorFlow 1 did. Raises ValueError where the file is not that network's.
     """
@@ -69,9 +69,10 @@ def inception_extractor(weights: str | Path) -> Extractor:
         raise ValueError(
             f"{weights} is not a state dict of the FID Inception network: take torch-fidelity's file"
         ) from error
+    network.to(device)
 
     def extract(images: Tensor) -> tuple[Tensor, Tensor]:
-        features, logits = network(images.expand(-1, 3, -1, -1).contiguous())
+        features, logits = network(images.to(device).expand(-1, 3, -1, -1).contiguous())
         return features, logits
 
     return extract
