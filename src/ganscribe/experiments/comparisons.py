@@ -65,7 +65,7 @@ def _loss_numbers(curve: pd.DataFrame) -> dict[str, float]:
 
 
 def adam_on_wgan(curves: Mapping[str, pd.DataFrame], scores: Mapping[str, Mapping[str, Any]]) -> Finding:
-    """The critic's loss, and the cosine between its optimiser's step and -gradient: 1701.07875, section 3.
+    """The critic's loss, and the cosine between its optimiser's step and -gradient: 1701.07875, section 4.2.
 
     `curves` and `scores` of the runs `wgan` (RMSProp) and `wgan_adam`, as in curves/gan and metrics/gan. The
     authors saw the loss blow up, the samples get worse and the cosine turn negative, together, under Adam.
@@ -94,7 +94,7 @@ def adam_on_wgan(curves: Mapping[str, pd.DataFrame], scores: Mapping[str, Mappin
         "The critic's loss, and the cosine between the step of its optimiser and the negative gradient, "
         f"under Adam (wgan_adam) and RMSProp (wgan), over {steps:,} generator steps; RMSProp's cannot be "
         "negative, since it scales each component by a positive number. Arjovsky et al. (1701.07875, "
-        "section 3) saw Adam's loss collapse, and the samples with it, when its cosine turned negative. Here "
+        "section 4.2) saw Adam's loss collapse, and the samples with it, when its cosine turned negative. Here "
         f"Adam's is negative in {adam['negative_cosine_share']:.1%} of the rows (mean "
         f"{adam['mean_cosine']:.2f}, RMSProp's "
         f"{rmsprop['mean_cosine']:.2f}), {judged(turned)}. At the end Adam's estimate is "
