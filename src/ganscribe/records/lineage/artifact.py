@@ -63,13 +63,13 @@ def trace(subject: str) -> Lineage:
         elif _is_id(subject):
             _from_id(found, runs)
         else:
-            lock = _from_file(found, lock, cache)
+            lock = _from_file(found, lock)
         if found.output is None and found.run is not None:
             found.output, lock = matching.output_of(found.run, lock, cache)
         stage = read_stage(lock, found.output.stage) if found.output else None
         if found.run is None and found.output is not None and stage is not None:
             found.run = matching.run_of(found.output, stage, runs, cache)
-        _describe(found, stage, cache)
+        _describe(found, stage)
         if client and found.run:
             found.versions = read_versions(client, f"run_id = '{found.run.run_id}'")
         _find_way_back(found, client, present, cache)
@@ -116,7 +116,7 @@ def _from_version(found: Lineage, client: MlflowClient | Rows, runs: list[RunRec
     found.versions = [chosen[0]]
 
 
-def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
+def _from_file(found: Lineage, lock: str) -> str:
     """Find the output that the file belongs to, in the working folder's lock or a commit's; return that lock."""
     path = Path(os.path.normpath(project_root() / found.subject))
     if not path.is_relative_to(project_root()):
@@ -137,7 +137,7 @@ def _from_file(found: Lineage, lock: str, cache: Cache) -> str:
     )
 
 
-def _describe(found: Lineage, stage: Stage | None, cache: Cache) -> None:
+def _describe(found: Lineage, stage: Stage | None) -> None:
     """Find parameters, data and commit, from the lock or else from the run, and warn of what is wrong."""
     run = found.run
     if stage is not None:
