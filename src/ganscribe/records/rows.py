@@ -176,7 +176,7 @@ class Rows:
 def open_rows(path: Path) -> Rows | None:
     """Return the rows of the store at `path`, or None if its tables have a form that is not known here.
 
-    Raises OSError if it is no database.
+    Raises OSError if it is not a database.
     """
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
     # A store that is still being made has no such table.
