@@ -1,4 +1,4 @@
-"""charts.py: the lines are those of the table, with their names and the name of the steps."""
+"""charts.py: the lines and bars are those of the tables, with their names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ganscribe.report.charts import curve_chart
+from ganscribe.report.charts import class_chart, curve_chart
 
 
-def test_a_chart_draws_the_columns_that_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    figures: list[Figure] = []
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that have been saved."""
+    saved: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(
-        Figure, "savefig", lambda self, *rest, **more: (figures.append(self), save(self, *rest, **more))
+        Figure, "savefig", lambda self, *rest, **more: (saved.append(self), save(self, *rest, **more))
     )
+    return saved
+
+
+def test_a_chart_draws_the_columns_that_are_asked_for(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(
         "step,epoch,train_loss,val_loss,empty,rate\n10,1,0.5,,,3\n20,1,0.4,0.6,,3\n30,2,0.3,,,3\n"
@@ -34,3 +38,28 @@ def test_a_chart_draws_the_columns_that_are_asked_for(
     assert [figure.axes[0].get_xlabel() for figure in figures] == ["step", "step"]
     assert 'aria-label="mine: train loss, val loss by step"' in asked
     assert 'aria-label="mine: train loss, val loss, rate by step"' in everything
+
+
+@pytest.mark.parametrize(("names", "rotation"), [(["0", "1", "9"], 0), (["cat", "dog", "horse"], 45)])
+def test_a_histogram_has_a_bar_and_a_mark_for_each_class(
+    tmp_path: Path, figures: list[Figure], names: list[str], rotation: int
+) -> None:
+    path = tmp_path / "classes.csv"
+    made, real = [0.5, 0.0, 0.5], [0.3, 0.45, 0.25]
+    rows = [f"{name},{one},{other}" for name, one, other in zip(names, made, real, strict=True)]
+    path.write_text("\n".join(["class,generated,real", *rows]) + "\n")
+    svg = class_chart(path, run="mine")
+    (axes,) = figures[0].axes
+    assert [bar.get_height() for bar in axes.patches] == made
+    assert np.asarray(axes.lines[0].get_ydata()).tolist() == real
+    labels = axes.get_xticklabels()
+    assert [label.get_text() for label in labels] == names and {label.get_rotation() for label in labels} == {
+        rotation
+    }
+    assert f"mine: share of each class among its images: {names[0]} 50%, {names[1]} 0%, {names[2]} 50%" in svg
+
+
+def test_there_is_no_histogram_where_no_class_is_known(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("class,generated,real\nhorse,,\n")
+    assert class_chart(tmp_path / "classes.csv", run="mine") == ""
+    assert class_chart(tmp_path / "absent.csv", run="mine") == ""

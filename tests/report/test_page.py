@@ -92,6 +92,9 @@ def root(tmp_path: Path) -> Path:
         path = tmp_path / "curves" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("step,critic_loss,train_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+    (tmp_path / "data/gan_scores/good/classes.csv").write_text(
+        "class,generated,real\n0,0.75,0.5\n1,0.25,0.5\n"
+    )
     for name, caption in (("experiments/parallel_lines", "The <lines>."), ("judges_compared", "They agree.")):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "caption.txt").write_text(f"{caption}\n")
@@ -112,7 +115,7 @@ def test_the_page_is_self_contained_and_marks_the_best(root: Path) -> None:
     assert ("0.6", True) in shown.cells
     assert shown.cells.count(("0.250 to 0.750", False)) == 2
     assert text.count("SPICE: <code>not installed</code>") == 1
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 6  # five curves and the classes of one GAN
 
 
 def shorten(path: Path, steps: int, of: int) -> None:

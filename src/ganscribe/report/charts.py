@@ -1,24 +1,28 @@
-"""Line charts over steps, as SVG inside the page, in colours that suit light and dark pages."""
+"""Charts as SVG inside the page, in colours that suit light and dark pages: lines over steps, shares of classes."""
 
 from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GREY = "#888888"
 # Inches: as wide as a card of the page, so that text is shown at the size at which it is drawn.
 SIZE = (3.6, 2.2)
 MARKED = 30  # lines with fewer points than this show each of them
+WIDE = 2  # characters: names of classes that are longer are turned
 Line = tuple[Sequence[float], Sequence[float]]
 
 
-def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alternative: str) -> str:
-    """Return lines (name: x and y) as one SVG; `alternative` describes it to those who do not see it."""
+def _svg(draw: Callable[[Axes], None], *, alternative: str) -> str:
+    """Return what `draw` puts on the axes it is given, as one SVG; `alternative` is for those who do not see it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,10 +32,7 @@ def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alte
     style |= {"axes.edgecolor": GREY, "axes.labelcolor": GREY, "xtick.color": GREY, "ytick.color": GREY}
     with pyplot.rc_context(style | {"text.parse_math": False, "axes.titlesize": 9}):
         figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
-        for name, (x, y) in lines.items():
-            axes.plot(x, y, label=name, linewidth=1, marker="." if len(x) < MARKED else "")
-        axes.set_xlabel(x_label)
-        axes.set_title(title)
+        draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, labelcolor=GREY)
         stream = io.StringIO()
@@ -40,6 +41,18 @@ def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alte
     svg = stream.getvalue()
     words = html.escape(alternative)
     return svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
+
+
+def line_chart(lines: Mapping[str, Line], *, x_label: str, title: str = "", alternative: str) -> str:
+    """Return lines (name: x and y) as one SVG; `alternative` describes it to those who do not see it."""
+
+    def draw(axes: Axes) -> None:
+        for name, (x, y) in lines.items():
+            axes.plot(x, y, label=name, linewidth=1, marker="." if len(x) < MARKED else "")
+        axes.set_xlabel(x_label)
+        axes.set_title(title)
+
+    return _svg(draw, alternative=alternative)
 
 
 def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
@@ -52,3 +65,22 @@ def curve_chart(path: Path, columns: Sequence[str] | None = None) -> str:
         name.replace("_", " "): (each[step].tolist(), each[name].tolist()) for name, each in points.items()
     }
     return line_chart(lines, x_label=step, alternative=f"{path.stem}: {', '.join(lines)} by {step}")
+
+
+def class_chart(path: Path, *, run: str) -> str:
+    """Return a histogram of the shares of the classes in the CSV at `path`; empty where no share is known."""
+    table = pd.read_csv(path, dtype={"class": str}).dropna() if path.exists() else pd.DataFrame()
+    if table.empty:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        axes.bar(table["class"], table["generated"], label="generated")
+        axes.plot(
+            table["class"], table["real"], label="real", linestyle="", marker="_", markersize=12, color=GREY
+        )
+        axes.tick_params("x", rotation=0 if table["class"].str.len().max() <= WIDE else 45)
+        axes.set_ylabel("share of images")
+        axes.set_xlabel("class, according to the judge")
+
+    shares = [f"{one} {share:.0%}" for one, share in zip(table["class"], table["generated"], strict=True)]
+    return _svg(draw, alternative=f"{run}: share of each class among its images: {', '.join(shares)}")

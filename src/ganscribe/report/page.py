@@ -12,7 +12,7 @@ import jinja2
 from ganscribe.core.length import MEANINGFUL_SHARE, Length
 from ganscribe.metrics.tables import FAMILIES
 from ganscribe.report.cards import captioner_card, data_cards, gan_card
-from ganscribe.report.charts import curve_chart
+from ganscribe.report.charts import class_chart, curve_chart
 from ganscribe.report.pictures import CLASSIFIER_PICTURES, GAN_PICTURES, attention_figures, picture, pictures
 from ganscribe.report.summary import summarise
 from ganscribe.report.tables import comparable_files, difference_table, interval_table, score_tables
@@ -25,13 +25,14 @@ def _trained(scores: Path) -> dict[str, Any]:
 
 
 def gan_entry(root: Path, run: str) -> dict[str, Any]:
-    """Return what the page shows of one GAN: its samples, its animation, its curves."""
-    chart = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
+    """Return what the page shows of one GAN: its curves, the classes of its images, its samples, its animation."""
+    losses = curve_chart(root / "curves" / "gan" / f"{run}.csv", ("critic_loss", "generator_loss"))
+    scores = root / "data" / "gan_scores" / run
     return {
         "name": run,
-        **_trained(root / "data" / "gan_scores" / run / "scores.json"),
+        **_trained(scores / "scores.json"),
         "pictures": pictures(root, run, GAN_PICTURES),
-        "chart": chart,
+        "charts": [losses, class_chart(scores / "classes.csv", run=run)],
         "card": gan_card(root / "models" / "gan" / run),
     }
 
@@ -41,7 +42,7 @@ def classifier_entry(root: Path, run: str) -> dict[str, Any]:
     return {
         "name": run,
         **_trained(root / "plots" / "classifiers" / run / "scores.json"),
-        "chart": curve_chart(root / "curves" / "classifiers" / f"{run}.csv", ("train_loss", "val_loss")),
+        "charts": [curve_chart(root / "curves" / "classifiers" / f"{run}.csv", ("train_loss", "val_loss"))],
         "pictures": pictures(root, run, CLASSIFIER_PICTURES),
         "card": None,
     }
@@ -54,7 +55,7 @@ def captioner_entry(root: Path, run: str, scores: Path) -> dict[str, Any]:
     return {
         "name": run,
         **_trained(scores),
-        "chart": chart,
+        "charts": [chart],
         "card": captioner_card(root / "models" / "captioner" / run),
         "pictures": [],
         "attention": attention_figures(root, run),
