@@ -175,14 +175,22 @@ def class_shares(scored: Scored, class_names: list[str]) -> list[dict[str, Any]]
     return [{"class": name, "generated": one, "real": other} for name, one, other in shares]
 
 
-def draw(folder: Path, name: str, images: ImageSets) -> None:
+def nearest(rows: Tensor, distances: Tensor) -> list[dict[str, Any]]:
+    """Return the training image that is nearest to each sample shown, and how far it is, in grey levels."""
+    pairs = zip(rows[:, 0].tolist(), distances[:, 0].tolist(), strict=True)
+    return [
+        {"sample": number, "training_image": row, "distance": distance}
+        for number, (row, distance) in enumerate(pairs)
+    ]
+
+
+def draw(folder: Path, name: str, images: ImageSets, neighbours: Tensor) -> None:
     """Draw samples, and some of them beside the nearest training images."""
     title = images.length.title(name)
-    shown = images.generated[:WITH_NEIGHBOURS]
-    rows, _ = nearest_neighbours(shown, images.training, count=NEIGHBOURS)
+    first = images.training[neighbours[:WITH_NEIGHBOURS]]
     with atomic_folder(folder) as temporary:
         save_grid(images.generated[:SHOWN], temporary / "samples.png", columns=COLUMNS, title=title)
-        save_image_rows(shown, images.training[rows], temporary / "neighbours.png", title=title)
+        save_image_rows(images.generated[: len(first)], first, temporary / "neighbours.png", title=title)
 
 
 @stage
@@ -206,6 +214,7 @@ def main(name: str) -> None:
         seed=run.seed,
         device=choose_device(),
     )
+    neighbours, distances = nearest_neighbours(images.generated[:SHOWN], images.training, count=NEIGHBOURS)
 
     with atomic_folder(Path("data/gan_scores", name)) as folder:
         write_json(folder / "scores.json", scores[0])
@@ -214,7 +223,8 @@ def main(name: str) -> None:
         write_csv(folder / "judges.csv", [{column: each[column] for column in shared} for each in scores])
         write_csv(folder / "snapshots.csv", snapshots)
         write_csv(folder / "classes.csv", class_shares(first.scored, images.reference.class_names))
-    draw(Path("plots/gan_scores", name), name, images)
+        write_csv(folder / "neighbours.csv", nearest(neighbours, distances))
+    draw(Path("plots/gan_scores", name), name, images, neighbours)
     write_json(f"metrics/gan/{name}.json", headline(GAN_SCORES, scores[0]))
     key = json.loads((model / "run_key.json").read_text())["run_key"]
     with records.reopened_run(key, family="gan", name=name) as tracked:

@@ -390,6 +390,11 @@ def test_a_run_is_scored_by_every_judge_of_its_data_set(project: Path, stage: di
     }
     assert (scores["trained"], scores["trained_steps"], scores["recipe_steps"]) == (0.25, 200, 800)
     assert list(pd.read_csv("data/gan_scores/mine/classes.csv")["class"]) == CLASSES
+    training = read_images("data/mnist/train.parquet").images
+    for row in pd.read_csv("data/gan_scores/mine/neighbours.csv").itertuples():
+        apart = (samples[row.sample].double() - training.double()).flatten(1).norm(dim=1)
+        assert (row.training_image, row.distance) == (int(apart.argmin()), pytest.approx(float(apart.min())))
+    assert row.sample == min(SAMPLES, 100) - 1
     assert {path.name for path in Path("plots/gan_scores/mine").iterdir()} == {
         "neighbours.png",
         "samples.png",
