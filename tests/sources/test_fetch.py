@@ -238,7 +238,7 @@ def test_fetch_many(server: Any, tmp_path: Path) -> None:
 
 def test_fetch_many_gives_up_over_its_error_budget(server: Any, tmp_path: Path) -> None:
     items = [Download((server.url(f"/{index}"),), tmp_path / str(index)) for index in range(200)]
-    with pytest.raises(ValueError, match="more than 2 files could not be had"):
+    with pytest.raises(ValueError, match="more than 2 files could not be fetched"):
         fetch_many(items, max_bytes=10, workers=2, max_failures=2, retries=0)
     assert [each for each in tmp_path.iterdir() if each.name != "project"] == []
 

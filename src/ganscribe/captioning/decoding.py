@@ -63,6 +63,9 @@ def sample(
 ) -> list[Decoded]:
     """Draw each word from softmax(log_probs / temperature) over the `top_k` likeliest words (0: all).
 
+    TensorFlow's tutorial "Image captioning with attention" draws its words so. One printing of it takes exp(logits)
+    for the logits, which is a slip.
+
     `uniforms` (B, max_length) in [0, 1) decide, by inversion, so that a sequence does not depend on the batch
     that it is drawn in: see `image_uniforms`.
     """

@@ -71,7 +71,7 @@ class AttentionGRU(torch.autograd.Function):
         gates = columns.pop(3)
         previous, attention, seen, update, *_ = joined = [torch.cat(column) for column in columns]
         beta = joined[BETA] if len(joined) > BETA else None
-        slopes = _gru_slopes(*joined[:BETA])
+        slopes = _gru_slopes(previous, update, *joined[4:BETA])
         d_inputs = values.new_empty(len(previous), 3 * units)
         d_linear = values.new_zeros(len(previous), weight.shape[0])
         d_contexts = values.new_zeros(len(rows_at), values.shape[0], values.shape[2])
@@ -151,8 +151,6 @@ def _step(
 
 def _gru_slopes(
     previous: Tensor,
-    attention: Tensor,
-    seen: Tensor,
     update: Tensor,
     reset: Tensor,
     candidate: Tensor,

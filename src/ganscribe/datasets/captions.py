@@ -31,7 +31,7 @@ def image_folder(source: str, folder: str | None, *, archive: bool = False) -> P
 
 
 def write_captions(path: str | Path, captions: Sequence[SelectedCaption]) -> None:
-    """Write captions.parquet, one row a caption in the order given."""
+    """Write captions.parquet, one row per caption, in the order given."""
     import pyarrow as pa
 
     types = [pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.string(), pa.bool_()]

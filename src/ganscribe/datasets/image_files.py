@@ -11,7 +11,7 @@ from ganscribe.core.files import write_parquet
 
 @dataclass(frozen=True, order=True)
 class ImageFile:
-    """An image of the chosen captions; `num_bytes` and `sha256` are None where it could not be had."""
+    """An image of the chosen captions; `num_bytes` and `sha256` are None where there is no file."""
 
     image_id: int
     file_name: str
@@ -37,7 +37,7 @@ def check_budget(problems: Sequence[tuple[str, str]], *, num_images: int, max_ba
 
 
 def write_image_files(path: str | Path, files: Sequence[ImageFile]) -> None:
-    """Write images.parquet: image_id, file_name, bytes, sha256, problem, one row an image."""
+    """Write images.parquet: image_id, file_name, bytes, sha256, problem, one row per image."""
     import pyarrow as pa
 
     columns = {

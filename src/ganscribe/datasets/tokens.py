@@ -167,7 +167,7 @@ def write_tokens(
     kept: Sequence[bool],
     tokens: Sequence[Sequence[int]],
 ) -> None:
-    """Write one row a caption: image_id, caption_id, split, kept, tokens (list of int32)."""
+    """Write one row per caption: image_id, caption_id, split, kept, tokens (list of int32)."""
     import pyarrow as pa
 
     columns = {

@@ -76,7 +76,7 @@ def draw_parallel_lines(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def draw_tracking(table: pd.DataFrame, path: str | Path, *, labels: Mapping[str, str]) -> None:
-    """A column a run: above, the estimate and the FID against the step; below, one against the other.
+    """Draw one column per run: above, the estimate and the FID against the step; below, one against the other.
 
     `labels` has what stands above each run's column.
     """

@@ -1,4 +1,7 @@
-"""What the generator's gradient becomes while the critic is trained towards its optimum (1701.04862)."""
+"""What the generator's gradient becomes while the critic is trained towards its optimum (1701.04862, figures 2 and 3).
+
+The paper measured generators of 1, 10 and 25 epochs; a retelling that is often read says 20.
+"""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def extract_features(
     is_stopping: Callable[[], bool] = lambda: False,
     num_workers: int | None = None,
 ) -> list[RejectedImage]:
-    """Write Mixed_7c features, (64, 2048) float16 an image, to `out`; returns the images without.
+    """Write Mixed_7c features, (64, 2048) float16 for each image, to `out`; return the images that have none.
 
     `inception` comes from `prepare`. Finished shards stay in `extraction.working` until all are there; a
     later call with the same folder (same images, code and parameters: the caller's key) makes the missing

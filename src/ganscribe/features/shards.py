@@ -1,7 +1,7 @@
 """Feature shards: Parquet files that any reader opens, laid out so that ours maps them into memory.
 
-One row an image: image_id, file_name, features (fixed-size binary). The features are stored plain and
-uncompressed, 64 rows a row group, one page a row group, so that a row's bytes are contiguous in the file and
+One row per image: image_id, file_name, features (fixed-size binary). The features are stored plain and
+uncompressed, in row groups of 64 rows with one page each, so that a row's bytes are contiguous in the file and
 a batch is gathered by as many memory copies as it has rows. `open_shards` refuses any other layout.
 """
 
@@ -237,7 +237,7 @@ def _read_index(path: Path) -> dict[str, list[Any]]:
 
 
 def open_shards(folder: str | Path) -> Shards:
-    """Map the shards in `folder` into memory, (64, 2048) float16 a row.
+    """Map the shards in `folder` into memory; a row is (64, 2048) float16.
 
     Raises FileNotFoundError without an index, ValueError for shards that differ or have another layout.
     """

@@ -37,7 +37,7 @@ def score_captions(
     *,
     timeout_seconds: float = 1800,
 ) -> dict[str, float | str]:
-    """Corpus scores of one caption an image against all its references, both by image id.
+    """Corpus scores of one caption per image against all its references, both by image id.
 
     BLEU-1..4, METEOR, ROUGE-L, CIDEr, and SPICE, which is "not installed" without its Stanford models. On a
     single image CIDEr is 0 by definition (every n-gram is in every document): `CIDEr note` says so.

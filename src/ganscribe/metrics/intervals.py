@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ganscribe.core.seeds import stream_seed
 
 Array = npt.NDArray[np.float64]
-PerImage = Mapping[str, Array]  # a score an image (N,), or under BLEU the counts (N, 10) of `corpus_bleu`
+PerImage = Mapping[str, Array]  # one score per image (N,), or under BLEU the counts (N, 10) of `corpus_bleu`
 
 BLEU = "BLEU"
 METEOR = "METEOR"  # whose corpus score is made of statistics that only its Java knows: it has no interval

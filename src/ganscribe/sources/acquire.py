@@ -1,4 +1,4 @@
-"""The raw data: had in one of three ways, checked, and listed with their checksums in a manifest.
+"""The raw data: taken in one of three ways, checked, and listed with their checksums in a manifest.
 
 `sample` needs no network, `download` takes the publishers' files, `local` reads a folder that the user has in
 the publishers' own layout: its files are never copied and never written to. Of what the project can do without,

@@ -196,7 +196,7 @@ def fetch_many(
                     f"{each.path.name}: {each.reason}" for each in list(failures.values())[:3]
                 )
                 raise ValueError(
-                    f"{description}: more than {max_failures} files could not be had ({reasons}): "
+                    f"{description}: more than {max_failures} files could not be fetched ({reasons}): "
                     "check the network and run again (what has arrived is kept)"
                 )
     return [failures[item.path] for item in missing if item.path in failures]

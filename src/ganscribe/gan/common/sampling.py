@@ -19,7 +19,10 @@ SAMPLE_BATCH = 256
 
 
 def uniform_noise(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Uniform noise in [-1, 1), on the generator's device."""
+    """Uniform noise in [-1, 1), on the generator's device.
+
+    CS231n's third assignment, where some runs come from, says uniform noise too, but its code adds two such numbers up.
+    """
     return torch.rand(shape, generator=rng, device=rng.device).mul_(2).sub_(1)
 
 

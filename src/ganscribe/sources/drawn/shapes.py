@@ -19,11 +19,6 @@ def _circle(radius: float, x: float = 0.0, y: float = 0.0) -> Points:
     return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
 
-def _polygon(corners: int, first_angle: float) -> Points:
-    angles = [first_angle + 2 * math.pi * corner / corners for corner in range(corners)]
-    return [(math.cos(angle), math.sin(angle)) for angle in angles]
-
-
 def _star() -> Points:
     angles = [-math.pi / 2 + math.pi * corner / 5 for corner in range(10)]
     radii = [1.0 if corner % 2 == 0 else 0.45 for corner in range(10)]
