@@ -34,6 +34,8 @@ from ganscribe.sources.transfer import (
     resume_offset,
 )
 
+MIN_BYTES_A_ROUND = 1 << 16  # over all mirrors; a server that hangs up after every few bytes is given up
+
 
 @dataclass(frozen=True)
 class Download:
@@ -98,10 +100,10 @@ def fetch(
 def _fetch_from_mirrors(
     urls: Sequence[str], partial: Partial, name: str, expected: Expected, *, retries: int
 ) -> None:
-    # Rounds over the mirrors: a cut transfer goes on at the next, for as long as a round brings new bytes.
-    candidates, problems, size_before = list(urls), dict.fromkeys(urls, ""), -1
+    # Rounds over the mirrors: a cut transfer goes on at the next, for as long as a round brings enough bytes.
+    candidates, problems, size_before = list(urls), dict.fromkeys(urls, ""), -MIN_BYTES_A_ROUND
     with make_session(retries=retries, connections=1) as session:
-        while candidates and partial.size() > size_before:
+        while candidates and partial.size() - size_before >= MIN_BYTES_A_ROUND:
             size_before = partial.size()
             for url in tuple(candidates):
                 try:

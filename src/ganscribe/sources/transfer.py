@@ -213,23 +213,18 @@ def body_bytes(response: requests.Response) -> int | None:
     return int(length) if re.fullmatch(r"\d{1,19}", length) else None
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body in pieces of `CHUNK_BYTES`, the last one shorter. Raises MirrorError if it only trickles."""
-    chunk, arrived, since = bytearray(), 0, time.monotonic()
+def _parts(response: requests.Response) -> Iterator[bytes]:
+    """The body as it arrives, in pieces of at most `CHUNK_BYTES`. Raises MirrorError if it only trickles."""
+    arrived, since = 0, time.monotonic()
     # read1 returns what has arrived; read and stream would wait for a whole piece, with a timeout a byte.
-    while part := response.raw.read1(CHUNK_BYTES - len(chunk), decode_content=False):
-        chunk += part
+    while part := response.raw.read1(CHUNK_BYTES, decode_content=False):
+        yield part
         arrived += len(part)
         seconds = time.monotonic() - since
         if seconds >= PATIENCE_SECONDS:
             if arrived < seconds * MIN_BYTES_PER_SECOND:
                 raise MirrorError(f"too slow: {arrived:,} bytes in {seconds:.0f} seconds", final=True)
             arrived, since = 0, time.monotonic()
-        if len(chunk) == CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    if chunk:
-        yield bytes(chunk)
 
 
 def copy_body(
@@ -244,11 +239,11 @@ def copy_body(
     size = offset
     expected.check_size(size + (body_bytes(response) or 0))
     try:
-        for chunk in _chunks(response):
-            size += len(chunk)
+        for part in _parts(response):
+            size += len(part)
             expected.check_size(size)
-            handle.write(chunk)
-            advance(len(chunk))
+            handle.write(part)
+            advance(len(part))
     except urllib3.exceptions.ReadTimeoutError as error:
         raise MirrorError(f"stalled at {size:,} bytes", final=False) from error
     except urllib3.exceptions.HTTPError as error:
