@@ -137,6 +137,26 @@ def test_sample_inception_prefers_a_file_and_refuses_a_damaged_cache(tmp_path: P
         get("inception", "sample", tmp_path / "raw")
 
 
+@pytest.mark.usefixtures("no_weights")
+@pytest.mark.parametrize("place", ["mine.pt", "mine", "manifest.json", "folder/mine.pth"])
+def test_sample_inception_takes_what_local_takes(tmp_path: Path, place: str) -> None:
+    import torch
+    from torchvision.models import inception_v3
+
+    with torch.device("meta"):
+        shapes = inception_v3(weights=None, init_weights=False, aux_logits=False).state_dict()
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    torch.save({key: torch.zeros(()).expand(value.shape) for key, value in shapes.items()}, path)
+    folder = path.parent if place.startswith("folder") else path
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for source in ("local", "sample"):
+        (listed,) = get("inception", source, tmp_path / "raw", folder=folder).files.values()
+        assert listed.sha256 == digest
+    with pytest.raises(FileNotFoundError, match=r"sources\.inception\.folder: .*nowhere is missing"):
+        get("inception", "sample", tmp_path / "raw", folder=tmp_path / "nowhere")
+
+
 # none
 
 

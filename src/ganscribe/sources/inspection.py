@@ -66,7 +66,8 @@ def _zip_names(path: Path) -> set[str]:
         raise ValueError(f"{path} is truncated or damaged ({error}): get it again") from error
 
 
-def _only_weights(root: Path) -> Path:
+def only_weights(root: Path) -> Path:
+    """The one .pth file under `root`. Raises ValueError if there are none or several."""
     paths = sorted(root.glob("*.pth"))
     if len(paths) != 1:
         raise ValueError(f"{root} holds {len(paths)} .pth files, not one: set `folder` to the file itself")
@@ -75,12 +76,12 @@ def _only_weights(root: Path) -> Path:
 
 def inspect_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
     """The one .pth file under `root`, ImageNet's weights."""
-    return inspect_weights(_only_weights(root))
+    return inspect_weights(only_weights(root))
 
 
 def inspect_fid_inception(root: Path, archive: bool) -> tuple[list[Path], dict[str, int]]:
     """The one .pth file under `root`, the weights of FID's own network."""
-    return inspect_fid_weights(_only_weights(root))
+    return inspect_fid_weights(only_weights(root))
 
 
 def inspect_weights(path: Path) -> tuple[list[Path], dict[str, int]]:

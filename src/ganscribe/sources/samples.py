@@ -16,6 +16,7 @@ from ganscribe.sources.drawn.composition import SCENE_SHAPES
 from ganscribe.sources.drawn.scenes import ICON_CLASSES, DrawnObject, draw_icons, draw_scene
 from ganscribe.sources.formats import Bytes, write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
+from ganscribe.sources.inspection import only_weights
 from ganscribe.sources.objects import OBJECTS
 from ganscribe.sources.publishers import INCEPTION_FILE, INCEPTION_SHA256
 
@@ -105,17 +106,18 @@ def _as_instance(one: DrawnObject) -> dict[str, Any]:
 
 
 def write_inception(root: Path, *, folder: str | Path | None) -> None:
-    """Copy weights that are on this machine: `folder` (a file), else torch's hub cache; else nothing."""
+    """Copy weights that are on this machine: `folder` (or the file itself); else torch's hub cache; else nothing."""
     import torch
 
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-    if folder is not None and not Path(folder).is_file():
-        raise FileNotFoundError(f"sources.inception.folder: {folder} is missing")
-    if folder is None and not cached.is_file():
+    found = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    if folder is not None:
+        found = Path(folder)
+        if not found.exists():
+            raise FileNotFoundError(f"sources.inception.folder: {found} is missing")
+        if found.is_dir():
+            found = only_weights(found)
+    elif not found.is_file():
         return
-    if folder is None and not file_sha256(cached).startswith(INCEPTION_SHA256):
-        raise ValueError(
-            f"{cached} is damaged: its SHA-256 does not begin with {INCEPTION_SHA256}; delete it"
-        )
-    found = cached if folder is None else Path(folder)
-    shutil.copyfile(found, root / found.name)
+    elif not file_sha256(found).startswith(INCEPTION_SHA256):
+        raise ValueError(f"{found} is damaged: its SHA-256 does not begin with {INCEPTION_SHA256}; delete it")
+    shutil.copyfile(found, root / f"{found.stem}.pth")  # whatever its name ends in
