@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from ganscribe.core.files import file_sha256
@@ -137,6 +138,34 @@ def test_images_in_place_are_checked_and_never_written(project: Path) -> None:
     (project / "train2014/1.jpg").write_bytes(b"ONE")
     with pytest.raises(ValueError, match=r"1\.jpg has changed since download"):
         fetch(project, images, "in place", listed=listed, max_bad_images=0.5)
+
+
+@pytest.mark.parametrize(("fetched", "folder"), [("urls", "coco-images"), ("archive", "coco-unpacked")])
+def test_one_process_at_a_time_fetches_and_others_read_in_place(
+    project: Path, fetched: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experiments of a queue share the project's folder."""
+    (project / "train2014").mkdir()
+    (project / "train2014/1.jpg").write_bytes(b"one")
+    with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
+        archive.write(project / "train2014/1.jpg", "train2014/1.jpg")
+    images, lock = [(1, "1.jpg", "")], project / f".checkpoints/downloads/{folder}.lock"
+    lock.parent.mkdir(parents=True)
+    with filelock.FileLock(lock):
+        with pytest.raises(ValueError, match="another process is fetching images"):
+            fetch(project, images, fetched)
+        assert fetch(project, images, "in place")[0].problem is None
+
+    def remove(path: Path, **options: Any) -> None:
+        if path.name == folder:
+            with pytest.raises(filelock.Timeout):
+                filelock.FileLock(lock, timeout=0).acquire()
+        rmtree(path, **options)
+
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    if fetched == "archive":  # what another process has unpacked would go
+        assert fetch(project, images, fetched)[0].num_bytes == 3
 
 
 @pytest.mark.parametrize("name", ["{}", "coco/train2014/{}", "train2014\\{}"])

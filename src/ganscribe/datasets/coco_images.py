@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 import filelock
@@ -47,13 +48,8 @@ def fetch_images(
     """
     downloads = project_root() / ".checkpoints" / "downloads"
     working = downloads / ("coco-images" if fetched == "urls" else "coco-unpacked")
-    working.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(working.with_suffix(".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise ValueError("another process is fetching images: wait for it or stop it first") from None
-    with lock, atomic_folder(out) as temporary:
+    alone = contextlib.nullcontext() if fetched == "in place" else _only_fetch(working)
+    with alone, atomic_folder(out) as temporary:
         problems: dict[str, str] = {}
         if fetched == "urls":
             problems = _from_urls(images, working, bad_image_budget(len(images), max_bad_images))
@@ -68,9 +64,22 @@ def fetch_images(
         else:
             _link_all(files, working, temporary / "images")
         write_image_files(temporary / IMAGES_FILE, files)
-    if fetched != "urls":  # the archive has them still
-        shutil.rmtree(working)
+        if fetched == "archive":  # which has them still
+            shutil.rmtree(working)
     return files
+
+
+@contextlib.contextmanager
+def _only_fetch(working: Path) -> Iterator[None]:
+    """Make the folder `working`, and let only one process at a time run the block."""
+    working.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(working.with_suffix(".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError("another process is fetching images: wait for it or stop it first") from None
+    with lock:
+        yield
 
 
 def _from_urls(images: Sequence[tuple[int, str, str]], folder: Path, max_failures: int) -> dict[str, str]:
