@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import random
 import shutil
 import threading
 import zipfile
@@ -56,6 +57,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "project").mkdir()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
     return tmp_path / "project"
+
+
+def inspect_coco_archive(path: Path) -> None:
+    """Count the images of an archive as stage download does."""
+    (path.parent / "annotations").mkdir(exist_ok=True)
+    listing = {
+        "images": [{"id": 0, "file_name": "0.jpg"}],
+        "annotations": [{"id": 1, "image_id": 0, "caption": "a"}],
+    }
+    (path.parent / "annotations/captions_train2014.json").write_text(json.dumps(listing))
+    inspect_coco(path.parent, archive=True)
 
 
 def fetch(project: Path, images: list[tuple[int, str, str]], fetched: str, **options: Any) -> list[Any]:
@@ -118,6 +130,46 @@ def test_images_out_of_the_archive(project: Path) -> None:
     with pytest.raises(ValueError, match="not a complete zip archive"):
         fetch(project, images, "archive")
     assert (project / "coco/images.parquet").exists()  # the old output is left alone
+
+
+@pytest.mark.parametrize(
+    "packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_archive_costs_images_of_the_budget_or_is_named(project: Path, packing: int) -> None:
+    """Bytes changed at random, most of them in the list of members at its end."""
+    path, rng, broken, refused = project / "train2014.zip", random.Random(0), 0, 0
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for number in range(2):
+            archive.writestr(f"train2014/{number}.jpg", bytes([number]) * 40)
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole) // 3 * rng.randrange(3), len(whole))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            images = [(number, f"{number}.jpg", "") for number in range(2)]
+            inspect_coco_archive(path)
+            files = fetch(project, images, "archive", max_bad_images=1.0)
+            broken += sum(file.problem is not None for file in files)
+        except ValueError as error:
+            assert "train2014.zip" in str(error)
+            refused += 1
+    assert broken > 2 and refused > 2
+
+
+def test_images_of_an_earlier_archive_are_not_taken_for_this_one_s(project: Path) -> None:
+    """A fetch that was killed leaves what it has unpacked."""
+    unpacked = project / ".checkpoints/downloads/coco-unpacked"
+    unpacked.mkdir(parents=True)
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        (unpacked / name).write_text(f"old {name}")
+    with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
+        archive.writestr("train2014/1.jpg", "new 1.jpg")
+        archive.writestr("train2014/2.jpg", "old 2.jpg")
+    images = [(number, f"{number}.jpg", "") for number in (1, 2, 3)]
+    files = fetch(project, images, "archive", max_bad_images=0.4)
+    assert [file.problem for file in files] == [None, None, "not in train2014.zip"]
+    assert (project / "coco/images/1.jpg").read_text() == "new 1.jpg"
 
 
 def test_images_in_place_are_checked_and_never_written(project: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
 import shutil
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from ganscribe.datasets.captions import SelectedCaption
 from ganscribe.datasets.image_files import ImageFile, bad_image_budget, check_budget, write_image_files
 from ganscribe.execution.progress import progress
 from ganscribe.sources.annotations import IMAGES_URL, Caption
+from ganscribe.sources.archives import DAMAGE, what_is_damaged
 from ganscribe.sources.fetch import Download, fetch_many
 from ganscribe.sources.publishers import link
 
@@ -99,25 +99,33 @@ def _from_archive(images: Sequence[tuple[int, str, str]], path: Path, folder: Pa
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: run `dvc repro -f download@coco`") from None
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is not a complete zip archive ({error}): download it again") from None
+    except DAMAGE as error:
+        why = what_is_damaged(error)
+        raise ValueError(f"{path} is not a complete zip archive ({why}): download it again") from None
     with archive, progress(len(images), f"images from {path.name}", "image") as bar:
         members = {PureWindowsPath(info.filename).name: info for info in archive.infolist()}
         members |= {info.filename: info for info in archive.infolist()}  # as published, which goes first
         for _, name, _ in images:
             bar.update()
             info = members.get(f"{path.stem}/{name}", members.get(name))
-            if (folder / name).exists():
+            if info is not None and _is_unpacked(folder / name, info):
                 continue
             if info is None or info.file_size > MAX_IMAGE_BYTES:
                 problems[name] = f"not in {path.name}" if info is None else f"{info.file_size:,} bytes long"
                 continue
             try:
-                with atomic_write(folder / name) as handle:
-                    handle.write(archive.read(info))
-            except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
-                problems[name] = f"broken in {path.name}: {error}"
+                content = archive.read(info)
+            except DAMAGE as error:
+                problems[name] = f"broken in {path.name}: {what_is_damaged(error)}"
+                continue
+            with atomic_write(folder / name) as handle:
+                handle.write(content)
     return problems
+
+
+def _is_unpacked(path: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether `path` has the content of the archive's member: an earlier call may have had another archive."""
+    return path.is_file() and zlib.crc32(path.read_bytes()) == info.CRC
 
 
 def _describe(
@@ -127,7 +135,7 @@ def _describe(
     with progress(len(images), "check images", "image") as bar:
         for image_id, name, _ in images:
             path = folder / name
-            if path.is_file():
+            if path.is_file() and name not in problems:
                 files.append(ImageFile(image_id, name, path.stat().st_size, file_sha256(path)))
             else:
                 files.append(ImageFile(image_id, name, None, None, problems.get(name, "missing")))

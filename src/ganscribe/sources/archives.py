@@ -18,6 +18,21 @@ from ganscribe.execution.progress import progress
 
 CHUNK_BYTES = 1 << 20
 
+# What a damaged archive makes tarfile, zipfile and the decompressors raise.
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,  # zipfile's word for a password
+    NotImplementedError,  # and for another way of packing
+    OverflowError,
+    struct.error,
+    UnicodeDecodeError,
+    OSError,  # bad gzip and bzip2 data, and zipfile's seek to before the beginning
+)
+
 Info = TypeVar("Info", zipfile.ZipInfo, tarfile.TarInfo)
 
 
@@ -36,22 +51,17 @@ def unpack(
         if zipfile.is_zipfile(archive):
             return _unpack_zip(archive, folder, max_bytes, members)
         return _unpack_tar(archive, folder, max_bytes, members)
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        RuntimeError,  # zipfile's word for a password
-        NotImplementedError,  # and for another way of packing
-        OverflowError,
-        struct.error,
-        UnicodeDecodeError,
-        OSError,  # bad gzip and bzip2 data, and zipfile's seek to before the beginning
-    ) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's
-        raise ValueError(f"{archive} is truncated or damaged ({error}): get it again") from error
+    except DAMAGE as error:
+        raise ValueError(
+            f"{archive} is truncated or damaged ({what_is_damaged(error)}): get it again"
+        ) from error
+
+
+def what_is_damaged(error: BaseException) -> str:
+    """Return what one of the errors `DAMAGE` says in one line, or raise it again if it is the disk's."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise error
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _unpack_zip(archive: Path, folder: Path, max_bytes: int, members: Collection[str] | None) -> list[Path]:

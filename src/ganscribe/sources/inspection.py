@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path, PureWindowsPath
 
 from ganscribe.sources.annotations import ANNOTATIONS, read_annotations
+from ganscribe.sources.archives import DAMAGE, what_is_damaged
 from ganscribe.sources.images import RawImages, cifar10_files, mnist_files, read_cifar10, read_mnist
 from ganscribe.sources.objects import OBJECTS
 
@@ -62,8 +63,10 @@ def _zip_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as opened:
             return {PureWindowsPath(name).name for name in opened.namelist()}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is truncated or damaged ({error}): get it again") from error
+    except DAMAGE as error:
+        raise ValueError(
+            f"{path} is truncated or damaged ({what_is_damaged(error)}): get it again"
+        ) from error
 
 
 def only_weights(root: Path) -> Path:
