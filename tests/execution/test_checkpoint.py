@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -46,6 +47,22 @@ def test_a_truncated_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     with open_checkpoint("key") as checkpoint:
         assert checkpoint.load() == {"step": 1}
         checkpoint.save({"step": 3})
+
+
+def test_a_file_system_without_links_keeps_the_previous_state_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(RuntimeError, match="power cut"), open_checkpoint("key") as checkpoint:
+        for step in range(3):
+            checkpoint.save({"step": step})
+        raise RuntimeError("power cut")
+    folder = tmp_path / ".checkpoints" / "key"
+    assert [torch.load(folder / name)["step"] for name in ("state.pt", "previous.pt")] == [2, 1]
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_two_damaged_states_are_an_error_that_names_the_folder(tmp_path: Path) -> None:

@@ -84,10 +84,13 @@ class Checkpoint:
         """Write `state` atomically, and keep the previous one. Raises `Interrupted` if a signal has asked to stop."""
         path = self.directory / "state.pt"
         if path.exists():
-            # A hard link, then a rename: state.pt is complete at every moment.
+            # A second name (or a copy), then a rename: state.pt is complete at every moment.
             link = self.directory / "previous.tmp"
             link.unlink(missing_ok=True)
-            link.hardlink_to(path)
+            try:
+                link.hardlink_to(path)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, link)
             link.replace(self.directory / "previous.pt")
         self.loaded = None
         save_torch(path, state | {KEY: self.directory.name})
