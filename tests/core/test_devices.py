@@ -72,3 +72,6 @@ def test_unknown_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cuda:0")
     with pytest.raises(ValueError, match="sees no CUDA device"):
         devices.choose_device()
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "gpu")
+    with pytest.raises(ValueError, match="GANSCRIBE_DEVICE=gpu is no device: unset it"):
+        devices.choose_device()

@@ -19,7 +19,12 @@ def choose_device() -> torch.device:
     name = os.environ.get("GANSCRIBE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"GANSCRIBE_DEVICE={name}, but torch sees no CUDA device: unset it or set it to cpu")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"GANSCRIBE_DEVICE={name} is no device: unset it or set it to cpu, cuda or cuda:1"
+        ) from error
 
 
 # Instructions that multiply bfloat16, by the names of `torch.cpu.get_capabilities`. oneDNN calls bfloat16
