@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganscribe.datasets.images import read_images
-from ganscribe.datasets.prepare import image_doubts, prepare_images, training_split
+from ganscribe.datasets.prepare import image_doubts, prepare_images, training_split, write_images
 from ganscribe.sources.formats import write_idx, write_plain_pickle
 from ganscribe.sources.images import CIFAR10_FOLDER, MNIST_FOLDER, mnist_files, read_mnist
 from publications import small_mnist
@@ -130,3 +130,17 @@ def test_what_classes_are_absent_is_said_at_preparation(tmp_path: Path) -> None:
     assert set(val) == {0, 1} and said.endswith("set `classes: [0, 1]` in their runs")
     for split in ("train", "val", "test"):  # so that a run with these can be trained and scored
         read_images(tmp_path / f"out/{split}.parquet", [0, 1])
+
+
+def test_images_lie_uncompressed_in_small_row_groups(tmp_path: Path) -> None:
+    """So that they can be read from memory-mapped files, a part at a time."""
+    import pyarrow.parquet as pq
+
+    images, labels = np.zeros((1500, 1, 2, 2), np.uint8), np.zeros(1500, np.uint8)
+    path = tmp_path / "images.parquet"
+    write_images(path, images, labels, range(1500), dataset="mnist", classes="0", source="drawn")
+    metadata = pq.read_metadata(path)
+    assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [1024, 476]
+    columns = [metadata.row_group(0).column(index) for index in range(3)]
+    assert {column.compression for column in columns} == {"UNCOMPRESSED"}
+    assert [column.is_stats_set for column in columns] == [False, True, True]

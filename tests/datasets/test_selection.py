@@ -61,6 +61,31 @@ def test_the_choice_depends_on_the_seed_alone() -> None:
     ]
 
 
+def test_images_are_shuffled_before_they_are_split() -> None:
+    """All captions are kept, so that nothing but the split depends on the seed."""
+
+    def evaluated(seed: int) -> list[int]:
+        chosen = select_captions(captions(), seed=seed, count=250, split=(0.8, 0.1, 0.1), split_by="image")
+        return sorted({caption.image_id for caption in chosen if caption.split == "test"})
+
+    assert evaluated(0) != list(range(45, 50)) and evaluated(0) != evaluated(1)
+
+
+def test_references_lie_by_split_image_and_caption() -> None:
+    every = [caption._replace(caption_id=999 - caption.caption_id) for caption in captions()]
+    selected = select_captions(every, seed=3, count=100, split=(0.4, 0.3, 0.3), split_by="image")
+    further = [(c.split, c.image_id, c.caption_id) for c in selected if not c.kept]
+    assert len(further) > 50 and {split for split, _, _ in further} == {"val", "test"}
+    assert further == sorted(further, key=lambda one: (one[0] == "test", *one[1:]))
+
+
+def test_cuts_are_rounded() -> None:
+    """0.7 + 0.1 is 0.7999...: of ten images, eight are before the second cut, not seven."""
+    selected = select_captions(captions(10), seed=0, count=50, split=(0.7, 0.1, 0.2), split_by="image")
+    images = {c.image_id: c.split for c in selected}
+    assert Counter(images.values()) == {"train": 7, "val": 1, "test": 2}
+
+
 def test_bad_choices_are_named() -> None:
     with pytest.raises(ValueError, match="leaves val empty"):
         select_captions(captions(3), seed=0, count=99, split=(0.9, 0.05, 0.05), split_by="image")

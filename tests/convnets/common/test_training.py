@@ -72,6 +72,20 @@ def test_learns(optimiser: str, precision: str) -> None:
     assert not trained.model.training
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"betas": (0.5, 0.9)}, {"weight_decay": 0.5}, {"shift": 0}, {"flip": True}, {"optimiser": "rmsprop"}],
+)
+def test_each_option_counts(change: dict[str, Any]) -> None:
+    assert not torch.equal(weights(train(epochs=1)), weights(train(epochs=1, **change)))
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_momentum_is_of_sgd_alone(optimiser: str) -> None:
+    trained = [train(epochs=1, optimiser=optimiser, momentum=momentum) for momentum in (0.9, 0.0)]
+    assert torch.equal(*map(weights, trained))
+
+
 def test_table_and_budget() -> None:
     trained = train()
     assert [row["step"] for row in trained.history] == [6, 12, 18, 24]  # 100 // 16 updates an epoch
