@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import random
 import shutil
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pytest
+from PIL import Image
 
 from ganscribe.core.files import file_sha256
 from ganscribe.datasets.captions import SelectedCaption
@@ -30,6 +33,12 @@ def test_each_image_is_chosen_once() -> None:
     assert chosen_images(captions) == [(1, "1.jpg", "http://x/1.jpg"), (2, "2.jpg", "http://x/2.jpg")]
 
 
+def jpeg(colour: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (8, 8), colour).save(stream, format="JPEG")
+    return stream.getvalue()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
@@ -37,7 +46,9 @@ def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            body = f"bytes of {self.path}".encode()
+            body = jpeg(zlib.crc32(self.path.encode()) % 256)
+            if "portal" in self.path and "mirror" not in self.path:
+                body = b"<!doctype html><title>Log in</title>" if asked.count(self.path) == 1 else jpeg(7)
             self.send_response(404 if "missing" in self.path else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -97,6 +108,21 @@ def test_images_from_urls_resume_and_are_budgeted(
     for file in files[:5]:
         assert file_sha256(project / "coco/images" / file.file_name) == file.sha256
     assert sorted(path.name for path in (project / "coco/images").iterdir()) == [f"{n}.jpg" for n in range(5)]
+
+
+def test_a_page_in_the_place_of_an_image_is_refused_and_asked_for_again(
+    project: Path, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = server
+    monkeypatch.setattr("ganscribe.datasets.coco_images.IMAGES_URL", f"{url}/missing/")
+    images = [(1, "1.jpg", f"{url}/1.jpg"), (2, "portal.jpg", f"{url}/portal.jpg")]
+    with pytest.raises(ValueError, match=r"portal\.jpg: .*not an image, 36 bytes"):
+        fetch(project, images, "urls")
+    kept = project / ".checkpoints/downloads/coco-images"
+    (kept / "portal.jpg").write_bytes(b"<!doctype html>, which an earlier edition kept")
+    fetch(project, images, "urls")
+    assert (project / "coco/images/portal.jpg").read_bytes() == jpeg(7)
+    assert asked.count("/portal.jpg") == 2 and asked.count("/1.jpg") == 1
 
 
 def test_another_choice_of_images_fetches_only_what_it_did_not_have(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 import filelock
+from PIL import Image
 
 from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root
 from ganscribe.datasets.captions import SelectedCaption
@@ -82,9 +83,19 @@ def _only_fetch(working: Path) -> Iterator[None]:
         yield
 
 
+def _not_an_image(path: Path) -> str | None:
+    """Return what is wrong with the file `path` if it does not begin as an image does; the pixels are not read."""
+    try:
+        with Image.open(path):
+            return None
+    except Image.UnidentifiedImageError:
+        return f"not an image, {path.stat().st_size:,} bytes"
+
+
 def _from_urls(images: Sequence[tuple[int, str, str]], folder: Path, max_failures: int) -> dict[str, str]:
     items = [
-        Download(tuple(dict.fromkeys((url, IMAGES_URL + name))), folder / name) for _, name, url in images
+        Download(tuple(dict.fromkeys((url, IMAGES_URL + name))), folder / name, inspect=_not_an_image)
+        for _, name, url in images
     ]
     failures = fetch_many(
         items, max_bytes=MAX_IMAGE_BYTES, max_failures=max_failures, description="COCO images"

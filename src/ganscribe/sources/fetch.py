@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,16 @@ MIN_BYTES_A_ROUND = 1 << 16  # over all mirrors; a server that hangs up after ev
 
 @dataclass(frozen=True)
 class Download:
-    """One file for `fetch_many`: the same bytes at each of `urls`."""
+    """One file for `fetch_many`: the same bytes at each of `urls`.
+
+    `inspect` returns what is wrong with a file where there is no checksum: a network's login page has status 200, too.
+    """
 
     urls: tuple[str, ...]
     path: Path
     sha256: str | None = None
     md5: str | None = None
+    inspect: Callable[[Path], str | None] = lambda path: None
 
 
 @dataclass(frozen=True)
@@ -167,12 +171,12 @@ def fetch_many(
     timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS,
     retries: int = 3,
 ) -> list[Failure]:
-    """Download many small files at once, each whole or not at all; files that exist are skipped.
+    """Download many small files at once, each whole or not at all; files that exist and pass `inspect` are skipped.
 
     `max_bytes` bounds each file. Returns the failures in the order of `items`; raises ValueError as soon as
     there are more than `max_failures` of them (what has arrived stays, so that the next call goes on).
     """
-    missing = [item for item in items if not item.path.exists()]
+    missing = [item for item in items if not item.path.exists() or item.inspect(item.path) is not None]
     failures: dict[Path, Failure] = {}
     stop = threading.Event()
     with (
@@ -218,7 +222,7 @@ def _fetch_small(
                     raise MirrorError(f"HTTP {response.status_code}", final=True)
                 copy_body(response, handle, expected)
                 handle.flush()
-                problem = expected.problem(Path(handle.name))
+                problem = expected.problem(Path(handle.name)) or item.inspect(Path(handle.name))
                 if problem is not None:
                     raise MirrorError(problem, final=True)
             return None
