@@ -134,6 +134,25 @@ def test_more_broken_images_than_the_budget_are_an_error(folder: Path, files: li
     assert not (folder.parent / "out").exists()
 
 
+def test_the_budget_holds_for_shards_that_were_made_before(folder: Path, files: list[ImageFile]) -> None:
+    """The actors of a cluster finish their shards when one has used the budget up: the next run finds all of them."""
+    spoil(folder, files)
+    inception, working = Inception(SmallNetwork(), "small", "0" * 64), folder.parent / "working"
+    working.mkdir()
+    plan = plan_extraction(
+        files, folder=folder, inception=inception, precision="fp32", crop="none", batch_size=3, images_per_shard=4,
+        working=working,
+    )  # fmt: skip
+    for number in plan.missing():
+        plan.make_alone(number, inception=inception, device=torch.device("cpu"))
+    out = folder.parent / "out"
+    with pytest.raises(ValueError, match="4 of 11 images are missing or broken, 2 are allowed"):
+        extract_features(
+            plan, inception=inception, device=torch.device("cpu"), max_bad_images=0.2, out=out, num_workers=1
+        )
+    assert not out.exists() and not plan.missing()
+
+
 def test_a_whole_shard_of_broken_images(folder: Path, files: list[ImageFile]) -> None:
     files[:4] = [ImageFile(10 * n, f"{n}.jpg", None, None, "missing") for n in range(4)]
     assert len(open_shards(extract(folder, "out", files, max_bad_images=0.4))) == 7

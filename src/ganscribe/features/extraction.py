@@ -199,6 +199,8 @@ def extract_features(
     rejected = [
         image for number in every if number not in missing for image in extraction.rejected_in(number)
     ]
+    # Other processes may have made all shards, and then no batch comes below.
+    extraction.check_rejected(rejected, max_bad_images=max_bad_images)
     workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
     num_images, todo = len(extraction.files), sum(len(extraction.images(number)) for number in missing)
     description = f"features ({inception.label}, {extraction.metadata['precision']})"
