@@ -48,7 +48,6 @@ def extract(folder: Path, name: str, files: list[ImageFile], **options: Any) -> 
     plan |= {name: options.pop(name) for name in plan if name in options}
     extraction = plan_extraction(files, folder=folder, working=working, **plan)
     extract_features(extraction, inception=plan["inception"], out=out, **(run | options))
-    assert not list(working.glob("shard-*"))
     return out
 
 
@@ -216,3 +215,30 @@ def test_a_shard_that_cannot_be_written_ends_the_extraction(
     assert kept == ["shard-00000.parquet", "shard-00002.parquet"]
     monkeypatch.undo()
     assert len(open_shards(extract(folder, "out", files))) == 11
+
+
+@pytest.mark.parametrize("step", ["write_inception", "_link"])
+def test_shards_are_not_lost_where_they_cannot_be_published(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(f"ganscribe.features.extraction.{step}", full)
+        extract(folder, "out", files)
+    assert not (folder.parent / "out").exists()
+    network = SmallNetwork()
+    out = extract(folder, "out", files, inception=Inception(network, "small", "0" * 64))
+    assert len(open_shards(out)) == 11 and network.calls == 0
+
+
+def test_shards_are_copied_to_another_file_system(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    linked = extract(folder, "linked", files)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert same_bytes(linked, extract(folder, "copied", files))
