@@ -133,12 +133,14 @@ def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Ca
 
 
 def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[str, Any]:
-    """Return the options that were given. Raises ValueError for one that the decoding does not have."""
+    """Return the options that were given. Raises ValueError for one that the decoding does not have or cannot use."""
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if BELONGS.get(name, method) != method:
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} belongs to --decode {BELONGS[name]}, not to --decode {method}")
+    if not abs(options.get("length_penalty", 0)) <= 10:  # NaN is not; beyond, powers of a length overflow
+        raise ValueError(f"--length-penalty {options['length_penalty']} is not a number from -10 to 10")
     if attention is not None and attention.exists() and not attention.is_dir():
         raise ValueError(f"--attention {attention} is a file: give a folder")
     return options | {"method": method}

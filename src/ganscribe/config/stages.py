@@ -158,7 +158,7 @@ class Decoding:
 
     method: Literal["greedy", "beam", "sample"]
     width: Count = 1
-    length_penalty: float = 0.0
+    length_penalty: Annotated[float, Bounds(ge=-10, le=10)] = 0.0
     temperature: Rate = 1.0
     top_k: Annotated[int, Bounds(ge=0)] = 0  # 0: all words
     seed: int = 0
