@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,26 @@ def test_every_turn_that_a_camera_notes(turn: int) -> None:
     assert (
         np.abs(halves(encoded(stored, "JPEG", exif=exif, quality=95)) - [[250, 40, 40], [20, 20, 90]]).max()
         < 9
+    )
+
+
+def with_exif(kind: str, *entries: tuple[int, int, bytes], head: bytes = b"MM\0*") -> bytes:
+    """A scene whose EXIF has such entries (tag, type, four bytes), of one value each."""
+    listed = b"".join(struct.pack(">HHI", tag, of_type, 1) + value for tag, of_type, value in entries)
+    exif = b"Exif\0\0" + head + struct.pack(">IH", 8, len(entries)) + listed + bytes(4)
+    return encoded(scene(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_whose_exif_is_damaged_is_read(kind: str) -> None:
+    """It is turned all the same, unless nothing of the EXIF can be read."""
+    turn, resolution = (0x0112, 3, b"\0\6\0\0"), (0x011A, 2, b"a\0\0\0")  # a number that is text
+    turned = load_image(with_exif(kind, turn))
+    assert torch.equal(load_image(with_exif(kind, turn, resolution)), turned)
+    plain = load_image(encoded(scene(), kind, **({"lossless": True} if kind == "WEBP" else {})))
+    assert torch.equal(load_image(with_exif(kind, turn, head=b"what")), plain) and not torch.equal(
+        plain, turned
     )
 
 

@@ -25,6 +25,16 @@ PREPROCESSING = {
     "center": "shorter side to 342, bilinear, antialiased, centre 299x299; ImageNet mean and std",
 }
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
+# By the orientation in its EXIF, how an image is turned upright.
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 # What Pillow raises for a file that is not a complete image (RuntimeError: its AVIF and BLP readers).
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 
@@ -76,11 +86,26 @@ def _on_ground(image: Image) -> Image:
     return pillow.alpha_composite(pillow.new("RGBA", image.size, "black" if is_light else "white"), image)
 
 
+def _upright(image: Image) -> Image:
+    """An image turned as its EXIF says, or as it is where that cannot be read.
+
+    Pillow's `exif_transpose` does the same, but then writes all of the EXIF again, which fails on what is odd in it.
+    """
+    from PIL import ExifTags
+    from PIL import Image as pillow
+
+    image.load()
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (*BROKEN, TypeError, LookupError):
+        return image
+    turn = TURNS.get(orientation)
+    return image.transpose(pillow.Transpose[turn]) if turn else image
+
+
 def _as_rgb(image: Image) -> Image:
     """Upright, and RGB whatever the mode: grey of any depth, palette, CMYK, transparent ..."""
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if image.mode[0] in "IF":
         is_negative = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # Pillow sees to it up to 8 bits
         upright = _eight_bits(upright, _white(image), is_negative=is_negative)
