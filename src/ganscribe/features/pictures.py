@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,9 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-# What Pillow raises for a file that is not a complete image (RuntimeError: its AVIF and BLP readers).
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
+# What Pillow raises for a file that is not a complete image; some of its readers stumble over what they do not check.
+_REFUSED = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error)
+BROKEN = (*_REFUSED, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError)
 
 
 def crop_of(preprocessing: str) -> str:
@@ -97,7 +99,7 @@ def _upright(image: Image) -> Image:
     image.load()
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (*BROKEN, TypeError, LookupError):
+    except BROKEN:
         return image
     turn = TURNS.get(orientation)
     return image.transpose(pillow.Transpose[turn]) if turn else image
@@ -130,8 +132,8 @@ def open_image(source: str | Path | bytes) -> Image:
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (*BROKEN, pillow.DecompressionBombError) as error:
-        reason = "no image" if isinstance(error, pillow.UnidentifiedImageError) else str(error)
-        raise ValueError(f"corrupt: {reason}") from None
+        is_none = isinstance(error, pillow.UnidentifiedImageError)
+        raise ValueError(f"corrupt: {'no image' if is_none else str(error) or 'damaged'}") from None
 
 
 def load_image(source: str | Path | bytes, *, crop: str = "none") -> torch.Tensor:
