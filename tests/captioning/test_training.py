@@ -2,6 +2,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from captioners import CPU, SIZES, features_of, tiny_captions, tiny_data, tiny_features, train
 from ganscribe.captioning.dataset import CaptionSet, pad
-from ganscribe.captioning.loss import mean_loss
+from ganscribe.captioning.loss import BatchLoss, mean_loss, token_loss
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.training import batches
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
@@ -238,6 +239,19 @@ def test_a_step_has_random_numbers_of_its_own_and_the_rate_of_its_part_of_the_tr
     monkeypatch.setattr("ganscribe.captioning.training.set_learning_rate", note)
     train(max_updates=4, schedule="linear", learning_rate=0.1)
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025]) and len(set(seeds)) == 4
+
+
+def test_own_words_come_more_often_from_step_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0 in a straight line, which ends at the recipe's probability and is of this training's length."""
+    found: list[float] = []
+
+    def note(*arguments: Any, own_words: float, **options: Any) -> BatchLoss:
+        found.append(own_words)
+        return token_loss(*arguments, own_words=own_words, **options)
+
+    monkeypatch.setattr("ganscribe.captioning.updates.token_loss", note)
+    train(max_updates=4, scheduled_sampling=0.8)
+    assert found == pytest.approx([0.0, 0.2, 0.4, 0.6])
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
