@@ -79,3 +79,25 @@ def test_what_a_card_cannot_decode_the_cpu_does(
         assert torch.equal(image, other) if isinstance(image, torch.Tensor) else image == other
     rejected = [image for _, image in found if isinstance(image, RejectedImage)]
     assert [image.image_id for image in rejected] == [50, 60] and "truncated" in rejected[0].reason
+
+
+def test_what_is_too_narrow_to_be_cropped_is_rejected(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shorter side at 342 pixels, a line of 1 x 60,000 would be 20 million pixels long and fill the memory."""
+    Image.new("RGB", (1, 60_000)).save(folder / "1.jpg")
+    files[1] = ImageFile(10, "1.jpg", 1, file_sha256(folder / "1.jpg"))
+    one_by_one = torchvision.io.decode_jpeg
+    for decoder in ("cpu", "gpu"):
+        loaded = list(load_images(files, folder, crop="center", num_workers=1, decoder=decoder))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                torchvision.io,
+                "decode_jpeg",
+                lambda contents, mode, device: [one_by_one(content, mode=mode) for content in contents],
+            )
+            found = [image for _, image in decode_on_card(loaded, torch.device("cpu"), crop="center")]
+        assert isinstance(found[1], RejectedImage) and found[1].reason.startswith(
+            "1 x 60000 pixels, which is too"
+        )
+        assert all(isinstance(image, torch.Tensor) for image in found[2:])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,8 +55,14 @@ def _load(file: ImageFile, folder: Path, crop: str, decoder: str) -> Loaded:
 
 
 def _decoded(file: ImageFile, content: bytes, crop: str) -> torch.Tensor | RejectedImage:
+    return _unless_refused(file, load_image, content, crop=crop)
+
+
+def _unless_refused(
+    file: ImageFile, read: Callable[..., torch.Tensor], *arguments: Any, **options: Any
+) -> torch.Tensor | RejectedImage:
     try:
-        return load_image(content, crop=crop)
+        return read(*arguments, **options)
     except ValueError as error:
         return RejectedImage(file.image_id, file.file_name, str(error))
 
@@ -80,8 +87,8 @@ def decode_on_card(
         except RuntimeError:
             found |= {file: _decoded(file, content, crop) for file, content in waiting}
         else:
-            resized = [resize(picture, crop=crop) for picture in pictures]
-            found |= dict(zip((file for file, _ in waiting), resized, strict=True))
+            for (file, _), picture in zip(waiting, pictures, strict=True):
+                found[file] = _unless_refused(file, resize, picture, crop=crop)
     images = [(file, found[file]) for file, _ in batch]
     return [(file, image.to(device) if isinstance(image, torch.Tensor) else image) for file, image in images]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SIZE = 299
 CROP_FROM = 342  # torchvision's preset for these weights: shorter side to 342, then the centre
+MAX_RESIZED = 100_000_000  # pixels, before the crop: 300 MB
 # Cell i's centre lies at FIRST_CELL + CELL_STEP * i of the 299 (the middle of pixel 37 + 32 i), by the
 # strides and paddings: the outer cells' centres are 37.5 from the edge, not half a cell.
 FIRST_CELL, CELL_STEP = 37.5, 32.0
@@ -209,7 +210,7 @@ def peak(cells: Sequence[float], box: tuple[float, float, float, float]) -> tupl
 
 
 def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
-    """(3, H, W) uint8 to (3, 299, 299), as `PREPROCESSING` says."""
+    """(3, H, W) uint8 to (3, 299, 299), as `PREPROCESSING` says. Raises ValueError for one too narrow to be cropped."""
     if crop not in PREPROCESSING:
         raise ValueError(f"crop {crop!r} is unknown: use none or center")
     height, width = image.shape[1:]
@@ -217,6 +218,8 @@ def resize(image: torch.Tensor, *, crop: str) -> torch.Tensor:
     if crop == "center":
         scale = CROP_FROM / min(height, width)
         size = (round(height * scale), round(width * scale))
+        if size[0] * size[1] > MAX_RESIZED:
+            raise ValueError(f"{width} x {height} pixels, which is too narrow to be cropped to a square")
     if image.device.type == "cuda":  # which has no such kernel for bytes
         wide = nn.functional.interpolate(image[None].float(), size=size, mode="bilinear", antialias=True)[0]
         resized = wide.round_().clamp_(0, 255).to(torch.uint8)
