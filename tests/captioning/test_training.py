@@ -203,6 +203,11 @@ def test_nothing_to_train_on_is_named() -> None:
         train(tiny_data(train=CaptionSet([], pad([]))))
 
 
+def test_a_training_that_runs_away_is_named() -> None:
+    with pytest.raises(ValueError, match=r"the loss is not finite at step 2 \(.*\): lower learning_rate"):
+        train(optimiser="sgd", learning_rate=1e30)
+
+
 def test_an_unknown_optimiser_or_schedule_is_named() -> None:
     with pytest.raises(ValueError, match="optimiser 'adamw' is unknown"):
         train(optimiser="adamw")
