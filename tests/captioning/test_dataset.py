@@ -1,6 +1,7 @@
 import pickle
 from pathlib import Path
 
+import pytest
 import torch
 
 from captioners import tiny_data
@@ -26,6 +27,16 @@ def test_captions_are_read_by_split_and_dropped_with_their_image(tmp_path: Path)
     assert longest_caption(path) == 5  # of the selected ones
     image_ids, tokens = read_tokenised(path, split="train", only_kept=True).batch(torch.tensor([0, 2]))
     assert image_ids == [1, 2] and tokens.tolist() == [[2, 5, 3], [2, 8, 3]]
+
+
+@pytest.mark.parametrize("tokens", [[2], [], [2, 5, 0, 3]])
+def test_a_caption_that_was_written_wrongly_is_named(tmp_path: Path, tokens: list[int]) -> None:
+    path = tmp_path / "tokens.parquet"
+    write_tokens(path, image_ids=[1], caption_ids=[1], splits=["val"], kept=[True], tokens=[tokens])
+    with pytest.raises(
+        ValueError, match=r"tokens\.parquet: a caption lacks <start> or <end>, or holds <pad>: run"
+    ):
+        read_tokenised(path, split="val", only_kept=True)
 
 
 def test_a_training_s_data_go_to_another_process(tmp_path: Path) -> None:
