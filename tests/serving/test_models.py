@@ -33,6 +33,7 @@ from ganscribe.records import runs, sender
 from ganscribe.records.store import find_run, open_client, tracking_uri
 from ganscribe.serving import models
 from ganscribe.serving.pictures import decode_image, encode_png, read_file
+from ganscribe.serving.refusals import Refused, check_body
 
 CLASSES = ["circle", "square", "triangle"]
 
@@ -276,3 +277,9 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.M
         read_file(base64.b64encode(huge).decode())
     with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
         read_file("A" * 40_000_000)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"1" * 5000, b"[" * 100_000, b'{"inputs":' * 100_000])
+def test_what_is_not_json_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused, match="the request is not JSON: "):
+        check_body(body)

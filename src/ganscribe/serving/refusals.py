@@ -72,7 +72,7 @@ def check_body(body: bytes) -> None:
     """Raise Refused if `body` is not the JSON of one request, or has anything besides rows and params."""
     try:
         request = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"the request is not JSON: {error}") from error
     if not isinstance(request, dict) or len(FORMS & request.keys()) != 1:
         raise Refused(f"the request has to be an object with its rows in one of {', '.join(sorted(FORMS))}")
