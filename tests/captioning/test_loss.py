@@ -2,8 +2,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from captioners import CPU, LENGTHS, model_and_batch, tiny_features
-from ganscribe.captioning.loss import _SummedCrossEntropy, doubly_stochastic_penalty, staged, token_loss
+from captioners import CPU, LENGTHS, features_of, model_and_batch, tiny_features
+from ganscribe.captioning.dataset import CaptionSet, pad
+from ganscribe.captioning.loss import (
+    _SummedCrossEntropy,
+    doubly_stochastic_penalty,
+    mean_loss,
+    staged,
+    token_loss,
+)
 from ganscribe.captioning.scheduled import mix_in_own_words
 
 
@@ -92,3 +99,14 @@ def test_the_words_that_are_fed_in_the_padded_form_are_the_model_s_or_the_captio
     assert torch.equal(own[is_fed], padded[is_fed]) and not torch.equal(own, tokens)
     none = mix_in_own_words(model, features, tokens, probability=torch.tensor(0.0), is_padded=True)
     assert torch.equal(none, tokens)
+
+
+def test_the_loss_on_a_split_is_that_of_the_model_without_dropout() -> None:
+    model, _, _ = model_and_batch()
+    captions = CaptionSet([100, 101, 102, 103], pad([[2, 5, 3], [2, 4, 4, 4, 3], [2, 6, 3], [2, 5, 7, 3]]))
+    image_ids, tokens = captions.batch(torch.arange(4))
+    expected = token_loss(model, features_of(image_ids), tokens, precision="fp32")
+    model.dropout = 0.5
+    found = mean_loss(model, captions, features_of, batch_size=3, precision="fp32", device=CPU)
+    assert found == pytest.approx(float(expected.cross_entropy) / expected.words, rel=1e-5)
+    assert model.training
