@@ -55,6 +55,7 @@ def test_random_init_is_seeded_calibrated_and_labelled(
     inception = load_inception(None, calibration_images=images, seed=0)
     state = inception.network.inception.state_dict()
     assert inception.label == "random-init" and len(inception.sha256) == 64
+    assert load_inception(None, calibration_images=images, seed=1).sha256 != inception.sha256
     assert all(torch.equal(state[key], random_state[key]) for key in state)
     with torch.no_grad():
         maps = inception.network(images)

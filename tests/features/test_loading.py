@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +28,24 @@ def test_load_images_keeps_the_order(folder: Path, files: list[ImageFile]) -> No
         loaded = list(load_images(files, folder, crop="center", num_workers=num_workers, ahead=3))
         assert [file for file, _ in loaded] == files
         assert all(torch.equal(image, load_image(folder / f.file_name, crop="center")) for f, image in loaded)
+
+
+def test_no_more_images_are_in_memory_than_asked_for(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+
+    class Noting(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
+            begun.append(arguments)
+            return super().submit(*arguments, **options)
+
+    monkeypatch.setattr("ganscribe.features.loading.ThreadPoolExecutor", Noting)
+    loading = load_images(files, folder, crop="none", num_workers=2, ahead=3)
+    for taken in range(1, 4):
+        next(loading)
+        assert len(begun) == taken + 3
+    loading.close()
 
 
 def test_calibration_images(folder: Path, files: list[ImageFile]) -> None:
