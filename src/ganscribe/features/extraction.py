@@ -21,13 +21,7 @@ from ganscribe.core.files import atomic_folder, write_parquet
 from ganscribe.datasets.image_files import ImageFile, check_budget
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.progress import progress
-from ganscribe.features.inception import (
-    FEATURE_SHAPE,
-    NETWORK,
-    Inception,
-    read_inception,
-    write_inception,
-)
+from ganscribe.features.inception import FEATURE_SHAPE, NETWORK, Inception, read_inception, write_inception
 from ganscribe.features.loading import Loaded, RejectedImage, decode_on_card, load_images
 from ganscribe.features.pictures import PREPROCESSING
 from ganscribe.features.pipeline import COMPILE_FROM, open_pipeline
