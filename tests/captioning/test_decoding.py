@@ -228,6 +228,13 @@ def test_a_tree_with_fewer_sequences_than_places() -> None:
         assert one.tokens == tokens and one.log_prob == 0.0 and one.is_finished == (max_length > 1)
 
 
+def test_the_smallest_temperature_is_greedy() -> None:
+    step, state = tree(30, seed=11)
+    options = {"start": START, "end": END, "max_length": 9}
+    cold = sample(step, state, uniforms=image_uniforms(0, range(30), 9), temperature=1e-6, **options)
+    assert all(map(same, cold, greedy(step, state, batch_size=30, **options)))
+
+
 def test_no_images_no_captions() -> None:
     step, state = tree(0)
     options = {"start": START, "end": END, "max_length": 3}
@@ -241,7 +248,7 @@ def test_bad_options_are_named() -> None:
     options = {"start": START, "end": END, "max_length": 3}
     with pytest.raises(ValueError, match="temperature 0"):
         sample(step, state, uniforms=torch.rand(1, 3), temperature=0, **options)
-    for temperature in (-1.0, math.inf, math.nan):
+    for temperature in (-1.0, 1e-320, 9e-7, math.inf, math.nan):
         with pytest.raises(ValueError, match="temperature"):
             sample(step, state, uniforms=torch.rand(1, 3), temperature=temperature, **options)
     with pytest.raises(ValueError, match="top_k -1"):

@@ -355,7 +355,9 @@ def refused(*words: str | Path) -> str:
 def test_options_of_another_decoding(album: list[Path]) -> None:
     assert "--width belongs to --decode beam" in refused(album[0], "--decode", "greedy", "--width", "3")
     assert "--seed belongs to --decode sample" in refused(album[0], "--seed", "3")
-    assert "temperature" in refused(album[0], "--decode", "sample", "--temperature", "0")
+    for temperature in ("0", "1e-309", "9e-7", "inf", "nan"):
+        words = album[0], "--decode", "sample", "--temperature", temperature
+        assert f"--temperature {float(temperature)} is not a number from 1e-06 up" in refused(*words)
     for penalty in ("nan", "-inf", "1000", "-1000"):
         assert f"--length-penalty {float(penalty)} is not" in refused(album[4], "--length-penalty", penalty)
     assert run(album[0], "--width", "0").exit_code == 2

@@ -218,6 +218,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         ("tutorial: {epochs", "tutorial: {drop_out: 0.1, epochs", "did you mean 'dropout'?"),
         ("sources: ", "sources: [", "is not valid YAML"),
         ("length_penalty: 0.7", "length_penalty: .nan", "length_penalty: nan is wrong"),
+        ("temperature: 1.0", "temperature: 9.0e-7", "temperature: 9e-07 is wrong"),
         ("length_penalty: 0.7", "length_penalty: 1000.0", "length_penalty: 1000.0 is wrong"),
         ("- 0.4\n", "- .inf\n", "betas.0: inf is wrong"),
         ("mnist: {source: scale", "mnist: {source: local", "sources.mnist.folder is null"),

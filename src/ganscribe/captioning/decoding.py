@@ -21,6 +21,8 @@ from ganscribe.core.seeds import random_stream
 State = dict[str, Tensor]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
+SMALLEST_TEMPERATURE = 1e-6  # far below it, log-probabilities divided by it overflow
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -69,8 +71,11 @@ def sample(
     `uniforms` (B, max_length) in [0, 1) decide, by inversion, so that a sequence does not depend on the batch
     that it is drawn in: see `image_uniforms`.
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature {temperature} is not positive: use greedy decoding for the limit 0")
+    if not SMALLEST_TEMPERATURE <= temperature < math.inf:
+        raise ValueError(
+            f"temperature {temperature} is not a number from {SMALLEST_TEMPERATURE} up: use greedy decoding for the"
+            " limit 0"
+        )
     if top_k < 0:
         raise ValueError(f"top_k {top_k} is negative: 0 stands for all words")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -141,6 +142,8 @@ def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[s
             raise ValueError(f"{flag} belongs to --decode {BELONGS[name]}, not to --decode {method}")
     if not abs(options.get("length_penalty", 0)) <= 10:  # NaN is not; beyond, powers of a length overflow
         raise ValueError(f"--length-penalty {options['length_penalty']} is not a number from -10 to 10")
+    if not 1e-6 <= options.get("temperature", 1) < math.inf:  # as in `decoding.sample`
+        raise ValueError(f"--temperature {options['temperature']} is not a number from 1e-06 up")
     if attention is not None and attention.exists() and not attention.is_dir():
         raise ValueError(f"--attention {attention} is a file: give a folder")
     return options | {"method": method}

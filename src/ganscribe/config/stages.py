@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.core.options import STRICT as _STRICT
-from ganscribe.core.options import Bounds, Count, Rate, Share
+from ganscribe.core.options import Bounds, Count, Share
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.training.budget import Budget
 
@@ -159,7 +159,7 @@ class Decoding:
     method: Literal["greedy", "beam", "sample"]
     width: Count = 1
     length_penalty: Annotated[float, Bounds(ge=-10, le=10)] = 0.0
-    temperature: Rate = 1.0
+    temperature: Annotated[float, Bounds(ge=1e-6)] = 1.0  # as in `decoding.sample`
     top_k: Annotated[int, Bounds(ge=0)] = 0  # 0: all words
     seed: int = 0
 
