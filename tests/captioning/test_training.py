@@ -223,6 +223,15 @@ def test_other_optimisers_learn_too(optimiser: str, learning_rate: float) -> Non
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"] - 0.2
 
 
+def test_a_clipped_step_of_gradient_descent_is_as_long_as_the_bound() -> None:
+    before, after = (
+        train(optimiser="sgd", learning_rate=rate, clip_norm=0.01, max_updates=1).model.state_dict()
+        for rate in (1e-30, 0.5)
+    )
+    steps = torch.cat([(after[name] - weights).flatten() for name, weights in before.items()])
+    assert float(steps.norm()) == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
 def test_a_warm_up_is_of_the_whole_recipe() -> None:
     """A recipe of fifteen steps has room for a warm-up of ten, even if a scale trains only three steps."""
     assert train(max_updates=3, schedule_options={"warm_up": 10}).step == 3
