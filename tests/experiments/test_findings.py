@@ -74,6 +74,21 @@ def test_the_best_case_counts_as_in_the_paper() -> None:
     assert finding.metric["vanishes"] is True and finding.metric["orders_of_magnitude"] == pytest.approx(4)
 
 
+@pytest.mark.parametrize(
+    ("norms", "end"),
+    [
+        ([8.0, 2.0, 1.0], 1.5),  # the first is not among those at the end
+        ([1e3, 1e3, 1e3, 1e3, 16.0, 1.0, 2.0, 8.0, 4.0], 4.0),  # nor any before the last five
+    ],
+)
+def test_the_end_is_the_median_of_the_last_five_but_never_the_start(norms: list[float], end: float) -> None:
+    rows = pd.DataFrame({"critic_step": range(len(norms)), "saturating_norm": norms, "critic_loss": norms})
+    rows = rows.assign(run="dcgan_deep", epochs=1, generator_updates=390, saturating_variance=0.1)
+    found = findings.gradient_vanishing(rows.iloc[::-1]).metric  # in whatever order they come
+    assert found["critic_loss_dcgan_deep_1_epochs"] == end
+    assert found["orders_of_magnitude"] == pytest.approx(math.log10(norms[0] / end))
+
+
 def test_no_vanishing_is_against_the_papers_and_a_short_training_is_said() -> None:
     finding = findings.gradient_vanishing(gradients(fall=0.5, steps=60))
     check(finding)
@@ -198,6 +213,20 @@ def test_adam_counts_negative_cosines_and_sees_a_collapse() -> None:
     assert (
         finding.caption.count("as the papers expect") == 3 and "over 3,000 generator steps" in finding.caption
     )
+
+
+def test_numbers_of_a_loss_are_those_of_its_median_and_of_its_last_tenth() -> None:
+    losses = (
+        [-2.0] * 12 + [-90.0] + [-2.0] * 5 + [-4.0] * 10 + [-1.0] * 5
+    )  # one row alone is no peak, nor a rise
+    one = curve([0.5] * 32 + [-0.75], losses)
+    never = curve([0.5] * 20, [1.0] * 20)  # a critic that never told real images from generated ones
+    scores = {"wgan": {"fid": 20.0}, "wgan_adam": {"fid": 90.0}}
+    found = comparisons.adam_on_wgan({"wgan": one, "wgan_adam": never}, scores).metric
+    assert found["largest_rise_rmsprop"] == 2 and found["lowest_cosine_rmsprop"] == -0.75
+    assert found["late_share_of_peak_rmsprop"] == 0.25
+    assert found["late_share_of_peak_adam"] == 0 and found["loss_collapsed_adam"] is True
+    assert "largest_rise_adam" not in found
 
 
 def test_two_estimates_that_fall_alike_are_no_collapse() -> None:
