@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import nn
 import gans
 from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.experiments.gradients import (
+    LOSSES,
+    GradientStatistics,
     Measurement,
     freeze,
     gradient_statistics,
@@ -119,6 +122,25 @@ def test_rows_and_what_stays_as_it_was() -> None:
             assert torch.equal(ours, theirs)
     assert rows[6]["critic_loss"] < rows[0]["critic_loss"]
     assert measure(models) == rows
+
+
+def test_each_measurement_has_as_many_batches_of_fresh_noise_as_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def note(generator: nn.Module, scored: Iterable[torch.Tensor]) -> dict[str, GradientStatistics]:
+        scores = list(scored)
+        seen.append(torch.stack([each.detach() for each in scores]))
+        return gradient_statistics(generator, scores)
+
+    monkeypatch.setattr("ganscribe.experiments.gradients.gradient_statistics", note)
+    # A critic that stands still scores the same noise alike.
+    rows = measure(generators(1, 10), critic_steps=1, recipe={"learning_rate": 1e-30})
+    assert [each.shape for each in seen] == [(3, 16)] * 4
+    for critic in (seen[:2], seen[2:]):
+        assert len(torch.cat(critic).unique(dim=0)) == 6
+    assert all(row[f"{loss}_variance"] > 0 for row in rows for loss in LOSSES)
 
 
 def test_the_recipe_decides_how_the_critic_is_trained() -> None:
