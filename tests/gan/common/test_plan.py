@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from gans import train
+from gans import pictures, train
+from ganscribe.core.devices import autocast
+from ganscribe.gan.common.losses import annealed_noise
+from ganscribe.training.average import MovingAverage
 
 
 def test_rows_grids_and_snapshots_come_when_they_should() -> None:
@@ -33,3 +37,34 @@ def test_snapshots_at_given_steps_shrink_with_the_cap() -> None:
 
 def test_a_grid_has_as_many_images_as_asked() -> None:
     assert train(steps=1, grid_images=25).grids[0][1].shape == (25, 1, 28, 28)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_average_s_statistics_are_measured_in_the_run_s_precision(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        MovingAverage,
+        "measure_norms",
+        lambda average, inputs: seen.append(average.module[0](next(iter(inputs))).dtype),
+    )
+    train(networks="dcgan", steps=1, ema_decay=0.5, precision=precision)
+    with autocast(precision, torch.device("cpu")):
+        expected = torch.nn.Linear(1, 1)(torch.zeros(1, 1)).dtype
+    assert seen == [expected] * 2
+
+
+def test_all_images_have_the_instance_noise_of_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real and the generated ones of the critic, the generator's own, and those that are held out."""
+    seen: list[float] = []
+
+    def note(
+        images: torch.Tensor, progress: torch.Tensor | float, *rest: object, **options: float
+    ) -> torch.Tensor:
+        seen.append(float(progress))
+        return annealed_noise(images, progress, *rest, **options)
+
+    monkeypatch.setattr("ganscribe.gan.common.losses.annealed_noise", note)
+    train(steps=4, log_every=4, snapshots=1, objective_options={"instance_noise": 0.3}, held_out=pictures(16))
+    assert seen == [0.0] * 3 + [0.25] * 3 + [0.5] * 3 + [0.75] * 5
