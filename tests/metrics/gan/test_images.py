@@ -140,9 +140,31 @@ def test_kid_of_one_distribution_is_about_zero_and_takes_small_sets() -> None:
     assert kernel_distance(normal(1500, 8), normal(30, 8, seed=1) + 1, seed=0) > 0.5
 
 
+@pytest.mark.parametrize(
+    ("real", "generated", "expected"),
+    [(50, 40, (100, 40)), (40, 50, (100, 40)), (40, 40, (1, 40)), (1100, 1010, (100, 1000))],
+)
+def test_kid_is_the_mean_of_a_hundred_subsets_unless_there_is_only_one(
+    real: int, generated: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch_fidelity import metric_kid
+
+    asked = []
+
+    def note(*features: Tensor, kid_subsets: int, kid_subset_size: int, **options: Any) -> dict[str, float]:
+        asked.append((kid_subsets, kid_subset_size))
+        return {metric_kid.KEY_METRIC_KID_MEAN: 0.5}
+
+    monkeypatch.setattr(metric_kid, "kid_features_to_metric", note)
+    assert kernel_distance(normal(real, 2), normal(generated, 2), seed=0) == 0.5
+    assert asked == [expected]
+
+
 def test_inception_score_limits() -> None:
     sure = 50 * torch.eye(4).repeat(250, 1)  # four classes, each certain and equally often
     assert inception_score(sure, seed=0) == pytest.approx(4, rel=0.03)
+    in_order = 50 * torch.eye(4).repeat_interleave(250, dim=0)  # class by class, which no part of ten may be
+    assert inception_score(in_order, seed=0) == pytest.approx(4, rel=0.03)
     assert inception_score(torch.zeros(100, 4), seed=0) == pytest.approx(1)
     assert inception_score(sure[:1], seed=0) == pytest.approx(1)  # fewer images than parts
 
@@ -271,6 +293,9 @@ def test_sliced_wasserstein_of_a_shift_in_many_dimensions() -> None:
     assert distance == pytest.approx(float(shift.norm()) * factor, rel=0.02)
     images = pictures(20)
     assert sliced_wasserstein(images, images.flip(0), seed=0) == pytest.approx(0, abs=1e-12)
+    other = pictures(20, seed=1) // 2  # pixels count from 0 to 1
+    of_parts = sliced_wasserstein(images.double() / 255, other.double() / 255, seed=0)
+    assert sliced_wasserstein(images, other, seed=0) == pytest.approx(of_parts, rel=1e-9)
 
 
 def test_nearest_neighbours_against_brute_force() -> None:

@@ -11,7 +11,15 @@ import torch
 from ganscribe.core.length import Length
 from ganscribe.core.scores import EVERYWHERE, headline
 from ganscribe.metrics.gan import scores
-from ganscribe.metrics.gan.images import Judged, class_coverage, frechet_distance, precision_recall
+from ganscribe.metrics.gan.images import (
+    Judged,
+    class_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    sliced_wasserstein,
+)
 from ganscribe.metrics.gan.scores import GAN_SCORES, GanScore, Scored, score_gan
 
 
@@ -46,6 +54,12 @@ def test_the_table_names_what_is_computed(scored: Scored) -> None:
     assert list(found) == [score.name for score in GAN_SCORES]
     assert all(math.isfinite(value) for value in found.values())
     assert (found["num_samples"], found["trained"]) == (50, 0.25)
+    both = precision_recall(scored.real.features, scored.generated.features)
+    assert (found["precision"], found["recall"]) == both and both[0] != both[1]
+    assert scored.pixels is not None
+    assert found["swd"] == sliced_wasserstein(*scored.pixels, seed=5)
+    assert found["is"] == inception_score(scored.generated.logits, seed=5)
+    assert found["kid"] == kernel_distance(scored.real.features, scored.generated.features, seed=5)
     assert found["fid"] == frechet_distance(scored.real.features, scored.generated.features)
     assert scored.floor is not None and scored.real_labels is not None
     assert found["floor_fid"] == frechet_distance(scored.real.features, scored.floor.features)
@@ -75,7 +89,8 @@ def test_what_is_absent_has_no_score(scored: Scored) -> None:
 def test_scores_are_the_same_again_and_depend_on_the_seed_only_through_subsets(scored: Scored) -> None:
     again, other = score_gan(replace(scored)), score_gan(replace(scored, seed=6))
     assert score_gan(scored) == again
-    assert other["fid"] == again["fid"] and other["swd"] != again["swd"]
+    assert other["fid"] == again["fid"]
+    assert all(other[name] != again[name] for name in ("kid", "is", "swd"))
 
 
 def test_precision_and_recall_are_computed_once(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
