@@ -20,7 +20,10 @@ def table(**columns: list[float]) -> pd.DataFrame:
 def test_rho_is_that_of_the_ranks() -> None:
     # Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * 4 / (5 * 24) = 0.8
     found = compare_judges(
-        {"one": table(fid=[1, 2, 30, 400, 5e3]), "two": table(fid=[0.2, 0.1, 0.4, 0.3, 9])}
+        {
+            "one": table(fid=[1, 2, 30, 400, 5e3]),
+            "two": table(fid=[0.2, 0.1, 0.4, 0.3, 9])[::-1],
+        }  # in any order
     )
     assert found.lowest["fid"] == pytest.approx(0.8)
     assert found.lowest["kid"] == pytest.approx(1)
