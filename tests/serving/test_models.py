@@ -236,6 +236,19 @@ def test_wrong_files(store: Path) -> None:
         models.log_model(tracked.client, "generator", store / "missing.safetensors", **arguments)
 
 
+def test_a_captioner_alone_is_logged_with_the_network_of_its_features(
+    captioner_files: Path, store: Path
+) -> None:
+    arguments: dict[str, Any] = {"experiment_id": "0", "run_id": "0", "registered_name": "wrong"}
+    captioner, network = (captioner_files / f"{name}.safetensors" for name in ("model", "inception"))
+    for kind, path, inception in (
+        ("captioner", captioner, None),
+        ("generator", store / "generator.safetensors", network),
+    ):
+        with pytest.raises(ValueError, match="a captioner, and nothing else, is logged with its `inception`"):
+            models.log_model(None, kind, path, inception=inception, **arguments)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_round_trip(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), dtype=np.uint8)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ganscribe.serving import photographs
 
@@ -45,6 +47,31 @@ def test_a_folder_is_opened(
     with pytest.raises(StopIteration):
         photographs.open_captioner(model if is_file else opened)
     assert loaded == [model, inception]
+
+
+def test_a_network_that_did_not_make_the_captioner_s_features_is_refused(
+    tmp_path: Path, captioner_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = photographs.read_inception(captioner_files / "inception.safetensors", device="cpu")
+    monkeypatch.setattr(photographs, "read_inception", lambda path, device: replace(found, sha256="5" * 64))
+    with pytest.raises(ValueError, match=r"was trained on features of .* use the network that belongs"):
+        photographs.open_captioner(captioner_files / "model.safetensors")
+
+
+def test_options_come_before_the_defaults_of_a_beam(
+    captioner_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(photographs, "decode", lambda *args, **options: asked.append(options) or [])
+    monkeypatch.setattr(photographs, "compute_features", lambda network, images: images)
+    captioner = photographs.open_captioner(captioner_files / "model.safetensors")
+    pictures = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2), torch.zeros(3, 2, 2)]).to(torch.uint8)
+    photographs.caption_photographs(captioner, pictures)
+    photographs.caption_photographs(captioner, pictures[1:], width=2, max_length=3)
+    assert (asked[0]["width"], asked[0]["length_penalty"], asked[0]["max_length"]) == (5, 0.7, 40)
+    assert (asked[1]["width"], asked[1]["length_penalty"], asked[1]["max_length"]) == (2, 0.7, 3)
+    first, second = asked[0]["image_ids"], asked[1]["image_ids"]
+    assert first[0] == first[2] != first[1] and second == first[1:]  # a picture's pixels are its name
 
 
 def test_a_folder_without_a_model_and_a_model_without_its_network_are_named(
