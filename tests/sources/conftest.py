@@ -24,6 +24,7 @@ class Served:
     etag: str | None = '"one"'
     cut_after: int | None = None  # bytes of one answer, then the connection is closed
     stall_after: int | None = None  # bytes of one answer, then silence
+    part_bytes: int | None = None  # the most that a request for a range gets
     claim_length: bool = True
     redirect: str | None = None
     fail_first: int = 0  # so many answers are 503
@@ -91,6 +92,8 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
         handler.end_headers()
         return
     body = served.body[start:]
+    if status == 206:
+        body = body[: served.part_bytes]
 
     handler.send_response(status)
     for name, value in served.headers:
@@ -100,7 +103,7 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
     if served.etag:
         handler.send_header("ETag", served.etag)
     if status == 206:
-        handler.send_header("Content-Range", f"bytes {start}-{len(served.body) - 1}/{len(served.body)}")
+        handler.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(served.body)}")
     handler.end_headers()
     if served.trickle:
         for number in range(len(body)):

@@ -56,6 +56,18 @@ def test_cut_transfer_goes_on_where_it_was(server: Any, tmp_path: Path, cut_afte
     assert served.sent_bytes == len(BODY), "no byte is sent twice"
 
 
+@pytest.mark.parametrize("sha256", [SHA256, None])
+def test_a_part_that_is_shorter_than_asked_for_goes_on_too(
+    server: Any, tmp_path: Path, sha256: str | None
+) -> None:
+    """RFC 9110, 15.3.7: a server may send a subrange of what was asked for."""
+    served = server.add("/a", body=BODY, cut_after=400_000, part_bytes=250_000)
+    assert get(server, tmp_path / "a", "/a", sha256=sha256).read_bytes() == BODY
+    assert [each.get("Range") for each in served.requests] == [
+        None, "bytes=400000-", "bytes=650000-", "bytes=900000-",
+    ]  # fmt: skip
+
+
 def test_a_later_call_goes_on_where_one_failed(server: Any, tmp_path: Path, project_folder: Path) -> None:
     served = server.add("/a", body=BODY, stall_after=600_000)
     served.ranges = False  # so that the first call cannot finish

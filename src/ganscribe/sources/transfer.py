@@ -213,6 +213,12 @@ def body_bytes(response: requests.Response) -> int | None:
     return int(length) if re.fullmatch(r"\d{1,19}", length) else None
 
 
+def file_bytes(response: requests.Response) -> int | None:
+    """The whole file's length, where the body is a part of it and the server says so."""
+    match = re.search(r"/(\d{1,19})$", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match and response.status_code == 206 else None
+
+
 def _parts(response: requests.Response) -> Iterator[bytes]:
     """The body as it arrives, in pieces of at most `CHUNK_BYTES`. Raises MirrorError if it only trickles."""
     arrived, since = 0, time.monotonic()
@@ -248,6 +254,8 @@ def copy_body(
         raise MirrorError(f"stalled at {size:,} bytes", final=False) from error
     except urllib3.exceptions.HTTPError as error:
         raise MirrorError(f"cut off at {size:,} bytes", final=False) from error
+    if size < (file_bytes(response) or 0):  # a server may answer with less than was asked for
+        raise MirrorError(f"cut off at {size:,} bytes", final=False)
 
 
 def file_digest(path: Path, algorithm: str) -> str:
