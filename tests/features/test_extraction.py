@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,34 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
         whole, extract(folder, "broken", files, inception=Inception(network, "small", "0" * 64))
     )
     assert network.calls == 5 - 2 * num_shards  # finished shards are not made again
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "header of a page"])
+@pytest.mark.parametrize("alone", [False, True])  # as an actor of Ray makes a shard
+def test_a_shard_that_was_damaged_since_is_made_again(
+    folder: Path, files: list[ImageFile], damage: str, alone: bool
+) -> None:
+    """`dvc repro -f` would take the same working folder."""
+    whole, working = extract(folder, "whole", files), folder.parent / "broken-working"
+    shutil.copytree(folder.parent / "whole-working", working)
+    path = working / "shard-00001.parquet"
+    content = path.read_bytes()
+    left = {
+        "cut off": content[:-40],
+        "empty": b"",
+        "header of a page": content[:4] + bytes(20) + content[24:],
+    }
+    path.write_bytes(left[damage])
+    if alone:
+        inception = Inception(SmallNetwork(), "small", "0" * 64)
+        extraction = plan_extraction(
+            files, folder=folder, working=working, inception=inception, precision="fp32", crop="none",
+            batch_size=3, images_per_shard=4,
+        )  # fmt: skip
+        assert extraction.missing() == [1]
+        extraction.make_alone(1, inception=inception, device=torch.device("cpu"))
+        assert path.read_bytes() == content
+    assert same_bytes(whole, extract(folder, "broken", files))
 
 
 def test_the_order_of_the_images_and_the_workers_change_nothing(folder: Path, files: list[ImageFile]) -> None:

@@ -25,7 +25,7 @@ from ganscribe.features.inception import FEATURE_SHAPE, NETWORK, Inception, read
 from ganscribe.features.loading import Loaded, RejectedImage, decode_on_card, load_images
 from ganscribe.features.pictures import PREPROCESSING
 from ganscribe.features.pipeline import COMPILE_FROM, open_pipeline
-from ganscribe.features.shards import ShardWriter, shard_metadata, shard_name
+from ganscribe.features.shards import ShardWriter, is_whole, shard_metadata, shard_name
 
 REJECTED_FILE = "rejected.parquet"
 WEIGHTS_FILE = "inception.safetensors"
@@ -68,8 +68,8 @@ class Extraction:
         return self.working / shard_name(number)
 
     def missing(self) -> list[int]:
-        """The shards that are still to be made."""
-        return [number for number in range(self.num_shards()) if not self.path(number).exists()]
+        """The shards that are still to be made; one that was damaged since is made again."""
+        return [number for number in range(self.num_shards()) if not is_whole(self.path(number))]
 
     def make(
         self, numbers: Sequence[int], *, inception: Inception, device: torch.device, num_workers: int
@@ -112,7 +112,7 @@ class Extraction:
 
     def make_alone(self, number: int, *, inception: Inception, device: torch.device) -> str:
         """Make shard `number` unless it is there. Returns its images without features, for `parse_rejected`."""
-        if not self.path(number).exists():
+        if not is_whole(self.path(number)):
             for _ in self.make([number], inception=inception, device=device, num_workers=1):
                 pass
         return self._rejected_text(number)

@@ -190,13 +190,13 @@ def _open_shard(path: Path, row_bytes: int) -> tuple[list[np.ndarray], list[int]
     return views, [row_group.num_rows for row_group in row_groups]
 
 
-def _parquet(read: str, path: str | Path) -> Any:
+def _parquet(read: str, path: str | Path, **options: Any) -> Any:
     """What pyarrow.parquet's function `read` finds in `path`. Raises ValueError for a damaged file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return getattr(pq, read)(path)
+        return getattr(pq, read)(path, **options)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -218,6 +218,16 @@ def shard_metadata(path: str | Path) -> dict[str, str]:
     ):
         raise ValueError(f"{path} is not a feature shard: run `dvc repro -f extract_features`")
     return found
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the shard `path` is there and can be read; the features themselves have no checksum."""
+    try:
+        _open_shard(path, 2 * math.prod(json.loads(shard_metadata(path)["shape"])))
+        _parquet("read_table", path, columns=["image_id", "file_name"])
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _read_index(path: Path) -> dict[str, list[Any]]:
