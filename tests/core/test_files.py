@@ -74,6 +74,14 @@ def test_only_json_that_was_cut_off_is_to_be_fetched_again(tmp_path: Path) -> No
             files.read_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_cannot_say_is_not_written(tmp_path: Path, value: float) -> None:
+    """Python would write NaN and Infinity, which other readers of JSON refuse."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "a.json", {"score": value})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_csv_is_what_pandas_writes_and_reads(tmp_path: Path) -> None:
     rows = [
         {"step": 1, "loss": 0.1 + 0.2, "name": "a, b", "share": None},

@@ -261,3 +261,27 @@ def test_an_archive_that_was_packed_otherwise(project: Path, name: str) -> None:
     assert counts["files"] == 1
     (file,) = fetch(project, [(1, "1.jpg", "")], "archive")
     assert (project / "coco/images/1.jpg").read_text() == "image 1" and file.problem is None
+
+
+@pytest.mark.parametrize("published", ["train2014/1.jpg", "1.jpg"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_member_stored_as_published_goes_before_others_of_its_name(
+    project: Path, published: str, is_first: bool
+) -> None:
+    content = {published: "image 1", "masks/1.jpg": "a mask"}
+    with zipfile.ZipFile(project / "train2014.zip", "w") as archive:
+        for name in sorted(content, key=lambda name: (name == published) != is_first):
+            archive.writestr(name, content[name])
+    fetch(project, [(1, "1.jpg", "")], "archive")
+    assert (project / "coco/images/1.jpg").read_text() == "image 1"
+
+
+def test_a_member_that_unpacks_to_more_than_an_image_has_is_left_packed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganscribe.datasets.coco_images.MAX_IMAGE_BYTES", 100_000)
+    with zipfile.ZipFile(project / "train2014.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train2014/1.jpg", bytes(100_000))
+        archive.writestr("train2014/2.jpg", bytes(100_001))
+    files = fetch(project, [(1, "1.jpg", ""), (2, "2.jpg", "")], "archive", max_bad_images=0.5)
+    assert [file.problem for file in files] == [None, "100,001 bytes long"]

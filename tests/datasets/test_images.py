@@ -51,6 +51,8 @@ def test_class_filter(tmp_path: Path) -> None:
         ValueError, match=r"no image of class \[9\]: choose from \[0, 1, 2\] \(cat, dog, Ünicode\)"
     ):
         read_images(tmp_path / "x.parquet", classes=[0, 9])
+    with pytest.raises(ValueError, match=r"no image of class \[\]: choose from \[0, 1, 2\]"):
+        read_images(tmp_path / "x.parquet", classes=[])
 
 
 def test_same_bytes_each_time(tmp_path: Path) -> None:

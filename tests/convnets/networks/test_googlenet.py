@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Dropout
 
 from ganscribe import convnets
 from ganscribe.convnets.common.building import head_weights
@@ -78,4 +79,6 @@ def test_auxiliary_heads_are_for_training_only() -> None:
     model = convnets.build("googlenet", num_classes=10, image_shape=(1, 28, 28))
     images = torch.randn(2, 1, 28, 28)
     assert head_weights("googlenet") == (1.0, 0.3, 0.3)
+    dropouts = [layer.p for layer in model.get_submodule("heads").modules() if isinstance(layer, Dropout)]
+    assert dropouts == [0.7, 0.7]  # section 5
     assert len(model.train()(images)) == 3 and model.eval()(images).shape == (2, 10)
