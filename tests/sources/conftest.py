@@ -28,6 +28,7 @@ class Served:
     claim_length: bool = True
     redirect: str | None = None
     fail_first: int = 0  # so many answers are 503
+    silent_first: int = 0  # so many requests get no answer
     endless: bool = False  # after the header, bytes until the other side hangs up
     trickle: float = 0.0  # seconds before each single byte of the body
     trickle_headers: float = 0.0  # seconds after each byte of a header that never ends
@@ -68,10 +69,15 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
         handler.send_error(404)
         return
     served.requests.append(dict(handler.headers))
+    if len(served.requests) <= served.silent_first:
+        handler.close_connection = True
+        return
     if served.redirect is not None or len(served.requests) <= served.fail_first:
         handler.send_response(503 if served.redirect is None else 302)
         if served.redirect is not None:
             handler.send_header("Location", served.redirect)
+        for name, value in served.headers:
+            handler.send_header(name, value)
         _finish(handler, served)
         return
 

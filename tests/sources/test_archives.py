@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import tarfile
@@ -91,6 +92,19 @@ def test_truncated(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ValueError, match="truncated or damaged"):
         unpack(archive, tmp_path / "out", max_bytes=60_000)
     assert not list((tmp_path / "out").rglob("*.bin"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_is_not_blamed_on_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    archive = make(tmp_path / kind, CONTENT)
+    monkeypatch.setattr("ganscribe.sources.archives.atomic_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(archive, tmp_path / "out", max_bytes=60_000)
 
 
 def test_no_archive_at_all(tmp_path: Path) -> None:

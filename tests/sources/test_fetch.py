@@ -154,6 +154,50 @@ def test_without_checksum_or_validator_nothing_is_resumed(server: Any, tmp_path:
     assert (tmp_path / "a").read_bytes() == BODY
 
 
+def test_a_validator_is_of_one_mirror_alone(server: Any, tmp_path: Path) -> None:
+    """Two mirrors may have the same Last-Modified, or ETag, for different files."""
+    server.add("/cut", body=bytes(len(BODY)), cut_after=300_000)
+    mirror = server.add("/mirror", body=BODY)
+    assert get(server, tmp_path / "a", "/cut", "/mirror", sha256=None).read_bytes() == BODY
+    assert "Range" not in mirror.requests[0]
+
+
+@pytest.mark.parametrize(("sha256", "wanted"), [(SHA256, "bytes=300000-"), (None, None)])
+def test_a_weak_validator_is_none(
+    server: Any, tmp_path: Path, sha256: str | None, wanted: str | None
+) -> None:
+    """RFC 9110, 13.1.5: If-Range takes no weak one, because the bytes may differ."""
+    options = {"body": BODY, "etag": 'W/"one"'}
+    server.add("/a", **options, stall_after=300_000, ranges=False)
+    with pytest.raises(ValueError, match="stalled"):
+        get(server, tmp_path / "a", "/a", sha256=sha256)
+    served = server.add("/a", **options)
+    get(server, tmp_path / "a", "/a", sha256=sha256)
+    assert [(each.get("Range"), each.get("If-Range")) for each in served.requests] == [(wanted, None)]
+
+
+def test_another_range_than_was_asked_for_is_refused(server: Any, tmp_path: Path) -> None:
+    server.add("/a", body=BODY, stall_after=300_000, ranges=False)
+    with pytest.raises(ValueError, match="stalled"):
+        get(server, tmp_path / "a", "/a", sha256=None)
+    server.add("/a", body=BODY, status=206, ranges=False)
+    with pytest.raises(ValueError, match="HTTP 206 with the range 'bytes 0-999999/1000000'"):
+        get(server, tmp_path / "a", "/a", sha256=None)
+
+
+def test_bytes_of_unknown_origin_go_on_by_their_checksum(
+    server: Any, tmp_path: Path, project_folder: Path
+) -> None:
+    server.add("/a", body=BODY, stall_after=300_000, ranges=False)
+    with pytest.raises(ValueError, match="stalled"):
+        get(server, tmp_path / "a", "/a")
+    (origin,) = project_folder.rglob("*.json")
+    origin.write_bytes(origin.read_bytes()[:5])
+    served = server.add("/a", body=BODY)
+    assert get(server, tmp_path / "a", "/a").read_bytes() == BODY
+    assert served.sent_bytes == len(BODY) - 300_000
+
+
 def test_wrong_old_bytes_are_thrown_away_once(server: Any, tmp_path: Path, project_folder: Path) -> None:
     server.add("/a", body=BODY, stall_after=300_000, ranges=False)
     with pytest.raises(ValueError, match="stalled"):
@@ -189,7 +233,9 @@ def test_wrong_bytes_fall_back_to_the_mirror(server: Any, tmp_path: Path, projec
 
 def test_sha256_prefix_and_md5(server: Any, tmp_path: Path) -> None:
     server.add("/a", body=BODY)
-    get(server, tmp_path / "a", "/a", sha256=SHA256[:8], md5=MD5)
+    get(server, tmp_path / "a", "/a", sha256=SHA256[:8].upper(), md5=MD5)
+    with pytest.raises(ValueError, match="wrong checksum: its sha256"):
+        get(server, tmp_path / "b", "/a", sha256=SHA256[:8] + SHA256[:8:-1])
     with pytest.raises(ValueError, match="wrong checksum: its md5"):
         get(server, tmp_path / "b", "/a", md5="0" * 32)
 
@@ -220,6 +266,27 @@ def test_redirects_are_followed_and_a_busy_server_is_asked_again(server: Any, tm
     served = server.add("/busy", body=BODY, fail_first=1)
     assert get(server, tmp_path / "a", "/moved", retries=2).read_bytes() == BODY
     assert len(served.requests) == 2
+
+
+@pytest.mark.parametrize("behaviour", [{"fail_first": 1}, {"silent_first": 1}])
+def test_the_next_round_asks_a_busy_mirror_again_but_none_without_the_file(
+    server: Any, tmp_path: Path, behaviour: dict[str, int]
+) -> None:
+    gone = server.add("/gone", status=404)
+    busy = server.add("/busy", body=BODY, **behaviour)
+    server.add("/cut", body=BODY, cut_after=400_000)
+    assert get(server, tmp_path / "a", "/gone", "/busy", "/cut").read_bytes() == BODY
+    assert (len(gone.requests), len(busy.requests)) == (1, 2)
+
+
+def test_a_server_does_not_say_how_long_it_is_waited_for(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", slept.append)
+    server.add("/a", body=BODY, fail_first=2, headers=(("Retry-After", "3600"),))
+    assert get(server, tmp_path / "a", "/a", retries=2).read_bytes() == BODY
+    assert sum(slept) < 60
 
 
 def test_fetch_many(server: Any, tmp_path: Path) -> None:
