@@ -16,7 +16,7 @@ import filelock
 import pytest
 import torch
 
-from ganscribe.execution.checkpoint import Interrupted, open_checkpoint
+from ganscribe.execution.checkpoint import Checkpoint, Interrupted, open_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +180,16 @@ def test_code_in_a_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no checkpoint is readable"), open_checkpoint("key") as checkpoint:
         checkpoint.load()
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_state_is_due_so_long_after_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("ganscribe.execution.checkpoint.time.monotonic", lambda: now)
+    checkpoint = Checkpoint(tmp_path, every_seconds=30)
+    due = []
+    for second in range(100):
+        now = float(second)
+        if checkpoint.due():
+            checkpoint.save({"step": second})
+            due.append(second)
+    assert due == [30, 60, 90]

@@ -127,3 +127,18 @@ def test_alone_nothing_is_changed() -> None:
     rows = torch.arange(5)
     assert workers.share(rows) is rows and workers.total(rows) is rows and workers.mean(rows) is rows
     assert workers.from_first(lambda: 7) == 7
+
+
+def test_every_worker_has_a_stream_of_its_own_and_the_first_keeps_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The masks of dropout: with the same ones, two workers' rows would lack the same units."""
+    drawn = []
+    for rank, step in ((0, 5), (1, 5), (2, 5), (1, 6), (1, 5)):
+        monkeypatch.setattr(workers, "rank", lambda rank=rank: rank)
+        torch.manual_seed(3)
+        workers.seed_own(0, "gan", step)
+        drawn.append(torch.rand(()).item())
+    torch.manual_seed(3)
+    assert drawn[0] == torch.rand(()).item() and drawn[1] == drawn[4]
+    assert len(set(drawn)) == 4
