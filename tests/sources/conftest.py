@@ -31,6 +31,7 @@ class Served:
     silent_first: int = 0  # so many requests get no answer
     endless: bool = False  # after the header, bytes until the other side hangs up
     trickle: float = 0.0  # seconds before each single byte of the body
+    fast_bytes: int = 0  # come at once before a trickle
     trickle_headers: float = 0.0  # seconds after each byte of a header that never ends
     headers: tuple[tuple[str, str], ...] = ()
     requests: list[dict[str, str]] = field(default_factory=list)  # the headers of each
@@ -112,7 +113,9 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
         handler.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(served.body)}")
     handler.end_headers()
     if served.trickle:
-        for number in range(len(body)):
+        handler.wfile.write(body[: served.fast_bytes])
+        served.sent_bytes += served.fast_bytes
+        for number in range(served.fast_bytes, len(body)):
             time.sleep(served.trickle)
             handler.wfile.write(body[number : number + 1])
             served.sent_bytes += 1

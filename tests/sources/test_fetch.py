@@ -118,6 +118,12 @@ def test_two_downloads_of_one_file_at_once_are_refused(server: Any, tmp_path: Pa
     assert sorted("another process is downloading" in str(failure) for failure in failures) == [False, True]
 
 
+def test_a_mirror_that_stalls_is_asked_again(server: Any, tmp_path: Path) -> None:
+    served = server.add("/a", body=BODY, stall_after=600_000)
+    assert get(server, tmp_path / "a", "/a").read_bytes() == BODY
+    assert [each.get("Range") for each in served.requests] == [None, "bytes=600000-"]
+
+
 def test_a_stall_and_a_cut_go_on_at_the_mirror(server: Any, tmp_path: Path) -> None:
     server.add("/stalls", body=BODY, stall_after=300_000)
     mirror = server.add("/mirror", body=BODY, etag=None)
@@ -241,11 +247,13 @@ def test_sha256_prefix_and_md5(server: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("claim_length", [True, False])
-def test_oversize_is_refused(server: Any, tmp_path: Path, claim_length: bool) -> None:
+def test_oversize_is_refused(server: Any, tmp_path: Path, project_folder: Path, claim_length: bool) -> None:
     served = server.add("/a", body=BODY, claim_length=claim_length)
     with pytest.raises(ValueError, match="larger than the 500,000 bytes expected"):
         get(server, tmp_path / "a", "/a", max_bytes=500_000)
     assert len(served.requests) == 1
+    (part,) = project_folder.rglob("*.part")
+    assert (part.stat().st_size == 0) == claim_length, "what is announced to be too long is not waited for"
 
 
 def test_not_found_redirect_loop_and_dead_port_are_each_named(server: Any, tmp_path: Path) -> None:
@@ -357,6 +365,16 @@ def test_a_trickle_is_given_up_and_the_mirror_asked(
     assert len(slow.requests) == 2
     (failure,) = fetch_many([Download((server.url("/slow"),), tmp_path / "c")], max_bytes=1 << 20, retries=0)
     assert reason[:8] in failure.reason and not (tmp_path / "c").exists()
+
+
+def test_a_trickle_after_a_fast_beginning_is_given_up_as_soon(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganscribe.sources.transfer.PATIENCE_SECONDS", 0.5)
+    served = server.add("/a", body=BODY, fast_bytes=20_000, trickle=0.02)
+    with pytest.raises(ValueError, match="too slow"):
+        get(server, tmp_path / "a", "/a")
+    assert served.sent_bytes < 20_500  # on average it would be fast enough until 1,000 have trickled
 
 
 def test_what_comes_fast_enough_is_not_given_up(
