@@ -76,7 +76,7 @@ def test_a_stage_whose_dvc_is_killed_saves_and_stops(
 ) -> None:
     (stage,) = psutil.Process(parent.pid).children()
     parent.kill()
-    stage.wait(timeout=30)
+    stage.wait(timeout=60)
     assert parent.stderr is not None
     assert "the `dvc` that runs this stage was killed: stopping" in parent.stderr.read()
     done = run_stage(tmp_path, environment)
@@ -97,7 +97,7 @@ def test_a_stage_whose_dvc_is_killed_during_its_imports_stops(
         stage = psutil.Process(int(process.stdout.readline()))
         process.kill()
         try:
-            stage.wait(timeout=10)
+            stage.wait(timeout=60)
         finally:
             if stage.is_running():
                 stage.kill()
