@@ -37,6 +37,17 @@ def test_state_comes_back_and_is_removed_on_success(tmp_path: Path) -> None:
     assert not (tmp_path / ".checkpoints" / "key").exists()
 
 
+@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
+def test_what_is_not_a_number_of_seconds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("GANSCRIBE_CHECKPOINT_SECONDS", text)
+    said = f"GANSCRIBE_CHECKPOINT_SECONDS={text} is not a number of seconds: use 0 or more, or unset it"
+    with pytest.raises(ValueError, match=said), open_checkpoint("key"):
+        pass
+    assert not (tmp_path / ".checkpoints").exists()
+
+
 def test_a_truncated_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), open_checkpoint("key") as checkpoint:
         checkpoint.save({"step": 1})

@@ -8,6 +8,7 @@ changed parameter never resumes from another training's state.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -124,6 +125,20 @@ def _acquire(lock: filelock.BaseFileLock, holder: Path, directory: Path) -> None
     lock.acquire()
 
 
+def seconds_between_saves() -> float:
+    """Return GANSCRIBE_CHECKPOINT_SECONDS, by default 30. Raises ValueError if it is not a number of seconds."""
+    text = os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS") or "30"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:  # nan too
+        raise ValueError(
+            f"GANSCRIBE_CHECKPOINT_SECONDS={text} is not a number of seconds: use 0 or more, or unset it"
+        )
+    return seconds
+
+
 @contextlib.contextmanager
 def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     """Open the checkpoint of the training `key`; it is deleted when the block ends without an error.
@@ -132,6 +147,7 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     it, this one waits if that one works in another folder (another experiment). Raises ValueError if it works in this
     folder, or if the training cannot go on from the saved state.
     """
+    every_seconds = seconds_between_saves()
     directory = project_root() / ".checkpoints" / key
     directory.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory.with_suffix(".lock"))  # flock: freed when its holder dies
@@ -139,9 +155,7 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     _acquire(lock, holder, directory)
     holder.write_text(str(Path.cwd()))
     directory.mkdir(exist_ok=True)
-    checkpoint = Checkpoint(
-        directory, every_seconds=float(os.environ.get("GANSCRIBE_CHECKPOINT_SECONDS", "30"))
-    )
+    checkpoint = Checkpoint(directory, every_seconds=every_seconds)
     handlers = {number: signal.signal(number, checkpoint._stop) for number in (signal.SIGINT, signal.SIGTERM)}
     around = getattr(handlers[signal.SIGTERM], "__self__", None)
     if isinstance(around, Checkpoint):  # its training has ended, but it may have been asked to stop
