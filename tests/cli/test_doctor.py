@@ -108,11 +108,11 @@ def cut_rwlock(folder: Path) -> None:
         (lambda folder: (folder / "params.yaml").unlink(), "parameters", "is missing"),
         (lambda folder: shutil.rmtree(folder / ".git"), "git", "not a git repository"),
         (lambda folder: shutil.rmtree(folder / ".dvc"), "dvc pipeline", "not inside of a DVC repository"),
-        (rot("dvc.lock"), "dvc pipeline", "rm dvc.lock, then `dvc repro`"),
+        (rot("dvc.lock"), "dvc pipeline", "-> rm dvc.lock, when no other dvc is at work, then `dvc repro`"),
         (
             lambda folder: (folder / "dvc.lock").write_text(""),
             "dvc pipeline",
-            "rm dvc.lock, then `dvc repro`",
+            "-> rm dvc.lock, when no other dvc is at work, then `dvc repro`",
         ),
         (cut_rwlock, "dvc pipeline", "rwlock was cut off by a kill"),
         (use_local, "mnist", "there is no folder"),

@@ -100,7 +100,9 @@ def check_dvc() -> Iterator[Finding]:
         reason = str(error).splitlines()[0]
         remedy = "fix dvc.yaml, params.yaml or .dvc/config (`git status`)"
         if "dvc.lock" in reason:  # a kill while DVC wrote it leaves a part of it, or nothing
-            remedy = "rm dvc.lock, then `dvc repro`: finished results come from DVC's cache"
+            remedy = (
+                "rm dvc.lock, when no other dvc is at work, then `dvc repro`: results come from its cache"
+            )
         yield fault("dvc pipeline", reason, remedy)
         return
     rwlock = project_root() / ".dvc" / "tmp" / "rwlock"
