@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,8 +35,9 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     for command in ("git init -q", "git add .", f"{git} commit -qm one"):
         subprocess.run(command.split(), cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
-    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "GANSCRIBE_DEVICE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith("GANSCRIBE_") or name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
+            monkeypatch.delenv(name)
     # Whether Java starts is looked at once, not in each of these cases.
     monkeypatch.setattr("ganscribe.cli.doctor.check_java", lambda: iter(()))
     return tmp_path
@@ -150,6 +153,46 @@ def test_a_device_that_is_not_there_and_too_little_disk(
     monkeypatch.setattr(sources, "GIGABYTE", 10**15)
     faults = [line for line in doctor().output.splitlines() if line.startswith("FAULT")]
     assert [line.split(":")[0] for line in faults] == ["FAULT device", "FAULT disk"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "GANSCRIBE_DEVISE",
+            "cpu",
+            "GANSCRIBE_DEVISE is set, but nothing reads it -> did you mean GANSCRIBE_DEVICE?",
+        ),
+        (
+            "GANSCRIBE_X",
+            "1",
+            "GANSCRIBE_X is set, but nothing reads it -> unset it: README.md lists the variables",
+        ),
+        ("GANSCRIBE_ENGINE", "rai", "GANSCRIBE_ENGINE=rai is unknown -> use local or ray"),
+        (
+            "GANSCRIBE_WORKERS",
+            "two",
+            "GANSCRIBE_WORKERS=two is not a number of workers -> use 1 or more, or ",
+        ),
+        (
+            "GANSCRIBE_CHECKPOINT_SECONDS",
+            "soon",
+            "=soon is not a number of seconds -> use 0 or more, or unset it",
+        ),
+    ],
+)
+def test_a_setting_that_means_nothing_is_a_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    (line,) = [line for line in doctor().output.splitlines() if line.startswith("FAULT")]
+    assert line.startswith("FAULT settings: ")
+    assert said in line
+
+
+def test_every_setting_of_the_readme_is_known(project: Path) -> None:
+    rows = re.findall(r"^\| `GANSCRIBE_(\w+)` \|", (project / "README.md").read_text(), re.MULTILINE)
+    assert sorted(machine.SETTINGS) == sorted(rows)
 
 
 def test_an_old_package_is_a_fault(folder: Path) -> None:

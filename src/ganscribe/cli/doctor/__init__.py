@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ganscribe import config
 from ganscribe.cli.doctor.findings import Finding, fault, ok
-from ganscribe.cli.doctor.machine import check_device, check_java, check_versions
+from ganscribe.cli.doctor.machine import check_device, check_java, check_settings, check_versions
 from ganscribe.cli.doctor.records import check_cache, check_dvc, check_git, check_mlflow
 from ganscribe.cli.doctor.sources import check_disk, check_source
 from ganscribe.core.files import project_root
@@ -18,6 +18,7 @@ SOURCES = ("mnist", "cifar10", "coco", "inception", "fid_inception")
 def examine(*, is_online: bool = False, is_thorough: bool = False) -> Iterator[Finding]:
     """Yield every finding as it is made. A part that is missing or broken is a fault, and stops no other check."""
     yield from _whole("versions", check_versions())
+    yield from _whole("settings", check_settings())
     yield from _whole("device", check_device())
     yield from _whole("parameters", _check_parameters(is_online=is_online))
     yield from _whole("java", check_java())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import importlib.util
 import os
@@ -19,7 +20,11 @@ from packaging.version import Version
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.core.devices import BF16_INSTRUCTIONS, choose_device, explain_bf16, resolve_precision
 from ganscribe.core.files import project_root
+from ganscribe.execution.checkpoint import seconds_between_saves
+from ganscribe.execution.engines.cluster import engine, num_workers
 
+PREFIX = "GANSCRIBE_"
+SETTINGS = ("DEVICE", "ENGINE", "WORKERS", "CHECKPOINT_SECONDS", "MIRROR", "TEST_DATA", "TRACEBACK")
 NAMED = ("torch", "dvc", "mlflow")  # packages whose versions are always shown
 PACKAGE = Path(__file__).parents[2]
 
@@ -64,6 +69,21 @@ def check_versions() -> Iterator[Finding]:
             yield fault(requirement.name, f"{found}, but {requirement.specifier} is needed", INSTALL)
         elif requirement.name in NAMED:
             yield ok(requirement.name, found)
+
+
+def check_settings() -> Iterator[Finding]:
+    """Name the variables GANSCRIBE_* that nothing reads, and those whose values mean nothing."""
+    named = {name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX)}
+    for name in sorted(named - set(SETTINGS)):
+        near = difflib.get_close_matches(name, SETTINGS, n=1)
+        remedy = f"did you mean {PREFIX}{near[0]}?" if near else "unset it: README.md lists the variables"
+        yield fault("settings", f"{PREFIX}{name} is set, but nothing reads it", remedy)
+    for read in (engine, lambda: num_workers(1), seconds_between_saves):
+        try:
+            read()
+        except ValueError as error:
+            text, _, remedy = str(error).partition(": ")
+            yield fault("settings", text, remedy)
 
 
 def _may_have_card() -> bool:
