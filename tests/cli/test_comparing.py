@@ -74,6 +74,10 @@ def test_the_captioner_of_the_same_name(folder: Path) -> None:
         ),
         (("abcdef12", "best"), "there is no MLflow store"),
         (("models:/ganscribe-gan-dcgan/1", "best"), "there is no MLflow store"),
+        (
+            ("models:/one", "best"),
+            "models:/one names no version: write models:/one/1 or models:/one@candidate",
+        ),
         (("dcgan@main", "best"), "main is neither a commit nor an experiment of this project"),
     ],
 )

@@ -298,6 +298,8 @@ def test_a_model_of_the_registry(folder: Path) -> None:
         "models:x",
     ):
         assert f"{uri} cannot be fetched" in refused(folder, uri, "--out", "grid.png")
+    said = refused(folder, "models:/ganscribe-gan-gan", "--out", "grid.png")
+    assert "it names no version: write models:/ganscribe-gan-gan/1 or models:/ganscribe-gan-gan@candi" in said
     Path("kind/MLmodel").unlink()
     assert "files are no longer" in refused(folder, "models:/kind/1", "--out", "grid.png")
 

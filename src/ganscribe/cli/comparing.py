@@ -52,6 +52,9 @@ def _run_of(subject: str) -> RunRecord:
     """Return the MLflow run that an id or a `models:/` URI stands for."""
     from ganscribe.records import registry, store
 
+    name, _, wanted = subject.removeprefix("models:").lstrip("/").replace("@", "/").partition("/")
+    if subject.startswith("models:") and not wanted:
+        raise ValueError(f"{subject} names no version: write {subject}/1 or {subject}@candidate")
     client = open_store()
     runs = [run for run in store.read_runs(client) if run.family in FAMILIES]
     if not subject.startswith("models:"):
@@ -60,7 +63,6 @@ def _run_of(subject: str) -> RunRecord:
             problem = "is neither a run nor an id" if not chosen else f"begins {len(chosen)} runs' ids"
             raise ValueError(f"{subject} {problem}: `ganscribe runs` lists the runs")
         return _alive(chosen[0])
-    name, _, wanted = subject.removeprefix("models:").lstrip("/").replace("@", "/").partition("/")
     version = registry.find_version(store.read_versions(client, f"name = '{name}'"), name, wanted)
     found = next((run for run in runs if run.run_id == version.run_id), None)
     if found is None:

@@ -171,6 +171,8 @@ def fetch_model(kind: str, uri: str, folder: Path) -> Path:
         found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except MlflowException as error:
         reason = error.message.strip().splitlines()[0]
+        if not set("/@") & set(uri.removeprefix("models:").strip("/")):  # MLflow takes it for a model's id
+            reason = f"it names no version: write {uri}/1 or {uri}@candidate"
         raise FileNotFoundError(f"{uri} cannot be fetched from the model registry: {reason}") from error
     if not Path(found, "MLmodel").is_file():  # MLflow takes a missing folder for an empty one
         raise FileNotFoundError(f"{uri} is in the model registry, but its files are no longer in the store")
