@@ -86,7 +86,18 @@ def runs(
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
     elif not tables and not deleted:
-        click.echo("no scored run matches: train and evaluate with `dvc repro`, or give fewer conditions")
+        given = {
+            "--pipeline": pipeline,
+            "--commit": commit,
+            "--scale": scale,
+            **{f"--tag {word}": "" for word in words},
+        }
+        conditions = " ".join(f"{name} {value}".strip() for name, value in given.items() if value is not None)
+        click.echo(
+            f"no scored run matches {conditions}: `ganscribe runs` lists all that there are"
+            if conditions
+            else "no run has been scored: train and evaluate with `dvc repro`"
+        )
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         texts = [leaderboard.as_text(table, each, width) for each, table in tables]

@@ -27,8 +27,8 @@ def read_folder(folder: str | Path, shape: tuple[int, int, int] | None = None) -
 
     With `shape`, (C, H, W) with C = 1 for grey or 3 for RGB, each is resized (bilinear, antialiased) until it covers
     H x W, and cut to its middle. Without one all must be of one size, and C is 1 where every picture is grey. All are
-    in memory at once. Raises ValueError for a folder without pictures, a file that is not a complete picture, and
-    pictures of several sizes.
+    in memory at once. Raises FileNotFoundError without a folder, and ValueError for a folder without pictures, a file
+    that is not a complete picture, and pictures of several sizes.
     """
     import numpy as np
     import torch
@@ -36,6 +36,8 @@ def read_folder(folder: str | Path, shape: tuple[int, int, int] | None = None) -
 
     from ganscribe.features.pictures import open_image
 
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
     if shape is not None and shape[0] not in (1, 3):
         raise ValueError(f"shape {shape}: need (1, H, W) for grey pictures or (3, H, W) for RGB")
     arrays: list[np.ndarray] = []
@@ -43,7 +45,7 @@ def read_folder(folder: str | Path, shape: tuple[int, int, int] | None = None) -
         try:
             image = open_image(path)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{path}: {error}: repair the file or take it out of the folder") from None
         if shape is not None:
             image = ImageOps.fit(image, (shape[2], shape[1]), method=Image.Resampling.BILINEAR)
         pixels = np.asarray(image.convert("L") if shape and shape[0] == 1 else image)
