@@ -17,11 +17,12 @@ GREY = "#888888"
 # Inches: as wide as a card of the page, so that text is shown at the size at which it is drawn.
 SIZE = (3.6, 2.2)
 MARKED = 30  # lines with fewer points than this show each of them
+ABOVE = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0}  # of the axes
 WIDE = 2  # characters: names of classes that are longer are turned
 Line = tuple[Sequence[float], Sequence[float]]
 
 
-def _svg(draw: Callable[[Axes], None], *, alternative: str) -> str:
+def _svg(draw: Callable[[Axes], None], *, alternative: str, legend: Mapping[str, Any] | None = None) -> str:
     """Return what `draw` puts on the axes it is given, as one SVG; `alternative` is for those who do not see it."""
     import matplotlib
 
@@ -34,7 +35,7 @@ def _svg(draw: Callable[[Axes], None], *, alternative: str) -> str:
         figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, labelcolor=GREY)
+        axes.legend(**(legend or {}), frameon=False, labelcolor=GREY)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
@@ -75,12 +76,13 @@ def class_chart(path: Path, *, run: str) -> str:
 
     def draw(axes: Axes) -> None:
         axes.bar(table["class"], table["generated"], label="generated")
-        axes.plot(
-            table["class"], table["real"], label="real", linestyle="", marker="_", markersize=12, color=GREY
-        )
+        axes.plot(table["class"], table["real"], "C1_", label="real", markersize=12, markeredgewidth=2)
         axes.tick_params("x", rotation=0 if table["class"].str.len().max() <= WIDE else 45)
         axes.set_ylabel("share of images")
+        axes.yaxis.set_major_formatter("{x:.0%}")
         axes.set_xlabel("class, according to the judge")
 
     shares = [f"{one} {share:.0%}" for one, share in zip(table["class"], table["generated"], strict=True)]
-    return _svg(draw, alternative=f"{run}: share of each class among its images: {', '.join(shares)}")
+    return _svg(
+        draw, legend=ABOVE, alternative=f"{run}: share of each class among its images: {', '.join(shares)}"
+    )
