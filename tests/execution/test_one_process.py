@@ -117,7 +117,7 @@ def test_the_next_dvc_stops_what_does_not_notice(
         in done.stderr
     )
     assert int(done.stdout.split()[1]) > 0
-    assert not psutil.pid_exists(stage.pid) or stage.status() == psutil.STATUS_ZOMBIE
+    stage.wait(timeout=60)  # it lets go of its place before its interpreter ends
 
 
 def test_another_folder_and_a_run_by_hand_are_left_alone(

@@ -273,7 +273,7 @@ def test_the_commands(client: Any) -> None:
     (table, *_) = json.loads(invoke("runs", "gan", "--json", *scored).output)
     assert {20.0, 25.0} <= {row["score"] for row in table["rows"]}
     assert "fid" in invoke("runs", "--baseline", "longer").output
-    assert "no run has been scored: train" in invoke("runs", "classifier").output
+    assert "there is no scored run: train" in invoke("runs", "classifier").output
     without = invoke("runs", "--scale", "full", "--tag", "a=b").output
     assert without.startswith("no scored run matches --scale full --tag a=b: `ganscribe runs` lists all")
     for words, message in (

@@ -20,6 +20,15 @@ def _pairs(words: tuple[str, ...]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def _none(words: tuple[str, ...], **given: str | None) -> str:
+    """Return why no run is shown: the conditions may be to blame."""
+    chosen = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    conditions = " ".join([*chosen, *(f"--tag {word}" for word in words)])
+    if conditions:
+        return f"no scored run matches {conditions}: `ganscribe runs` lists all that there are"
+    return "there is no scored run: train and evaluate with `dvc repro`"
+
+
 @click.command(epilog="Example: ganscribe runs gan --scale full --tag dvc.exp_name=longer")
 @click.argument("family", required=False, type=click.Choice(["gan", "classifier", "captioner", "sync"]))
 @click.option(
@@ -86,18 +95,7 @@ def runs(
     if is_json:
         click.echo(json.dumps([leaderboard.as_json(table, each) for each, table in tables], indent=2))
     elif not tables and not deleted:
-        given = {
-            "--pipeline": pipeline,
-            "--commit": commit,
-            "--scale": scale,
-            **{f"--tag {word}": "" for word in words},
-        }
-        conditions = " ".join(f"{name} {value}".strip() for name, value in given.items() if value is not None)
-        click.echo(
-            f"no scored run matches {conditions}: `ganscribe runs` lists all that there are"
-            if conditions
-            else "no run has been scored: train and evaluate with `dvc repro`"
-        )
+        click.echo(_none(words, pipeline=pipeline, commit=commit, scale=scale))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         texts = [leaderboard.as_text(table, each, width) for each, table in tables]
