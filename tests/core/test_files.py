@@ -94,3 +94,18 @@ def test_csv_is_what_pandas_writes_and_reads(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "table.csv").equals(pd.DataFrame(rows))
     files.write_csv(tmp_path / "none.csv", [])
     assert (tmp_path / "none.csv").read_text() == pd.DataFrame([]).to_csv(index=False, lineterminator="\n")
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_second_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    """Of the same file where the file system has links, of a copy elsewhere; its folder is made."""
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "shard").write_bytes(b"abc")
+    files.link_or_copy(tmp_path / "shard", tmp_path / "out" / "shard")
+    assert (tmp_path / "out" / "shard").read_bytes() == b"abc"
+    assert (tmp_path / "out" / "shard").samefile(tmp_path / "shard") == has_links

@@ -250,7 +250,7 @@ def test_a_shard_that_cannot_be_written_ends_the_extraction(
     assert len(open_shards(extract(folder, "out", files))) == 11
 
 
-@pytest.mark.parametrize("step", ["write_inception", "_link"])
+@pytest.mark.parametrize("step", ["write_inception", "link_or_copy"])
 def test_shards_are_not_lost_where_they_cannot_be_published(
     folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -134,6 +134,16 @@ def file_md5(path: str | Path) -> str:
         return hashlib.file_digest(handle, "md5").hexdigest()
 
 
+def link_or_copy(path: str | Path, target: str | Path) -> None:
+    """Give the file `path` a second name `target`, without a copy where the file system can."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, target)
+
+
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `path` only when the block has ended without an error."""

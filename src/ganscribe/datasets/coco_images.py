@@ -12,14 +12,13 @@ from pathlib import Path, PureWindowsPath
 import filelock
 from PIL import Image
 
-from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, project_root
+from ganscribe.core.files import atomic_folder, atomic_write, file_sha256, link_or_copy, project_root
 from ganscribe.datasets.captions import SelectedCaption
 from ganscribe.datasets.image_files import ImageFile, bad_image_budget, check_budget, write_image_files
 from ganscribe.execution.progress import progress
 from ganscribe.sources.annotations import IMAGES_URL, Caption
 from ganscribe.sources.archives import DAMAGE, what_is_damaged
 from ganscribe.sources.fetch import Download, fetch_many
-from ganscribe.sources.publishers import link
 
 MAX_IMAGE_BYTES = 32 << 20  # COCO's largest is under 1 MB
 IMAGES_FILE = "images.parquet"
@@ -164,4 +163,4 @@ def _link_all(files: Sequence[ImageFile], working: Path, folder: Path) -> None:
     folder.mkdir()
     for file in files:
         if file.sha256 is not None:
-            link(working / file.file_name, folder / file.file_name)
+            link_or_copy(working / file.file_name, folder / file.file_name)

@@ -22,7 +22,7 @@ from typing import Any
 
 import filelock
 
-from ganscribe.core.files import load_torch, project_root, save_torch
+from ganscribe.core.files import link_or_copy, load_torch, project_root, save_torch
 
 KEY = "checkpoint_key"  # in a saved state: the training that it belongs to
 
@@ -88,10 +88,7 @@ class Checkpoint:
             # A second name (or a copy), then a rename: state.pt is complete at every moment.
             link = self.directory / "previous.tmp"
             link.unlink(missing_ok=True)
-            try:
-                link.hardlink_to(path)
-            except OSError:  # a file system without links
-                shutil.copyfile(path, link)
+            link_or_copy(path, link)
             link.replace(self.directory / "previous.pt")
         self.loaded = None
         save_torch(path, state | {KEY: self.directory.name})

@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-from ganscribe.core.files import atomic_folder, write_parquet
+from ganscribe.core.files import atomic_folder, link_or_copy, write_parquet
 from ganscribe.datasets.image_files import ImageFile, check_budget
 from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.execution.progress import progress
@@ -282,7 +281,7 @@ def _publish(
     writer.write_index(num_shards)
     with atomic_folder(out) as temporary:
         for name in [*(shard_name(shard) for shard in range(num_shards)), "index.parquet"]:
-            _link(writer.folder / name, temporary / name)
+            link_or_copy(writer.folder / name, temporary / name)
         columns = {
             "image_id": pa.array([image.image_id for image in rejected], pa.int64()),
             "file_name": pa.array([image.file_name for image in rejected], pa.string()),
@@ -290,10 +289,3 @@ def _publish(
         }
         write_parquet(temporary / REJECTED_FILE, pa.table(columns))
         write_inception(temporary / WEIGHTS_FILE, inception)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)

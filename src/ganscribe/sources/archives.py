@@ -25,8 +25,7 @@ DAMAGE = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
-    RuntimeError,  # zipfile's word for a password
-    NotImplementedError,  # and for another way of packing
+    RuntimeError,  # zipfile's word for a password, and its NotImplementedError for another way of packing
     OverflowError,
     struct.error,
     UnicodeDecodeError,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganscribe.core.files import project_root
+from ganscribe.core.files import link_or_copy, project_root
 from ganscribe.sources.archives import unpack
 from ganscribe.sources.fetch import fetch
 from ganscribe.sources.images import CIFAR10_BATCHES, CIFAR10_FOLDER, MNIST_FOLDER
@@ -138,13 +137,4 @@ def download(name: str, wanted: Sequence[Publication], folder: Path) -> None:
         if each.members:
             unpack(kept / each.path, folder, max_bytes=each.max_unpacked_bytes, members=each.members)
         else:
-            link(kept / each.path, folder / each.path)
-
-
-def link(path: Path, target: Path) -> None:
-    """Give the file `path` a second name `target`, without a copy where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(path)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(path, target)
+            link_or_copy(kept / each.path, folder / each.path)
