@@ -109,6 +109,7 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.Step, "__init__", captured)
     for name, instead in {
         "CUDAGraph": Graph,
+        "device": nothing,
         "graph": lambda graph: graph,
         "Stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),
         "current_stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -104,3 +105,26 @@ def test_a_step_that_cannot_be_captured_is_noticed(
     replayed = Toy(mistake).train()
     is_same = all(torch.equal(*pair) for pair in zip(replayed, plain, strict=True))
     assert is_same == (mistake == "")
+
+
+def test_a_capture_is_of_the_step_s_own_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA captures what the present card does, which is the first one even if the tensors are on another."""
+    recorded.capture(monkeypatch)
+    present, captured = [torch.device("cuda", 0)], []
+
+    @contextlib.contextmanager
+    def choose(device: torch.device) -> Iterator[None]:
+        present.append(device)
+        yield
+        present.pop()
+
+    @contextlib.contextmanager
+    def capture(graph: recorded.Graph) -> Iterator[None]:
+        captured.append(present[-1])
+        with graph:
+            yield
+
+    monkeypatch.setattr(torch.cuda, "device", choose)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    Toy("").train()
+    assert captured == [CPU] and len(present) == 1

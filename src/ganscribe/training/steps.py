@@ -77,7 +77,7 @@ class Step:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph):
+        with torch.cuda.device(self.device), torch.cuda.graph(graph):  # which captures the present card
             self.function(*buffers, **flags)
         return graph, buffers
 
