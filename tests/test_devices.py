@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import torch
 import apart
 import publications
 import together
+from ganscribe.captioning import training
 from ganscribe.captioning.inference import METHODS, decode
 from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.updates import PaddedUpdates
 from ganscribe.convnets import build
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import compute_features, load_inception, prepare
 from ganscribe.gan.common.sampling import generate
 from ganscribe.gan.networks import build_generator
 from ganscribe.metrics.gan.images import inception_extractor, judge_features, judge_images
+from ganscribe.training.steps import Step
 
 CASES: dict[str, together.Case] = {
     "gan": ("gan", {}),
@@ -72,6 +76,27 @@ def test_no_step_waits_for_the_device(kind: str) -> None:
             together.KINDS[kind](**changes, device=device)
             counted.append(dict(apart.waits))
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_step_copies_anything_from_the_host(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA graph holds no such copy. The first run of a step is free to make its optimiser's state."""
+    has_run = set()
+
+    def call(self: Step, *inputs: torch.Tensor, **flags: bool) -> None:
+        moved = [value.to(self.device) for value in inputs]
+        with apart.capturing() if id(self) in has_run else contextlib.nullcontext():
+            self.function(*moved, **flags)
+        has_run.add(id(self))
+
+    monkeypatch.setattr(Step, "__call__", call)
+    monkeypatch.setattr(training, "choose_updates", PaddedUpdates)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**12, 10**12))
+    kind, changes = CASES[case]
+    with apart.available() as device:
+        together.KINDS[kind](**changes, device=device)
+    assert has_run
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -135,6 +160,16 @@ def test_features_are_the_cpu_s(precision: str) -> None:
     assert torch.equal(found, expected)
 
 
+def test_the_feature_network_can_be_captured() -> None:
+    images = torch.randint(0, 256, (2, 3, 75, 75), dtype=torch.uint8)  # the smallest that it takes
+    inception = load_inception(None, calibration_images=images, seed=0)
+    with apart.available() as device:
+        prepare(inception, precision="fp32", device=device)
+        there = images.to(device)
+        with apart.capturing():
+            inception.network(there)
+
+
 def test_fid_s_own_network_sees_what_it_sees_on_the_cpu(tmp_path: Path) -> None:
     torch.save(publications.fid_weights(), tmp_path / "weights.pth")
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
@@ -165,3 +200,14 @@ def test_the_device_refuses_the_cpu_s_company() -> None:
             there.numpy()
         assert torch.equal((there * 2 + torch.tensor(1.0)).cpu(), here * 3)
         assert apart.waits == {"_local_scalar_dense": 1, "_to_copy": 1}
+        with apart.capturing():
+            assert (there * 2 + torch.tensor(1.0)).add_(there).device == device
+            for copy in (
+                lambda: here.to(device),
+                lambda: there.copy_(here),
+                lambda: torch.tensor(1.0, device=device),
+                lambda: there.cpu(),
+                lambda: there.sum().item(),
+            ):
+                with pytest.raises(RuntimeError, match="no graph can hold"):
+                    copy()

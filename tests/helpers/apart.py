@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("meta")
 waits: Counter[str] = Counter()  # how often the host waited, by what for
+_is_capturing = False
 
 aten = torch.ops.aten
 COPIES = {"copy_", "_to_copy", "to"}  # `to` is seen whole in inference mode
@@ -110,6 +111,8 @@ def check(func: Any, tensors: list[torch.Tensor], generators: list[torch.Generat
     for each in generators:
         if _is_apart(each) != is_result:
             raise RuntimeError(f"{func}: the generator and the tensor are on different devices")
+    if _is_capturing and (func in WAITING or (func._opname in COPIES and is_result != all(is_on))):
+        raise RuntimeError(f"{func}: a copy between the host and the device, which no graph can hold")
     if any(is_on) and (func in WAITING or (func._opname in COPIES and not is_result)):
         waits[func._opname] += 1
 
@@ -147,6 +150,17 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 class _Everywhere(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return compute(func, args, kwargs or {})
+
+
+@contextlib.contextmanager
+def capturing() -> Iterator[None]:
+    """Refuse what a CUDA graph cannot hold: a copy from or to the host, or a wait for a value."""
+    global _is_capturing
+    _is_capturing = True
+    try:
+        yield
+    finally:
+        _is_capturing = False
 
 
 @contextlib.contextmanager

@@ -35,7 +35,11 @@ class FeatureMaps(nn.Module):
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 images as the first convolution takes them, float32."""
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (_MEAN, _STD))
+        # Filled on the device: a CUDA graph can hold no copy from the host.
+        mean, std = (
+            torch.stack([torch.full((1, 1), value, device=images.device) for value in values])
+            for values in (_MEAN, _STD)
+        )
         normalised: torch.Tensor = self.inception._transform_input((images.float() / 255 - mean) / std)
         return normalised
 
