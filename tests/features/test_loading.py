@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 import torchvision.io
 from PIL import Image
 
+import apart
 from ganscribe.core.files import file_sha256
 from ganscribe.datasets.image_files import ImageFile
+from ganscribe.features import loading, pictures
 from ganscribe.features.loading import (
     RejectedImage,
     Undecoded,
@@ -121,3 +124,52 @@ def test_what_is_too_narrow_to_be_cropped_is_rejected(
             "1 x 60000 pixels, which is too"
         )
         assert all(isinstance(image, torch.Tensor) for image in found[2:])
+
+
+def test_a_card_decodes_once_it_has_read_the_pictures_before(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's decoder writes at once, into memory that work which is only queued may still have to read."""
+    done: list[str] = []
+    stream = SimpleNamespace(synchronize=lambda: done.append("waited"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+
+    def decode_jpeg(contents: list[torch.Tensor], *, mode: object, device: torch.device) -> None:
+        done.append("decoded")
+        raise KeyError("there is no card")
+
+    monkeypatch.setattr(torchvision.io, "decode_jpeg", decode_jpeg)
+    loaded = list(load_images(files[:1], folder, crop="none", num_workers=1, decoder="gpu"))
+    with pytest.raises(KeyError):
+        decode_on_card(loaded, torch.device("cuda"), crop="none")
+    assert done == ["waited", "decoded"]
+
+
+def test_a_picture_that_is_too_large_for_the_card_s_kernel_is_scaled_by_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = []
+
+    def resize(picture: torch.Tensor, *, crop: str) -> torch.Tensor:
+        scaled.append((picture.shape[2], picture.device))
+        return pictures.resize(picture, crop=crop)
+
+    monkeypatch.setattr(loading, "resize", resize)
+    files = []
+    for number, width in enumerate((300, 30_000)):
+        path = tmp_path / f"{number}.jpg"
+        Image.new("RGB", (width, 10)).save(path)
+        files.append(ImageFile(number, path.name, 1, file_sha256(path)))
+    loaded = list(load_images(files, tmp_path, crop="none", num_workers=1, decoder="gpu"))
+    one_by_one = torchvision.io.decode_jpeg
+    with apart.available() as device:
+        monkeypatch.setattr(
+            torchvision.io,
+            "decode_jpeg",
+            lambda contents, mode, device: [
+                one_by_one(content, mode=mode).to(device) for content in contents
+            ],
+        )
+        found = [image for _, image in decode_on_card(loaded, device, crop="none")]
+        assert all(isinstance(image, torch.Tensor) and image.device == device for image in found)
+    assert scaled == [(300, device), (30_000, torch.device("cpu"))]

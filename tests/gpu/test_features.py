@@ -107,6 +107,21 @@ def test_a_card_decodes_what_the_cpu_does(folder: Path, files: list[ImageFile]) 
             assert file.image_id not in (6, 7, 8) or difference.max() == 0
 
 
+def test_a_card_decodes_once_it_has_read_the_pictures_before(folder: Path, files: list[ImageFile]) -> None:
+    """Pictures that are only queued to be read, and are then let go, keep their values until they have been."""
+    loaded = list(load_images(files[:4], folder, crop="none", num_workers=1, decoder="gpu"))
+    decode_on_card(loaded, CUDA, crop="none")  # the first decoding takes long
+    before = [
+        torch.full((3, 300, 400 + 9 * number), 7, device=CUDA, dtype=torch.uint8) for number in range(4)
+    ]
+    expected = [7 * picture.numel() for picture in before]
+    torch.cuda._sleep(1_000_000_000)  # half a second
+    sums = [picture.sum() for picture in before]
+    del before
+    decode_on_card(loaded, CUDA, crop="none")
+    assert [int(each) for each in sums] == expected
+
+
 def test_a_compiled_network_says_the_same(
     folder: Path, files: list[ImageFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.pictures import as_tensor, load_image, plain_jpeg, resize
 
 END_OF_IMAGE = b"\xff\xd9"  # a JPEG's last marker
+LARGEST_ON_CARD = 28_000  # pixels a side: torch's antialiased kernel for CUDA makes nothing 95 times smaller
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,17 @@ def decode_on_card(
     }
     if waiting:
         contents = [as_tensor(content) for _, content in waiting]
+        if device.type == "cuda":
+            # The decoder waits for no stream: it would write over pictures that the last batch has yet to read.
+            torch.cuda.current_stream(device).synchronize()
         try:
             pictures = decode_jpeg(contents, mode=ImageReadMode.RGB, device=device)
         except RuntimeError:
             found |= {file: _decoded(file, content, crop) for file, content in waiting}
         else:
             for (file, _), picture in zip(waiting, pictures, strict=True):
-                found[file] = _unless_refused(file, resize, picture, crop=crop)
+                is_large = max(picture.shape[1:]) > LARGEST_ON_CARD
+                found[file] = _unless_refused(file, resize, picture.cpu() if is_large else picture, crop=crop)
     images = [(file, found[file]) for file, _ in batch]
     return [(file, image.to(device) if isinstance(image, torch.Tensor) else image) for file, image in images]
 
