@@ -160,10 +160,10 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     try:
         yield checkpoint
         shutil.rmtree(directory)
-    except (RuntimeError, LookupError, TypeError) as error:
+    except (RuntimeError, LookupError, TypeError, AssertionError) as error:
         if checkpoint.loaded is None:
             raise
-        raise ValueError(  # such as torch's, for tensors of other shapes
+        raise ValueError(  # such as torch's, for tensors of other shapes, or an optimiser's state from a GPU
             f"the training could not go on from {checkpoint.loaded} ({type(error).__name__}: "
             f"{' '.join(str(error).split())}): delete {directory} to start again"
         ) from error
