@@ -117,7 +117,8 @@ def test_a_shard_that_was_damaged_since_is_made_again(
             batch_size=3, images_per_shard=4,
         )  # fmt: skip
         assert extraction.missing() == [1]
-        extraction.make_alone(1, inception=inception, device=torch.device("cpu"))
+        pipeline = extraction.open_pipeline(inception, torch.device("cpu"))
+        extraction.make_alone(1, pipeline=pipeline, num_workers=1)
         assert path.read_bytes() == content
     assert same_bytes(whole, extract(folder, "broken", files))
 
@@ -175,8 +176,9 @@ def test_the_budget_holds_for_shards_that_were_made_before(folder: Path, files: 
         files, folder=folder, inception=inception, precision="fp32", crop="none", batch_size=3, images_per_shard=4,
         working=working,
     )  # fmt: skip
+    pipeline = plan.open_pipeline(inception, torch.device("cpu"))
     for number in plan.missing():
-        plan.make_alone(number, inception=inception, device=torch.device("cpu"))
+        plan.make_alone(number, pipeline=pipeline, num_workers=1)
     out = folder.parent / "out"
     with pytest.raises(ValueError, match="4 of 11 images are missing or broken, 2 are allowed"):
         extract_features(

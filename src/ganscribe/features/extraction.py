@@ -23,7 +23,7 @@ from ganscribe.execution.progress import progress
 from ganscribe.features.inception import FEATURE_SHAPE, NETWORK, Inception, read_inception, write_inception
 from ganscribe.features.loading import Loaded, RejectedImage, decode_on_card, load_images
 from ganscribe.features.pictures import PREPROCESSING
-from ganscribe.features.pipeline import COMPILE_FROM, open_pipeline
+from ganscribe.features.pipeline import COMPILE_FROM, Pipeline, open_pipeline
 from ganscribe.features.shards import ShardWriter, is_whole, shard_metadata, shard_name
 
 REJECTED_FILE = "rejected.parquet"
@@ -70,13 +70,16 @@ class Extraction:
         """The shards that are still to be made; one that was damaged since is made again."""
         return [number for number in range(self.num_shards()) if not is_whole(self.path(number))]
 
+    def open_pipeline(self, inception: Inception, device: torch.device) -> Pipeline:
+        """Return what computes the features, one batch after another."""
+        is_compiled = self.decoder == "gpu" and len(self.files) >= COMPILE_FROM
+        return open_pipeline(inception, device, batch_size=self.batch_size, is_compiled=is_compiled)
+
     def make(
-        self, numbers: Sequence[int], *, inception: Inception, device: torch.device, num_workers: int
+        self, numbers: Sequence[int], *, pipeline: Pipeline, num_workers: int
     ) -> Generator[tuple[int, list[RejectedImage]], None, None]:
         """Make the shards `numbers`. Yields after each batch: its images, and those rejected among them."""
         pending = [file for number in numbers for file in self.images(number)]
-        is_compiled = self.decoder == "gpu" and len(self.files) >= COMPILE_FROM
-        pipeline = open_pipeline(inception, device, batch_size=self.batch_size, is_compiled=is_compiled)
         ahead = 2 * self.batch_size
         loading = load_images(
             pending, self.folder, crop=self.crop, num_workers=num_workers, ahead=ahead, decoder=self.decoder
@@ -86,7 +89,7 @@ class Extraction:
                 shard = _Shard([], pipeline.buffer(len(self.images(number))), [])
                 for size in _batch_sizes(len(self.images(number)), self.batch_size):
                     rejected = len(shard.rejected)
-                    images = shard.add(self._decoded(itertools.islice(loaded, size), device))
+                    images = shard.add(self._decoded(itertools.islice(loaded, size), pipeline.device))
                     if images:
                         rows = slice(len(shard.files) - len(images), len(shard.files))
                         pipeline.compute(images, shard.features[rows])
@@ -101,18 +104,18 @@ class Extraction:
         return list(batch)
 
     def for_workers(self, inception: Inception) -> Extraction:
-        """Return the same for processes in other folders; `inception` is saved for their `open_network`."""
+        """Return the same for processes in other folders; `inception` is saved for their `open_saved`."""
         write_inception(self.working / SHARED_NETWORK, inception)
         return replace(self, folder=self.folder.absolute(), working=self.working.absolute())
 
-    def open_network(self, device: torch.device) -> Inception:
-        """Return the network that `for_workers` has saved, on `device`."""
-        return read_inception(self.working / SHARED_NETWORK, device=device)
+    def open_saved(self, device: torch.device) -> Pipeline:
+        """Return the pipeline of the network that `for_workers` has saved, on `device`."""
+        return self.open_pipeline(read_inception(self.working / SHARED_NETWORK, device=device), device)
 
-    def make_alone(self, number: int, *, inception: Inception, device: torch.device) -> str:
+    def make_alone(self, number: int, *, pipeline: Pipeline, num_workers: int) -> str:
         """Make shard `number` unless it is there. Returns its images without features, for `parse_rejected`."""
         if not is_whole(self.path(number)):
-            for _ in self.make([number], inception=inception, device=device, num_workers=1):
+            for _ in self.make([number], pipeline=pipeline, num_workers=num_workers):
                 pass
         return self._rejected_text(number)
 
@@ -197,7 +200,8 @@ def extract_features(
     workers = num_workers or max(1, (os.cpu_count() or 2) - 1)
     num_images, todo = len(extraction.files), sum(len(extraction.images(number)) for number in missing)
     description = f"features ({inception.label}, {extraction.metadata['precision']})"
-    made = extraction.make(missing, inception=inception, device=device, num_workers=workers)
+    pipeline = extraction.open_pipeline(inception, device)
+    made = extraction.make(missing, pipeline=pipeline, num_workers=workers)
     with (
         contextlib.closing(made),
         progress(num_images, description, "image", initial=num_images - todo) as bar,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -25,10 +25,10 @@ class Extraction(Protocol):
     def for_workers(self, inception: Any) -> Extraction:
         """Return the same extraction for processes in other folders, for which `inception` is saved."""
 
-    def open_network(self, device: torch.device) -> Any:
-        """Return the network that was saved."""
+    def open_saved(self, device: torch.device) -> Any:
+        """Return the pipeline of the network that was saved."""
 
-    def make_alone(self, number: int, *, inception: Any, device: torch.device) -> str:
+    def make_alone(self, number: int, *, pipeline: Any, num_workers: int) -> str:
         """Make a shard unless it exists; return its rejected images as text."""
 
     def parse_rejected(self, text: str) -> list[Any]:
@@ -49,7 +49,7 @@ def extract(
 ) -> Result:
     """Run the extraction on the chosen engine, and return `function(extraction, ...)`.
 
-    On Ray an actor takes a GPU, or as many CPUs as torch has threads here.
+    On Ray an actor takes a GPU and its share of the node's CPUs, or as many CPUs as torch has threads here.
     """
     if engine() == "ray" and (missing := extraction.missing()):
         with connected() as ray:
@@ -68,14 +68,14 @@ def _extract_on(
     is_stopping: Callable[[], bool],
 ) -> None:
     threads = torch.get_num_threads()
-    actors, share = _actors(ray, len(missing), threads)
+    actors = share_cluster(ray, num_shards=len(missing), threads=threads)
     numbers = [{"shard": number} for number in missing]
     made = ray.data.from_items(numbers, override_num_blocks=min(len(missing), BLOCKS)).map_batches(
         _Extractor,
-        fn_constructor_args=(ray.put(extraction.for_workers(inception)), threads),
+        fn_constructor_args=(ray.put(extraction.for_workers(inception)), threads, actors.decoders),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        **share,
+        compute=ray.data.ActorPoolStrategy(size=actors.number),
+        **actors.reserved,
     )
     rejected: list[Any] = []
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -88,37 +88,54 @@ def _extract_on(
                 raise Interrupted("feature extraction was stopped; the finished shards are kept")
 
 
-def _actors(ray: Any, num_shards: int, threads: int) -> tuple[int, dict[str, int]]:
-    """Return how many actors there are, and what each takes of a node: a GPU, or the CPUs of `threads`."""
+class Actors(NamedTuple):
+    """How many there are, what Ray reserves for each, and how many threads decode in each."""
+
+    number: int
+    reserved: dict[str, int]
+    decoders: int
+
+
+def share_cluster(ray: Any, *, num_shards: int, threads: int) -> Actors:
+    """Give each actor a GPU, or as many CPUs as `threads` and the smallest node allow.
+
+    All but one of an actor's CPUs decode. The CPUs of a node with GPUs are divided among these, but not reserved: where
+    there are fewer CPUs than GPUs, Ray would wait for ever.
+    """
     resources = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if "GPU" in resources:
-        return min(num_workers(int(resources["GPU"])), num_shards), {"num_gpus": 1}
-    cpus = int(resources["CPU"])
-    smallest = min(int(node["Resources"].get("CPU", cpus)) for node in ray.nodes() if node["Alive"])
-    actors = min(num_workers(max(1, cpus // threads)), num_shards)
-    return actors, {"num_cpus": max(1, min(threads, smallest, cpus // actors))}
+        number = min(num_workers(int(resources["GPU"])), num_shards)
+        cpus = min(int(node.get("CPU", 1) // node["GPU"]) for node in nodes if node.get("GPU"))
+        return Actors(number, {"num_gpus": 1}, max(1, cpus - 1))
+    total = int(resources["CPU"])
+    smallest = min(int(node.get("CPU", total)) for node in nodes)
+    number = min(num_workers(max(1, total // threads)), num_shards)
+    cpus = max(1, min(threads, smallest, total // number))
+    return Actors(number, {"num_cpus": cpus}, max(1, cpus - 1))
 
 
 class _Extractor:
     """An actor that makes shards, one after another.
 
     It has as many threads as a local extraction, because in fp32 another number of threads rounds differently.
+    Beside these, `decoders` threads decode.
     """
 
-    def __init__(self, extraction: Any, threads: int) -> None:
+    def __init__(self, extraction: Any, threads: int, decoders: int) -> None:
         import ray
 
         self.extraction: Extraction = ray.get(extraction)
-        self.device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        if self.device.type == "cpu":
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        if device.type == "cpu":
             torch.set_num_threads(threads)
-        self.inception = self.extraction.open_network(self.device)
+        self.pipeline, self.decoders = self.extraction.open_saved(device), decoders
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Make shards by number; return their rejected images. Ray may repeat a task: a shard that exists stays."""
         numbers = batch["shard"].tolist()
         rejected = [
-            self.extraction.make_alone(number, inception=self.inception, device=self.device)
+            self.extraction.make_alone(number, pipeline=self.pipeline, num_workers=self.decoders)
             for number in numbers
         ]
         return {"shard": numbers, "rejected": rejected}
