@@ -91,8 +91,9 @@ def test_sample_cifar10(tmp_path: Path) -> None:
     counts = prepare_images("cifar10", raw.root, tmp_path / "out", source="sample")
     assert counts == {"train": 81, "val": 9, "test": 10}
     assert read_images(tmp_path / "out/test.parquet").labels.tolist() == list(range(10))
-    get("cifar10", "sample", tmp_path / "again", scenes=100)
-    assert content(tmp_path / "raw") == content(tmp_path / "again")
+    for name, seed in (("again", 0), ("other", 1)):
+        get("cifar10", "sample", tmp_path / name, scenes=100, seed=seed)
+    assert content(tmp_path / "raw") == content(tmp_path / "again") != content(tmp_path / "other")
 
 
 def test_sample_coco(tmp_path: Path) -> None:
@@ -114,8 +115,9 @@ def test_sample_coco(tmp_path: Path) -> None:
             assert picture.size == (one.image_width, one.image_height)
     with Image.open(raw.path("train2014/COCO_train2014_000000000007.jpg")) as picture:
         assert picture.format == "JPEG" and picture.mode == "RGB" and min(picture.size) > 200
-    get("coco", "sample", tmp_path / "again")
-    assert content(tmp_path / "raw") == content(tmp_path / "again")
+    get("coco", "sample", tmp_path / "again", archive=True)  # which only the published images come in
+    get("coco", "sample", tmp_path / "other", seed=1)
+    assert content(tmp_path / "raw") == content(tmp_path / "again") != content(tmp_path / "other")
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -195,6 +197,10 @@ def test_local_change_is_noticed(tmp_path: Path) -> None:
     get("mnist", "local", tmp_path / "raw", folder=folder)
     raw = open_raw("mnist", tmp_path / "raw", folder=folder)
     check_files(raw)
+    with pytest.raises(
+        ValueError, match="mine/x is not in the manifest of mnist: run `dvc repro -f download@mnist`"
+    ):
+        raw.path("x")
     path = folder / MNIST_FOLDER / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\7")
     with pytest.raises(ValueError, match=r"has changed since download: run `dvc repro -f download@mnist`"):
@@ -389,7 +395,9 @@ def test_download_cifar10(server: Any, tmp_path: Path) -> None:
     )
 
 
-def test_download_coco_with_and_without_its_archive(server: Any, tmp_path: Path) -> None:
+def test_download_coco_with_and_without_its_archive(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, buffer, images = small_coco(tmp_path / "made"), io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as opened:
         opened.write(made / "annotations/captions_train2014.json", "annotations/captions_train2014.json")
@@ -400,10 +408,12 @@ def test_download_coco_with_and_without_its_archive(server: Any, tmp_path: Path)
     annotations = replace(
         annotations, members=("annotations/captions_train2014.json",), max_unpacked_bytes=1 << 20
     )
-    raw = get("coco", "download", tmp_path / "raw", wanted=(annotations,))
+    monkeypatch.setitem(PUBLICATIONS, "coco", (annotations,))
+    monkeypatch.setattr("ganscribe.sources.publishers.COCO_ARCHIVE", archive)
+    raw = get("coco", "download", tmp_path / "raw")
     assert raw.counts == {"images": 3, "captions": 3, "files": 0}
     assert list(raw.files) == ["annotations/captions_train2014.json"]
-    raw = get("coco", "download", tmp_path / "raw", wanted=(annotations, archive), archive=True)
+    raw = get("coco", "download", tmp_path / "raw", archive=True)
     assert raw.counts["files"] == 1 and "train2014.zip" in raw.files
 
 
