@@ -66,8 +66,17 @@ def test_every_section_has_the_values_of_its_own_keys(folder: Path, monkeypatch:
     )
     edit(folder / "params.yaml", "gan:\n  seed: 3\n  precision: auto", "gan:\n  seed: 3\n  precision: bf16")
     edit(folder / "params.yaml", "mnist: {source: scale, folder: null", "mnist: {source: local, folder: mine")
+    edit(
+        folder / "params.yaml",
+        "coco: {source: scale, folder: null, archive: false",
+        "coco: {source: local, folder: ~/coco, archive: true",
+    )
+    edit(folder / "params.yaml", "split_by: image", "split_by: caption")
+    edit(folder / "params.yaml", "tokeniser: tutorial", "tokeniser: unicode")
+    edit(folder / "params.yaml", "max_bad_images: 0.001", "max_bad_images: 0.25")
     edit(folder / "params/tiny.yaml", "critic: 6", "critic: 7")
     monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.chdir(folder / "params")
 
     def values(section: str, name: str | None, *keys: str) -> tuple[object, ...]:
@@ -77,11 +86,18 @@ def test_every_section_has_the_values_of_its_own_keys(folder: Path, monkeypatch:
     drawn = ("source", "folder", "scenes", "seed")
     assert values("source", "mnist", *drawn) == ("local", str(folder.resolve() / "mine"), 40, 1)
     assert values("source", "cifar10", *drawn) == ("sample", None, 1000, 1)
-    assert values("captions", None, "count", "split", "seed") == (120, (0.8, 0.1, 0.1), 1)
+    at_home = str(folder.resolve() / "home/coco")
+    assert values("place", "coco", "source", "folder", "archive") == ("local", at_home, True)
+    captions = ("count", "split", "split_by", "seed")
+    assert values("captions", None, *captions) == (120, (0.8, 0.1, 0.1), "caption", 1)
+    assert config.load("tokeniser", folder=folder) == "unicode"
+    assert config.load("max_bad_images", folder=folder) == 0.25
+    assert values("classifier_evaluation", "lenet5_cifar10", "dataset") == ("cifar10",)
     assert config.load("vocabulary_size", folder=folder) == 38
     assert values("features", None, "seed", "batch_size") == (1, 32)
-    shown = ("num_samples", "snapshot_samples", "seed")
-    assert values("gan_evaluation", None, *shown) == (200, 50, 3)
+    shown = ("judges", "num_samples", "snapshot_samples", "seed")
+    judges = ("lenet5", "resnet20", "lenet5_cifar10")
+    assert values("gan_evaluation", None, *shown) == (judges, 200, 50, 3)
     caps = ("seed", "precision", "max_gan_updates", "max_critic_updates", "max_num_batches")
     assert values("gradients", "dcgan", *caps) == (4, "bf16", 6, 7, 2)
     assert values("parallel_lines", None, "seed", "max_updates", "critic_steps") == (4, 10, 1000)
@@ -94,6 +110,7 @@ def test_every_section_has_the_values_of_its_own_keys(folder: Path, monkeypatch:
     ):
         budget = config.load(section, name, folder).budget
         assert (budget.seed, budget.precision, budget.max_updates) == expected
+        assert section == "classifier" or budget.log_every == {"gan": 25, "captioner": 20}[section]
     edit(folder / "params/tiny.yaml", "vocabulary: 38", "vocabulary: null")
     assert config.load("vocabulary_size", folder=folder) == 5000
 
@@ -116,13 +133,75 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
     edit(folder / "params.yaml", "tutorial: {epochs: 20}", "tutorial: {epochs: 20, units: lots}")
     edit(folder / "params.yaml", "      steps: 1950\n", "")
     edit(folder / "params.yaml", "cap: {sample: 175}", "cap: {sample: -4}")
+    edit(folder / "params/sample.yaml", "gan_samples: 500", "gan_samples: many")
     with pytest.raises(ValueError) as raised:
         config.load("features", folder=folder)
     message = str(raised.value)
+    assert message.count("\n") == 5
+    assert "params/sample.yaml: amounts.gan_samples: 'many' is wrong" in message
     assert "features.crap: unknown key, did you mean 'crop'?" in message
     assert "captioner.runs.tutorial.units: 'lots' is wrong" in message
     assert "gan.runs.dcgan.steps: missing" in message
     assert "captioner.runs.best.cap.sample: -4 is wrong" in message
+
+
+def test_every_number_out_of_its_bounds_is_named(folder: Path) -> None:
+    changes = {
+        "params.yaml": {
+            "vocabulary_size: 5000": ("vocabulary_size: 2", "captions.vocabulary_size: 2"),
+            "- 0.8": ("- 1.8", "captions.split.0: 1.8"),
+            "batch_size: 32": ("batch_size: 0", "features.batch_size: 0"),
+            "max_bad_images: 0.001": ("max_bad_images: 1.001", "features.max_bad_images: 1.001"),
+            "precision: auto            # auto": ("precision: fp16  # auto", "features.precision: 'fp16'"),
+            "judges:\n- lenet5\n- resnet20\n- lenet5_cifar10": ("judges: []", "judges: []"),
+            "    epochs:\n    - 1\n    - 10\n    - 25\n": (
+                "    epochs: []\n",
+                "diagnostics.gradients.epochs: []",
+            ),
+            "measure_every: 100": ("measure_every: 0", "diagnostics.gradients.measure_every: 0"),
+            "num_batches: 4": ("num_batches: 1", "diagnostics.gradients.num_batches: 1"),
+            "width: 5": ("width: 0", "captioner.evaluation.decodings.beam.width: 0"),
+            "top_k: 0": ("top_k: -1", "captioner.evaluation.decodings.sample.top_k: -1"),
+            "max_length: 40": ("max_length: 0", "captioner.evaluation.max_length: 0"),
+            "figures: 6": ("figures: -1", "captioner.evaluation.figures: -1"),
+        },
+        "params/sample.yaml": {
+            "scenes: 800": ("scenes: 0", "amounts.scenes: 0"),
+            "captions: 30000": ("captions: 0", "amounts.captions: 0"),
+            "vocabulary: 42": ("vocabulary: 0", "amounts.vocabulary: 0"),
+            "gan_samples: 500": ("gan_samples: 3", "amounts.gan_samples: 3"),
+            "snapshot_samples: 300": ("snapshot_samples: 3", "amounts.snapshot_samples: 3"),
+            "critic: 1,": ("critic: 0,", "diagnostics.critic: 0"),
+            "noises: 2": ("noises: 1", "diagnostics.noises: 1"),
+        },
+    }
+    for name, edits in changes.items():
+        for old, (new, _) in edits.items():
+            edit(folder / name, old, new)
+    with pytest.raises(ValueError) as raised:
+        config.read(folder)
+    found = [line.partition(" is wrong: ")[0] for line in str(raised.value).splitlines()]
+    expected = [f"{folder / name}: {where}" for name, edits in changes.items() for _, where in edits.values()]
+    assert sorted(found) == sorted(expected)
+
+
+def test_splits_that_add_up_but_for_rounding_are_taken(folder: Path) -> None:
+    edit(folder / "params.yaml", "  - 0.8\n  - 0.1\n", "  - 0.7\n  - 0.2\n")
+    assert sum(config.load("captions", folder=folder).split) < 1
+
+
+def test_a_decoding_takes_all_that_its_method_uses(folder: Path) -> None:
+    options = "temperature: 0.7, top_k: 9, seed: 3"
+    edit(folder / "params.yaml", "temperature: 1.0, top_k: 0, seed: 0", options)
+    found = config.load("captioner_evaluation", folder=folder).decodings
+    assert (found["sample"].temperature, found["sample"].top_k, found["sample"].seed) == (0.7, 9, 3)
+    assert (found["beam"].width, found["beam"].length_penalty) == (5, 0.7)
+
+
+@pytest.mark.parametrize(("section", "where"), [("gan", "gan"), ("gradients", "diagnostics.gradients")])
+def test_a_run_that_does_not_exist_is_named(project: Path, section: str, where: str) -> None:
+    with pytest.raises(ValueError, match=rf"{where}\.runs has no 'dcgam': choose one of .*dcgan, "):
+        config.load(section, "dcgam", project)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +234,27 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
             "GAN network 'stylegan' is unknown: choose one of dcgan",
         ),
         ("network: resnet20", "network: resnet99", "convnet 'resnet99' is unknown: choose one of alexnet"),
-        ("options: {k: 36", "options: {kay: 36", "convnet 'cliquenet' has no option 'kay': it takes T"),
+        (
+            "options: {k: 36",
+            "options: {kay: 36",
+            "classifier.zoo.cliquenet: convnet 'cliquenet' has no option 'kay': it takes T",
+        ),
+        ("    alexnet:\n", "    lenet5:\n", "classifier.zoo.lenet5: classifier.runs has this name too"),
+        (
+            "epochs: 1.5\n",
+            "epochs: 1.5\n      cap: {big: 1}\n",
+            "classifier.zoo.vgg11.cap.big: there is no such scale",
+        ),
+        (
+            "    dcgan_bn:\n        objective",
+            "    dcgan.bn:\n        objective",
+            "diagnostics.gradients.runs: 'dcgan.bn' cannot be the name of a run",
+        ),
+        (
+            "networks: dcgan_bn\n        dataset: mnist\n",
+            "networks: dcgan_bm\n        dataset: mnist\n",
+            "diagnostics.gradients.runs.dcgan_bn: GAN network 'dcgan_bm' is unknown",
+        ),
         ("scale: sample ", "scale: huge ", "'huge' is unknown, choose one of full, sample, tiny"),
         (
             "networks: dcgan_sn\n      dataset: mnist\n",
@@ -178,7 +277,7 @@ def test_all_problems_come_in_one_message(folder: Path) -> None:
         (
             "schedule: linear",
             "schedule: linear\n      schedule_options: {at: [0.5]}",
-            "gan.runs.r3gan.schedule_options: at: unknown key",
+            "gan.runs.r3gan.schedule_options: at: unknown key: remove it",
         ),
         (
             "schedule: step",
@@ -261,8 +360,9 @@ def test_odd_yaml_is_named(folder: Path, text: str, expected: str) -> None:
     assert expected in str(raised.value) and len(str(raised.value)) < 2000
 
 
-def test_aliases_that_write_out_to_ten_billion_values_are_refused(folder: Path) -> None:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+@pytest.mark.parametrize("value", ["x", "[]"])
+def test_aliases_that_write_out_to_ten_billion_values_are_refused(folder: Path, value: str) -> None:
+    lines = [f"a0: &a0 [{', '.join([value] * 10)}]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     (folder / "params.yaml").write_text("\n".join(lines))
     with pytest.raises(ValueError, match=r"params\.yaml .* more than 1,000,000 characters, aliases written"):
@@ -272,6 +372,17 @@ def test_aliases_that_write_out_to_ten_billion_values_are_refused(folder: Path) 
 def test_a_few_aliases_are_fine(folder: Path) -> None:
     parsed = config.parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}}")
     assert parsed == {"a": [1, 2], "b": [1, 2], "c": {"d": 1}}
+
+
+def test_what_a_caller_changes_is_the_caller_s_own() -> None:
+    config.parse_yaml("a: [1, 2]")["a"].append(3)
+    assert config.parse_yaml("a: [1, 2]") == {"a": [1, 2]}
+
+
+def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
+    (folder / "params.yaml").write_bytes(b"scale: \xfc")
+    with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML: .*utf-8"):
+        config.read(folder)
 
 
 def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:
