@@ -27,7 +27,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_state_comes_back_and_is_removed_on_success(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="power cut"), open_checkpoint("key") as checkpoint:
         assert checkpoint.load() is None
-        checkpoint.save({"step": 3, "weights": torch.arange(4.0)})
+        for step in range(4):
+            checkpoint.save({"step": step, "weights": torch.arange(4.0)})
         raise RuntimeError("power cut")
     with open_checkpoint("key") as checkpoint:
         state = checkpoint.load()
@@ -74,6 +75,29 @@ def test_a_file_system_without_links_keeps_the_previous_state_too(
     folder = tmp_path / ".checkpoints" / "key"
     assert [torch.load(folder / name)["step"] for name in ("state.pt", "previous.pt")] == [2, 1]
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_save_follows_one_that_was_killed_on_the_way(tmp_path: Path) -> None:
+    """The second name of the newest state, which it has before it becomes the previous one, may have stayed."""
+    with pytest.raises(RuntimeError), open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 1})
+        state = checkpoint.directory / "state.pt"
+        (checkpoint.directory / "previous.tmp").hardlink_to(state)
+        checkpoint.save({"step": 2})
+        raise RuntimeError
+    folder = tmp_path / ".checkpoints" / "key"
+    assert [torch.load(folder / name)["step"] for name in ("state.pt", "previous.pt")] == [2, 1]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_after_a_save_a_fault_is_not_put_down_to_the_state_that_was_read(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="power cut"), open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 1})
+        raise RuntimeError("power cut")
+    with pytest.raises(RuntimeError, match=r"^a fault$"), open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() == {"step": 1}
+        checkpoint.save({"step": 2})
+        raise RuntimeError("a fault")
 
 
 def test_two_damaged_states_are_an_error_that_names_the_folder(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from ganscribe import cli
 from ganscribe.execution.checkpoint import Interrupted
-from ganscribe.execution.messages import hide_secrets, messages_for_errors
+from ganscribe.execution.messages import hide_secrets, messages_for_errors, one_line
 
 
 @pytest.mark.parametrize("error", [ValueError("so"), FileNotFoundError("so"), Interrupted("so")])
@@ -27,17 +29,25 @@ def test_other_errors_go_on(error: Exception, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
-def test_a_full_disk_is_named_whatever_hides_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit), messages_for_errors():
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")
-        except OSError as error:
-            raise RuntimeError("enforce fail at inline_container.cc") from error
-    message = capsys.readouterr().err
-    assert message.startswith(
-        "Error: nothing more could be written (No space left on device: model.safetensors): free"
-    )
-    assert message.count("\n") == 1
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("name", ["model.safetensors", None])
+def test_a_full_disk_is_named_whatever_hides_it(
+    number: int, name: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for is_told in (True, False):
+        with pytest.raises(SystemExit), messages_for_errors():
+            try:
+                raise OSError(number, os.strerror(number), name)
+            except OSError as error:
+                if is_told:
+                    raise RuntimeError("enforce fail at inline_container.cc") from error
+                raise RuntimeError("enforce fail at inline_container.cc")  # noqa: B904 (as torch does)
+        message = capsys.readouterr().err
+        where = name or Path.cwd()
+        assert message.startswith(
+            f"Error: nothing more could be written ({os.strerror(number)}: {where}): free"
+        )
+        assert message.count("\n") == 1
 
 
 def test_the_traceback_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +99,23 @@ def test_no_error_tells_a_password(error: type[Exception], capsys: pytest.Captur
     assert "http://***@localhost is down" in told
     assert "s3cret" not in told
     assert ("Traceback" in told) == (error is not ValueError)
+
+
+def test_no_cause_tells_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, messages_for_errors():
+        try:
+            raise OSError("no answer from http://alice:s3cret@localhost")
+        except OSError as cause:
+            raise KeyError("no answer") from cause
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert "no answer from http://***@localhost" in told and "s3cret" not in told
+
+
+def test_one_line_is_short_and_tells_no_password() -> None:
+    told = one_line(ValueError("no\n  answer from http://alice:s3cret@localhost " + "x" * 300))
+    assert told == ("no answer from http://***@localhost " + "x" * 300)[:300]
+    assert one_line(TimeoutError()) == "TimeoutError"
 
 
 def test_what_is_wrong_with_the_command_itself_is_click_s_to_show() -> None:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import psutil
 import pytest
 
@@ -136,3 +138,31 @@ def test_another_folder_and_a_run_by_hand_are_left_alone(
     time.sleep(1)
     assert stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE
     os.killpg(parent.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "noted", ["another stage of this folder", "this stage in another folder", "nothing yet"]
+)
+def test_no_other_process_is_stopped(tmp_path: Path, environment: dict[str, str], noted: str) -> None:
+    """The system may have given the number of a process that has ended to any other."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    is_elsewhere = noted == "this stage in another folder"
+    other = subprocess.Popen(
+        ["sleep", "60"],
+        cwd=elsewhere if is_elsewhere else tmp_path,
+        env=environment if is_elsewhere else environment | {"DVC_STAGE": "another"},
+    )
+    notes = tmp_path / ".dvc/tmp/stages/zoo_dvc.yaml:train@mini.pid"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("" if noted == "nothing yet" else str(other.pid))
+    lock = filelock.FileLock(notes.with_suffix(".lock"), thread_local=False)
+    lock.acquire()
+    threading.Timer(1.5, lock.release).start()
+    try:
+        done = run_stage(tmp_path, environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()

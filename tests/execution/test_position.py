@@ -123,7 +123,10 @@ def test_the_line(folder: Path) -> None:
     new = ("dvc", "exp", "run", "-S", "+runs.mine={steps: 3}", "train@mine")
     assert said("download", words=new) == "stage 1 of 2", "a run that dvc.lock does not know yet"
     assert said("download", "train@mine", words=new) == "stage 2 of 2"
-    assert said("download", words=("dvc", "repro", "--single-item", "download")) == ""
+    for alone in ("-s", "--single-item"):
+        assert said("download", words=("dvc", "repro", alone, "download")) == ""
+    (folder / "dvc.yaml").write_text("stages:\n  train:\n    foreach: [gone]\n")
+    assert said("download").startswith("stage 1 of 6,"), "dvc.yaml names runs, too"
     (folder / "dvc.lock").unlink()
     assert said("download") == ""
 
@@ -154,6 +157,22 @@ def test_notes_that_cannot_be_read_or_written_stop_no_stage(
         pass
     with pytest.raises(RuntimeError), position.announced("zoo/dvc.yaml:train@mini"):
         raise RuntimeError
+
+
+def test_an_experiment_s_times_are_kept_in_the_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = folder / "copy of `dvc exp run --temp`"
+    copy.mkdir()
+    (copy / "params.yaml").write_text("scale: full  # for once\n")
+    monkeypatch.chdir(copy)
+    for stage in ("download", "report"):
+        with position.announced(stage):
+            pass
+    with pytest.raises(RuntimeError), position.announced("link"):
+        raise RuntimeError("which took less time than the whole stage takes")
+    times = json.loads((folder / position.NOTES / "seconds-full.json").read_text())
+    assert list(times) == ["download", "report"]
 
 
 STAGE = """\

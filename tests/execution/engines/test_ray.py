@@ -80,9 +80,14 @@ def test_the_engine_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSCRIBE_ENGINE", "spark")
     with pytest.raises(ValueError, match="GANSCRIBE_ENGINE=spark is unknown: use local or ray"):
         engine()
-    monkeypatch.setenv("GANSCRIBE_WORKERS", "none")
-    with pytest.raises(ValueError, match="GANSCRIBE_WORKERS=none is not a number of workers"):
-        num_workers(1)
+    monkeypatch.delenv("GANSCRIBE_WORKERS", raising=False)
+    assert num_workers(3) == 3
+    monkeypatch.setenv("GANSCRIBE_WORKERS", "2")
+    assert num_workers(3) == 2
+    for name in ("none", "0", "-1", "1.5"):
+        monkeypatch.setenv("GANSCRIBE_WORKERS", name)
+        with pytest.raises(ValueError, match=f"GANSCRIBE_WORKERS={name} is not a number of workers"):
+            num_workers(3)
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
