@@ -60,18 +60,26 @@ def test_of_captioners_the_highest_is_the_best(tmp_path: Path) -> None:
 def test_examples_are_pictures_of_the_test_set_that_are_there(tmp_path: Path) -> None:
     assert example_pictures(tmp_path) == []
     (tmp_path / "data/captions").mkdir(parents=True)
-    images = tmp_path / "data/coco/images"
-    images.mkdir(parents=True)
+    images, drawn = tmp_path / "data/coco/images", tmp_path / "data/raw/coco/train2014"
+    for folder in (images, drawn):
+        folder.mkdir(parents=True)
     captions = []
     for number in range(40):
         captions += [
             SelectedCaption(
-                number, 2 * number + copy, f"{number}.jpg", "", "a", ("train", "test")[number % 2], True
+                number,
+                2 * number + copy,
+                f"{number}.jpg",
+                "",
+                "a",
+                ("train", "test", "val", "test")[number % 4],
+                True,
             )
             for copy in range(2)
         ]
         if number != 1:
-            (images / f"{number}.jpg").touch()
+            (drawn if number == 5 else images).joinpath(f"{number}.jpg").touch()
     write_captions(tmp_path / "data/captions/captions.parquet", captions)
-    assert example_pictures(tmp_path) == [images / f"{number}.jpg" for number in (3, 5, 7, 9, 11, 13)]
+    found = [images / "3.jpg", drawn / "5.jpg", *(images / f"{number}.jpg" for number in (7, 9, 11, 13))]
+    assert example_pictures(tmp_path) == found
     assert EXAMPLES == 6

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,22 @@ def test_generator_same_seed_same_bytes(store: Path) -> None:
 
 
 def test_generator_answers_several_rows(store: Path) -> None:
-    answers = load("gan").predict(pd.DataFrame({"seed": [1, 2], "count": [2, 1]}))
+    model = load("gan")
+    answers = model.predict(pd.DataFrame({"seed": [1, 2], "count": [2, 1]}))
     assert answers[["seed", "index"]].to_numpy().tolist() == [[1, 0], [1, 1], [2, 0]]
+    alone = model.predict(pd.DataFrame({"seed": [2], "count": [1]}))
+    assert answers["image"][2] == alone["image"][0]
+
+
+def test_generator_refuses_too_many_images_in_all(store: Path) -> None:
+    model = load("gan")
+    assert len(model.predict(pd.DataFrame({"seed": [1, 2], "count": [999, 1]}))) == 1000
+    for counts, message in (
+        ([999, 2], "1,001 images: ask for 1 to 1000 in one request"),
+        ([3, 0], "0 images in a row: ask for 1 to 1000 in one request"),
+    ):
+        with pytest.raises(MlflowException, match=message):
+            model.predict(pd.DataFrame({"seed": [1, 2], "count": counts}))
 
 
 def test_classifier_gives_the_networks_probabilities(store: Path) -> None:
@@ -161,6 +176,9 @@ def test_signature_example_and_run(store: Path) -> None:
     assert model.metadata.signature.inputs.input_names() == ["seed", "count"]
     assert model.metadata.signature.outputs.input_names() == ["seed", "index", "image"]
     assert model.input_example.to_dict("records") == [{"seed": 0, "count": 2}]
+    for path in store.glob("mlartifacts/**/requirements.txt"):
+        needed = set(path.read_text().split())
+        assert {f"{name}=={metadata.version(name)}" for name in ("torch", "mlflow", "pillow")} <= needed
     assert not (store / "mlruns").exists(), "artifacts belong in mlartifacts"
 
 
@@ -255,7 +273,9 @@ def test_png_round_trip(channels: int) -> None:
     assert np.array_equal(decode_image(encode_png(image), channels), image)
 
 
-def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> None:
+def test_captioner_captions_a_picture(
+    captioner_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ganscribe.serving.photographs import caption_photographs, open_captioner
 
     noise = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8)
@@ -267,6 +287,10 @@ def test_captioner_captions_a_picture(captioner_files: Path, tmp_path: Path) -> 
     assert attention.shape == (len(answers["words"][0]), 64)
     np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-3)
     assert list(served.predict(pd.DataFrame({"image": [picture]}))) == ["caption", "words"]
+    monkeypatch.setattr("ganscribe.serving.kinds.BATCH_SIZE", 2)
+    several = served.predict(pd.DataFrame({"image": [picture, "no picture", picture]}))
+    assert several["caption"].tolist() == [answers["caption"][0], None, answers["caption"][0]]
+    assert several["error"].isna().tolist() == [True, False, True]
 
     captioner = open_captioner(
         captioner_files / "model.safetensors", captioner_files / "inception.safetensors"
@@ -289,10 +313,27 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(monkeypatch: pytest.M
     with pytest.raises(ValueError, match=r"100000 x 100000 pixels|cannot be read: .*bomb"):
         read_file(base64.b64encode(huge).decode())
     with pytest.raises(ValueError, match="at most 25,000,000 bytes"):
-        read_file("A" * 40_000_000)
+        read_file("A" * 33_333_336)
+    with pytest.raises(ValueError, match="not a picture"):
+        read_file("A" * 33_333_332)  # 24,999,999 bytes
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"1" * 5000, b"[" * 100_000, b'{"inputs":' * 100_000])
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(Refused, match="the request is not JSON: "):
         check_body(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ([1], "the request has to be an object with its rows in one of dataframe_records, "),
+        ({"params": {}}, "the request has to be an object with its rows in one of"),
+        ({"inputs": [], "instances": []}, "the request has to be an object with its rows in one of"),
+        ({"inputs": [], "seed": 1}, "'seed' is unknown: besides its rows, a request may have only params"),
+    ],
+)
+def test_what_is_not_one_request_is_refused(body: object, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        check_body(json.dumps(body).encode())
+    check_body(b'{"inputs": [], "params": {}}')

@@ -49,6 +49,14 @@ def test_a_folder_is_opened(
     assert loaded == [model, inception]
 
 
+def test_a_model_near_the_root_of_the_file_system_has_its_network_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photographs, "load_captioner", lambda path, device: None)
+    with pytest.raises(FileNotFoundError, match=r"^/inception\.safetensors, the network that makes"):
+        photographs.open_captioner("/model.safetensors")
+
+
 def test_a_network_that_did_not_make_the_captioner_s_features_is_refused(
     tmp_path: Path, captioner_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
