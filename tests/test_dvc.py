@@ -250,12 +250,23 @@ def test_a_plain_repro_leaves_the_zoo_out_unless_it_judges(project: Path) -> Non
     assert all(path.startswith(("zoo/", "models/classifiers/")) for path in paths)
 
 
-def test_every_network_has_a_recipe_for_each_data_set(project: Path) -> None:
+def test_the_nine_networks_have_a_recipe_for_each_data_set(project: Path) -> None:
+    """A network that is added needs none: `-S` can give it one."""
     params, _ = config.read(project)
     recipes = [*params.classifier.runs.values(), *params.classifier.zoo.values()]
-    assert {(recipe.network, recipe.dataset) for recipe in recipes} == set(
-        product(CONVNETS.names(), ("mnist", "cifar10"))
-    )
+    nine = [
+        "alexnet",
+        "cliquenet",
+        "densenet_bc",
+        "googlenet",
+        "lenet5",
+        "resnet18",
+        "resnet20",
+        "vgg11",
+        "vgg16",
+    ]
+    needed = set(product(nine, ("mnist", "cifar10")))
+    assert not needed - {(recipe.network, recipe.dataset) for recipe in recipes}
     shapes = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
     with torch.device("meta"):
         for recipe in recipes:
