@@ -300,6 +300,11 @@ def test_a_run_that_does_not_exist_is_named(project: Path, section: str, where: 
             "captioner.evaluation.decodings.greedy.width: greedy does not use it: remove it",
         ),
         ("length_penalty: 0.7", "top_k: 9", "decodings.beam.top_k: beam does not use it"),
+        (
+            "steps: 3900",
+            "steps: 3900\n      snapshot_steps: [30, 3901]",
+            "gan.runs.gan.snapshot_steps: 3901 is more than the 3900 steps of the run: lower it",
+        ),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),

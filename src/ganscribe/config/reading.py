@@ -195,6 +195,11 @@ def _check_runs(params: files.Params) -> list[str]:
         problems += _check_schedule(where, run.schedule, run.schedule_options)
         if run.dataset is None:
             problems.append(f"params.yaml: {where}.dataset: missing, add it")
+        if run.snapshot_steps and max(run.snapshot_steps) > run.steps:
+            problems.append(
+                f"params.yaml: {where}.snapshot_steps: {max(run.snapshot_steps)} is more than the"
+                f" {run.steps} steps of the run: lower it"
+            )
     classifiers = params.classifier.runs | params.classifier.zoo
     for name, classifier in classifiers.items():
         part = "runs" if name in params.classifier.runs else "zoo"
