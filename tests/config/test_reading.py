@@ -14,7 +14,7 @@ import pytest
 from ganscribe import config
 from ganscribe.config import files
 from ganscribe.config.selection import cut_short
-from ganscribe.core.registry import option_names
+from ganscribe.core.registry import Registry, option_names
 from ganscribe.training.schedules import SCHEDULES
 
 
@@ -338,6 +338,19 @@ def test_one_mistake_is_named(folder: Path, old: str, new: str, expected: str) -
     edit(folder / "params.yaml", old, new)
     with pytest.raises(ValueError, match="params") as raised:
         config.load("source", "mnist", folder)
+    assert expected in str(raised.value)
+
+
+def test_a_file_that_is_not_python_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lsgan.py").write_text("\ndef build(:\n")
+    monkeypatch.setattr(Registry, "file", lambda registry, name: tmp_path / "lsgan.py")
+    with pytest.raises(ValueError, match="lsgan") as raised:
+        config.read(folder)
+    expected = (
+        "gan.runs.lsgan: ganscribe/gan/objectives/lsgan.py, line 2, is not valid Python: invalid syntax"
+    )
     assert expected in str(raised.value)
 
 

@@ -130,6 +130,9 @@ def _check_choice(
         registry.check_options(name, options, *functions)
     except ValueError as error:
         return [f"params.yaml: {where}: {error}"]
+    except SyntaxError as error:  # which names no file
+        file = f"{registry.package.replace('.', '/')}/{name}.py"
+        return [f"params.yaml: {where}: {file}, line {error.lineno}, is not valid Python: {error.msg}"]
     return []
 
 
