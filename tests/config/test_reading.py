@@ -404,8 +404,8 @@ def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
 
 
 def test_scientific_notation_is_a_number_as_it_is_to_dvc(folder: Path) -> None:
-    edit(folder / "params.yaml", "learning_rate: 1.0e-4", "learning_rate: 2e-3")
-    assert config.load("gan", "wgan_gp", folder).recipe.learning_rate == 0.002
+    edit(folder / "params.yaml", "    lsgan:\n", "    lsgan:\n      learning_rate: 2e-3\n")
+    assert config.load("gan", "lsgan", folder).recipe.learning_rate == 0.002
 
 
 def give_cap(folder: Path, updates: int) -> None:
