@@ -305,6 +305,12 @@ def test_a_run_that_does_not_exist_is_named(project: Path, section: str, where: 
             "steps: 3900\n      snapshot_steps: [30, 3901]",
             "gan.runs.gan.snapshot_steps: 3901 is more than the 3900 steps of the run: lower it",
         ),
+        (
+            "steps: 3900",
+            "steps: 3900\n      r1_penalty: 1.0",
+            "gan.runs.gan.r1_penalty: unknown key: put it under objective_options",
+        ),
+        ("steps: 3900", "steps: 3900\n      dropout: 0.5", "unknown key: put it under network_options"),
         ("steps: 3900", "steps: 3.9e3", "3900.0 is wrong"),
         ("steps: 3900", 'steps: "3900"', "'3900' is wrong"),
         ("noise: normal", "noise: nromal", "'nromal' is wrong"),

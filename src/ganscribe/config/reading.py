@@ -6,6 +6,7 @@ parsed by the library that DVC uses, so that `1e-3` is the same number to both.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import functools
@@ -90,6 +91,20 @@ def _keys_at(shape: Any, location: tuple[str | int, ...]) -> list[str]:
     return [field.name for field in fields(shape)] if is_dataclass(shape) else []
 
 
+def _put_under(location: tuple[str | int, ...]) -> str:
+    """Return where a key of a GAN's block belongs that is an option of objectives or networks; empty if it is none."""
+    if location[:2] != ("gan", "runs"):
+        return ""
+    for key, registry, functions in (
+        ("objective_options", OBJECTIVES, ("build",)),
+        ("network_options", GAN_NETWORKS, ("build_generator", "build_discriminator")),
+    ):
+        with contextlib.suppress(SyntaxError):  # of a file that some run may name
+            if any(location[-1] in registry.option_names(name, *functions) for name in registry.names()):
+                return f": put it under {key}"
+    return ""
+
+
 def _problems(place: Path | str, shape: type, error: ValidationError) -> list[str]:
     lines = []
     for entry in error.errors():
@@ -97,9 +112,8 @@ def _problems(place: Path | str, shape: type, error: ValidationError) -> list[st
         where = f"{place}: {'.'.join(map(str, location)) or 'the whole file'}"
         if entry["type"] == "unexpected_keyword_argument":
             near = difflib.get_close_matches(str(location[-1]), _keys_at(shape, location[:-1]), n=1)
-            lines.append(
-                f"{where}: unknown key" + (f", did you mean {near[0]!r}?" if near else ": remove it")
-            )
+            hint = f", did you mean {near[0]!r}?" if near else ": remove it"
+            lines.append(f"{where}: unknown key{_put_under(location) or hint}")
         elif entry["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
             lines.append(f"{where}: missing, add it")
         else:
