@@ -94,6 +94,14 @@ def test_a_new_file_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert rows == {"mine": ("`margin`", r"A \| B"), "plain": ("none", "")}
 
 
+@pytest.mark.parametrize("family", ["gan", "classifier"])
+def test_every_file_says_what_it_is(family: str) -> None:
+    for choice in FAMILIES[family][1]:
+        rows = table(describe_options(family), f"`{choice.name}`")
+        silent = [choice.registry.file(name).name for name, (_, meaning) in rows.items() if not meaning]
+        assert not silent, f"begin with a docstring, which `ganscribe options {family}` shows: {silent}"
+
+
 def test_the_schedules_own_options_are_named() -> None:
     line = "In `schedule_options`: `warm_up` for every schedule; `factor` and `at` for `step`."
     assert line in describe_recipe("captioner").splitlines()
