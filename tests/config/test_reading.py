@@ -366,6 +366,7 @@ def test_a_file_that_is_not_python_is_named(
         ("a: &a [*a]", "is not valid YAML"),
         ("a: " + "[" * 2000 + "]" * 2000, "is not valid YAML: maximum recursion"),
         ("[1]", "scale: None is unknown"),
+        ("a: 1\nb: 2\na: 3", 'is not valid YAML: line 3: found duplicate key "a": remove one of the two'),
         ("? [a]\n: 1", "keys must be str"),
         ("2001-01-01: 1", "keys must be str"),
         ("a: 2001-99-99", "is not valid YAML"),

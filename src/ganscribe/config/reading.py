@@ -19,6 +19,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from ganscribe.config import files
@@ -53,6 +54,9 @@ def _parse_once(text: str) -> Any:
         _characters_left(text, MAX_CHARACTERS)
         value = YAML(typ="safe", pure=True).load(text)
         _characters_left(value, MAX_CHARACTERS)
+    except DuplicateKeyError as error:
+        line, said = error.problem_mark.line + 1, str(error.problem).partition(" with value")[0]
+        raise ValueError(f"not valid YAML: line {line}: {said}: remove one of the two") from None
     except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {error}") from None
     return value
