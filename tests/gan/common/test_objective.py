@@ -125,6 +125,37 @@ def test_a_file_more_is_an_objective_more(add_file: Callable[[Registry, str, str
     assert build_objective("wgan").critic_loss(real, fake) == -2.0  # the others are still there
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("None", "build returned None: return an Objective"),
+        (
+            "Objective(lambda real, fake: 0.5, lambda fake: -fake.mean())",
+            "critic_loss returned 0.5: return the mean",
+        ),
+        (
+            "Objective(lambda real, fake: fake - real, lambda fake: -fake.mean())",
+            r"critic_loss returned tensor\(\[\[",
+        ),
+        (
+            "Objective(lambda real, fake: fake.mean(), lambda fake: -fake.detach().mean())",
+            r"generator_loss returned tensor\(-1\.\): .* that has a gradient",
+        ),
+        (
+            "Objective(lambda real, fake: fake.mean(), lambda fake, real: (real - fake).mean())",
+            "generator_loss cannot take what training gives it, see generator_sees_real: .*'real'",
+        ),
+    ],
+)
+def test_losses_that_nothing_can_learn_from_are_refused(
+    add_file: Callable[[Registry, str, str], None], returned: str, message: str
+) -> None:
+    source = "from ganscribe.gan.common.objective import Objective\n\n\ndef build():\n    return " + returned
+    add_file(OBJECTIVES, "made_up", source)
+    with pytest.raises(ValueError, match=f"^objective 'made_up': {message}"):
+        build_objective("made_up")
+
+
 def test_a_gradient_penalty_with_a_batch_normed_critic_is_refused() -> None:
     for networks in ("mlp", "dcgan", "dcgan_nobn", "dcgan_sn"):
         check_combination(build_objective("wgan_gp"), gans.build(networks, "discriminator"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,13 +69,35 @@ def build_objective(name: str, **options: Any) -> Objective:
     """Build the objective `name` with its own `options`; those that are not given have the paper's value.
 
     Raises ValueError for an unknown name, with those that exist, for an option that the objective does not
-    have, with those that it has, and for a value that the option cannot have.
+    have, with those that it has, for a value that the option cannot have, and for losses that are no scalars.
     """
     try:
-        objective: Objective = OBJECTIVES.call(name, "build", options=options)
+        objective = OBJECTIVES.call(name, "build", options=options)
     except TypeError as error:
         raise ValueError(f"objective {name!r} does not take the options {options}: {error}") from error
-    return objective
+    _check_losses(name, objective)
+    return cast(Objective, objective)
+
+
+def _check_losses(name: str, objective: Any) -> None:
+    """Raise ValueError where training could not go backward from a loss; it would end in torch's words."""
+    if not isinstance(objective, Objective):
+        raise ValueError(f"objective {name!r}: build returned {objective!r}: return an Objective")
+    scores = [torch.ones(2, 1, requires_grad=True) for _ in range(2)]
+    calls = {"critic_loss": scores, "generator_loss": scores[: 1 + objective.generator_sees_real]}
+    for loss, given in calls.items():
+        try:
+            value = getattr(objective, loss)(*given)
+        except TypeError as error:
+            hint = ", see generator_sees_real" if loss == "generator_loss" else ""
+            raise ValueError(
+                f"objective {name!r}: {loss} cannot take what training gives it{hint}: {error}"
+            ) from error
+        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+            raise ValueError(
+                f"objective {name!r}: {loss} returned {value!r}: return the mean over the batch, a tensor without"
+                " dimensions that has a gradient"
+            )
 
 
 def check_combination(objective: Objective, critic: nn.Module) -> None:
