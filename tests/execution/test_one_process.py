@@ -166,3 +166,34 @@ def test_no_other_process_is_stopped(tmp_path: Path, environment: dict[str, str]
     finally:
         other.kill()
         other.wait()
+
+
+@pytest.mark.parametrize(
+    ("started", "called", "name"),
+    [
+        (".", "train_gan@dcgan", "train_gan@dcgan"),
+        (".", "zoo/dvc.yaml:link_runs", "zoo/dvc.yaml:link_runs"),
+        ("zoo", "link_runs", "zoo/dvc.yaml:link_runs"),
+        ("zoo", "../dvc.yaml:train_gan@dcgan", "train_gan@dcgan"),
+        ("curves/gan", "../../dvc.yaml:train_gan@dcgan", "train_gan@dcgan"),
+    ],
+)
+def test_a_stage_has_the_same_name_wherever_dvc_was_started(
+    tmp_path: Path, environment: dict[str, str], started: str, called: str, name: str
+) -> None:
+    folder = tmp_path / started
+    folder.mkdir(parents=True, exist_ok=True)
+    parent = f"import subprocess, sys; subprocess.run(sys.argv[1:], cwd={str(tmp_path)!r})"
+    stage = (
+        "import os\nfrom ganscribe.execution.one_process import only_process\n"
+        "with only_process():\n    print(os.environ['DVC_STAGE'])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", parent, sys.executable, "-c", stage],
+        cwd=folder,
+        env=environment | {"DVC_STAGE": called},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (printed.stdout, printed.stderr) == (f"{name}\n", "")

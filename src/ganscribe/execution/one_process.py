@@ -14,7 +14,7 @@ from pathlib import Path
 import filelock
 import psutil  # type: ignore[import-untyped]
 
-from ganscribe.execution.position import announced
+from ganscribe.execution.position import announced, find_dvc
 
 POLL_SECONDS = 0.5
 # Asked for before a stage imports what takes seconds: `dvc` may be killed in the meantime.
@@ -38,12 +38,29 @@ def _make_way(notes: Path, stage: str) -> int | None:
     """Ask the process named in `notes` to stop, and return its number, if it is at work on `stage` in this folder."""
     try:
         holder = psutil.Process(int(notes.read_text()))
-        if holder.environ().get("DVC_STAGE") != stage or Path(holder.cwd()) != Path.cwd():
+        called = holder.environ().get("DVC_STAGE", "").rpartition(":")[2]  # from where its `dvc` was started
+        if called != stage.rpartition(":")[2] or Path(holder.cwd()) != Path.cwd():
             return None
         holder.terminate()
     except (OSError, ValueError, psutil.Error):  # it is not noted yet, has just ended, or is another user's
         return None
     return holder.pid
+
+
+def _name_from_top(name: str) -> str:
+    """Return the `name` that DVC gave this stage as it is called in the project's top folder.
+
+    DVC names a stage as seen from where it was started: in `zoo/`, `../dvc.yaml:report` is `report` of the top folder,
+    and `link_runs` is the zoo's.
+    """
+    file, _, short = name.rpartition(":")
+    try:
+        place = os.path.relpath(Path(find_dvc().cwd(), file or "dvc.yaml"))  # a stage works in the top folder
+    except psutil.Error:
+        return name
+    if place.startswith(os.pardir):  # another project's
+        return name
+    return short if place == "dvc.yaml" else f"{Path(place).as_posix()}:{short}"
 
 
 @contextlib.contextmanager
@@ -57,6 +74,7 @@ def only_process() -> Iterator[None]:
     if stage is None:  # by hand
         yield
         return
+    stage = os.environ["DVC_STAGE"] = _name_from_top(stage)
     path = Path(".dvc/tmp/stages", f"{stage.replace('/', '_')}.lock").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, notes, asked = filelock.FileLock(path), path.with_suffix(".pid"), None

@@ -121,12 +121,18 @@ def _write(path: Path, notes: dict[str, Any]) -> None:
         handle.write(json.dumps(notes).encode())
 
 
+def find_dvc() -> psutil.Process:
+    """Return the process of the DVC that runs this stage. Raises psutil.Error if it has just been killed."""
+    dvc = psutil.Process(os.getppid())
+    if dvc.name() in SHELLS:  # some shells stay between DVC and its command
+        dvc = dvc.parent() or dvc
+    return dvc
+
+
 def _build() -> tuple[str, list[str]]:
     """Return an id of this build, and the words of its command; both are empty if DVC has just been killed."""
     try:
-        dvc = psutil.Process(os.getppid())
-        if dvc.name() in SHELLS:  # some shells stay between DVC and its command
-            dvc = dvc.parent() or dvc
+        dvc = find_dvc()
         return f"{dvc.pid} {dvc.create_time()}", dvc.cmdline()
     except psutil.Error:
         return "", []
