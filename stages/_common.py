@@ -19,8 +19,11 @@ import click
 # module first (pyproject.toml has ruff see to it).
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from ganscribe.execution import unchanged
 from ganscribe.execution.messages import messages_for_errors
 from ganscribe.execution.one_process import only_process
+
+unchanged.note()
 
 # What is imported lives to the end. Searching it for garbage during the imports and at the exit takes a third of the
 # time of a short stage.
@@ -52,6 +55,7 @@ def stage(function: Callable[..., None]) -> click.Command:
     def run(**arguments: Any) -> None:
         with messages_for_errors(), only_process():
             function(**arguments)
+            unchanged.check()
         if is_own_process:
             _leave()
 

@@ -23,6 +23,7 @@ from typing import Any
 import filelock
 
 from ganscribe.core.files import link_or_copy, load_torch, project_root, save_torch
+from ganscribe.execution import unchanged
 
 KEY = "checkpoint_key"  # in a saved state: the training that it belongs to
 
@@ -159,6 +160,7 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
         checkpoint.stop_signal = around.stop_signal
     try:
         yield checkpoint
+        unchanged.check()  # else DVC refuses what was made: the state is then still of use
         shutil.rmtree(directory)
     except (RuntimeError, LookupError, TypeError, AssertionError) as error:
         if checkpoint.loaded is None:

@@ -1,0 +1,85 @@
+"""Code and parameters that change while a stage is at work.
+
+DVC reads what a stage depends on once more when the stage has ended, and records that. A seed that was edited during a
+training would be recorded, and kept in DVC's run cache, as the seed of what the old one made.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvc.dependency import ParamsDependency
+
+_Files = dict[str, bytes]
+_noted: _Files = {}
+
+
+def _read() -> _Files:
+    """Return the code and the parameters in the working folder, 1.4 MB in all, by their paths."""
+    places = [Path("params.yaml"), *Path("params").glob("*"), *Path("stages").glob("*")]
+    places += [path for path in Path("src").rglob("*") if "__pycache__" not in path.parts]
+    return {path.as_posix(): path.read_bytes() for path in places if path.is_file()}
+
+
+def note() -> None:
+    """Note what there is, if DVC runs the stage; to be called before the stage imports or reads it."""
+    if "DVC_STAGE" in os.environ:
+        _noted.update(_read())
+
+
+def _changed_keys(dependency: ParamsDependency, path: str) -> list[str]:
+    from dvc.dependency.param import read_param_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        old = Path(folder, Path(path).name)
+        old.write_bytes(_noted[path])
+        before = read_param_file(dependency.fs, str(old), dependency.params, flatten=True)
+    after = dependency.read_params()
+    keys = sorted(before.keys() | after.keys())
+    return [key for key in keys if before.get(key) != after.get(key)]
+
+
+def _changed_dependencies(stage: str, changed: set[str]) -> list[str]:
+    """Return which of the `changed` files, or which parameters in them, DVC's `stage` depends on."""
+    from dvc.dependency import ParamsDependency
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    found = []
+    try:
+        with Repo() as repo:
+            changed = {
+                name for name in changed if not repo.dvcignore.is_ignored_file(str(Path(name).absolute()))
+            }
+            for each in next(iter(repo.stage.collect(stage))).deps:
+                path = Path(os.path.relpath(each.fs_path)).as_posix()
+                if not isinstance(each, ParamsDependency):
+                    found += [name for name in sorted(changed) if f"{name}/".startswith(f"{path}/")]
+                elif path in changed and path in _noted:
+                    found += [f"{key} ({path})" for key in _changed_keys(each, path)]
+    except (DvcException, StopIteration):  # params.yaml is being edited, or has lost the run
+        return sorted(changed)
+    return found
+
+
+def check() -> None:
+    """Raise ValueError if DVC would record other code or parameters than those that `note` has noted.
+
+    Only what the stage depends on counts. Nothing does where nothing has been noted.
+    """
+    if not _noted:
+        return
+    stage = os.environ["DVC_STAGE"]
+    present = _read()
+    changed = {name for name in _noted | present if _noted.get(name) != present.get(name)}
+    found = _changed_dependencies(stage, changed) if changed else []
+    if found:
+        raise ValueError(
+            f"{', '.join(found)} changed while {stage} was at work, and DVC would record the new state for what the"
+            " old one made: run `dvc repro` again, which starts anew, or undo the change first, and a training goes on"
+            " from its last saved state"
+        )

@@ -1,0 +1,107 @@
+"""What DVC would record wrongly, because it changed while a stage was at work, is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganscribe.execution import unchanged
+from ganscribe.execution.checkpoint import open_checkpoint
+
+STAGES = """
+stages:
+  train:
+    foreach: ${runs}
+    do:
+      cmd: python stages/train.py ${key}
+      deps: [stages/train.py, src/pack/core, "src/pack/networks/${item.network}.py"]
+      params: [seed, "runs.${key}", params/tiny.yaml: [amounts]]
+      outs: ["models/${key}"]
+"""
+FILES = {
+    ".dvcignore": ".DS_Store\n",
+    ".dvc/config": "[core]\n    no_scm = True\n",
+    "dvc.yaml": STAGES,
+    "params.yaml": "seed: 0\nrate: 1\nruns:\n  one: {network: mlp}\n  two: {network: dcgan, cap: 3}\n",
+    "params/tiny.yaml": "amounts: {images: 5}\nother: 1\n",
+    "stages/train.py": "1\n",
+    "stages/report.py": "1\n",
+    "src/pack/core/seeds.py": "1\n",
+    "src/pack/networks/mlp.py": "1\n",
+    "src/pack/networks/dcgan.py": "1\n",
+}
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """A small project, in which the stage train@two has just begun; the function changes a file of it."""
+
+    def put(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    for name, text in FILES.items():
+        put(name, text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unchanged, "_noted", {})
+    monkeypatch.setenv("DVC_STAGE", "train@two")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    unchanged.note()
+    return put
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("params.yaml", "seed: 0", "seed: 1", r"seed \(params.yaml\) changed while train@two was at work"),
+        (
+            "params.yaml",
+            "cap: 3",
+            "cap: 4, steps: 9",
+            r"^runs.two \(params.yaml\) changed",
+        ),
+        ("params.yaml", "dcgan, cap: 3", "mlp, cap: 3", r"^runs.two \(params.yaml\) changed"),
+        ("params.yaml", "two:", "three:", "^params.yaml changed"),  # DVC has no such stage any more
+        ("params.yaml", "seed: 0", "seed: {", "^params.yaml changed"),
+        ("params/tiny.yaml", "5", "6", r"^amounts \(params/tiny.yaml\) changed"),
+        ("stages/train.py", "1", "2", "^stages/train.py changed"),
+        ("src/pack/core/seeds.py", "1", "2", "^src/pack/core/seeds.py changed"),
+        ("src/pack/networks/dcgan.py", "1", "2", "^src/pack/networks/dcgan.py changed"),
+    ],
+)
+def test_a_change_of_what_the_stage_depends_on_is_refused(
+    put: Callable[[str, str], None], name: str, old: str, new: str, said: str
+) -> None:
+    put(name, FILES[name].replace(old, new))
+    with pytest.raises(ValueError, match=said):
+        unchanged.check()
+    put(name, FILES[name])
+    unchanged.check()
+
+
+def test_other_changes_are_not(put: Callable[[str, str], None]) -> None:
+    put(
+        "params.yaml",
+        FILES["params.yaml"].replace("rate: 1", "rate: 2").replace("mlp}", "mlp, cap: 9}") + "#\n",
+    )
+    put("params/tiny.yaml", FILES["params/tiny.yaml"].replace("other: 1", "other: 2"))
+    put("stages/report.py", "2\n")
+    put("src/pack/networks/mlp.py", "2\n")
+    put("src/pack/networks/new.py", "2\n")
+    put("src/pack/core/.DS_Store", "2\n")  # DVC ignores it
+    unchanged.check()
+    put("src/pack/core/new.py", "2\n")
+    with pytest.raises(ValueError, match=r"^src/pack/core/new.py changed"):
+        unchanged.check()
+
+
+def test_the_saved_state_of_a_refused_training_is_kept(put: Callable[[str, str], None]) -> None:
+    with pytest.raises(ValueError, match="seed"), open_checkpoint("key") as checkpoint:
+        checkpoint.save({"step": 3})
+        put("params.yaml", FILES["params.yaml"].replace("seed: 0", "seed: 1"))
+    put("params.yaml", FILES["params.yaml"])
+    with open_checkpoint("key") as checkpoint:
+        assert checkpoint.load() == {"step": 3}
+    assert not Path(".checkpoints/key").exists()
