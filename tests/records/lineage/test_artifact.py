@@ -138,6 +138,29 @@ def test_what_has_no_run_and_is_in_no_commit_has_a_way_back(
     assert (mini.folder / "report.html").read_text() == "all\n"
 
 
+def test_what_was_changed_through_a_hard_link_has_a_way_back(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy in DVC's cache is the same file, and `dvc checkout` would put it back as it is now."""
+    mini = entered(project, tmp_path / "mini", monkeypatch)
+    mini.run("dvc config cache.type hardlink")
+    mini.run(
+        "dvc stage add --run --name report --outs page 'mkdir page && echo all > page/a && echo b > page/b'"
+    )
+    page = mini.folder / "page/a"
+    assert page.stat().st_nlink > 1
+    page.chmod(0o644)
+    with page.open("r+") as file:
+        file.write("ALL")
+    found = artifact.trace("page")
+    assert "page/a has changed since dvc.lock" in found.warnings
+    assert any("damaged copies of 1 of its files" in text for text in found.warnings)
+    for command in found.commands:
+        mini.run(command)
+    assert page.read_text() == "all\n"
+    assert artifact.trace("page").is_here
+
+
 ZOO_YAML = """\
 stages:
   train_classifier:

@@ -187,6 +187,11 @@ def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock: str
             found.is_here, found.warnings = not differences, found.warnings + differences
             if differences and (cache.has(output.md5) or restore.is_kept_by_git(output.path)):
                 found.commands = restore.in_place(output)
+                if damaged := restore.damaged_copies(output, cache, part=found.part):
+                    found.warnings.append(
+                        f"DVC's cache has damaged copies of {len(damaged)} of its files, too"
+                    )
+                    found.commands = restore.instead_of(damaged, output, cache)
                 return
         if found.recorded:
             found.commands = restore.to_recording(output, found.recorded[0], cache)

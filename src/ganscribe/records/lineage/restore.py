@@ -37,6 +37,11 @@ class Cache:
         path = Path(self._objects.oid_to_path(md5))
         return path.read_bytes() if path.is_file() else None
 
+    def damaged(self, md5: str) -> Path | None:
+        """Return the place of an object whose bytes are not those of its name, None if it is whole or absent."""
+        path = Path(self._objects.oid_to_path(md5))
+        return path if path.is_file() and file_md5(path) != md5 else None
+
     def files(self, md5: str) -> dict[str, str] | None:
         """Return the md5 of each file of a folder, by its path in it; None if the cache lacks the list."""
         listing = self.read(md5)
@@ -89,6 +94,16 @@ def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
         if name in listed and file_md5(each) != listed[name]:
             problems.append(f"{each} has changed since dvc.lock")
     return problems
+
+
+def damaged_copies(output: Output, cache: Cache, *, part: str = ".") -> list[Path]:
+    """Return the damaged objects of DVC's cache among those of the output's (or a `part`'s) files.
+
+    An output that is a hard link to the cache, and is changed in its place, changes the cache as well.
+    """
+    whole = (cache.files(output.md5) or {}) if output.is_folder else {".": output.md5}
+    of_part = {md5 for name, md5 in whole.items() if Path(part) in (Path(name), *Path(name).parents)}
+    return sorted(path for md5 in of_part if (path := cache.damaged(md5)))
 
 
 def lock_at(commit: str) -> str:
@@ -147,6 +162,16 @@ def in_place(output: Output) -> list[str]:
     committed = read_outputs(lock_at("HEAD")).get(output.path)
     stage = shlex.quote(output.stage)
     return [f"git checkout HEAD -- {path}"] if committed == output else [f"dvc repro {stage}"]
+
+
+def instead_of(damaged: list[Path], output: Output, cache: Cache) -> list[str]:
+    """Return the commands that put an output back in its place if DVC's cache has damaged copies of its files."""
+    again = (
+        f"dvc pull --force {shlex.quote(output.path)}"
+        if cache.has_remote
+        else f"dvc repro {shlex.quote(output.stage)}"
+    )
+    return [f"rm -f {' '.join(shlex.quote(str(path)) for path in damaged)}", again]
 
 
 def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str]:
