@@ -1,4 +1,4 @@
-"""The tutorials' way beside ours, whole trainings and an extraction, both measured in this run: `make benchmark`."""
+"""Time whole trainings and an extraction, the tutorials' way and ours in turn: `make benchmark`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,18 @@ NAMES = [*ROWS, STREAMING]
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__)
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a card where there is one")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="what to compute on (default: cuda if there is a GPU)"
+    )
     parser.add_argument(
         "--only",
         action="append",
         choices=NAMES,
         metavar="NAME",
-        help=f"a row, may be given several times: {', '.join(NAMES)} "
-        f"(on a CPU {' and '.join(convnets.CARD_ONLY)} are left out unless named)",
+        help=f"a row to measure; may be given several times (default: all rows). Rows: {', '.join(NAMES)} "
+        f"(on a CPU {' and '.join(convnets.CARD_ONLY)} are measured only if named)",
     )
-    parser.add_argument("--turns", type=int, default=3, help="of each way (default: 3)")
+    parser.add_argument("--turns", type=int, default=3, help="how often each way is measured (default: 3)")
     return parser
 
 

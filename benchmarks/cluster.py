@@ -1,12 +1,13 @@
 """A simulated extraction on Ray: does the driver's memory or time grow with the number of shards?
 
-`python benchmarks/cluster.py`. 100,000 entries, once in few shards and once in ten times as many. The network
-is replaced by a pause as long as it takes for the images (IMAGES_A_SECOND an actor); the rest is the engine's
-own code, each actor a process. Each run is a process of its own.
+`python benchmarks/cluster.py` sends 100,000 entries through the engine's own code, once in few shards and once in ten
+times as many. A pause takes the place of the network: each actor, which is a process, handles IMAGES_A_SECOND. Each of
+the two runs has a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -89,19 +90,27 @@ def measure(images_a_shard: int) -> dict[str, float]:
 
 def main() -> None:
     """Both runs, as a table."""
-    print(
-        "| shards | seconds | of these pauses | driver's memory, MB | grown by, MB |\n|---|---|---|---|---|"
-    )
+    print("| shards | seconds | of which pauses | driver's memory, MB | growth, MB |\n|---|---|---|---|---|")
     for images_a_shard in IMAGES_A_SHARD:
         done = subprocess.run(
-            [sys.executable, __file__, str(images_a_shard)], check=True, capture_output=True, text=True
+            [sys.executable, __file__, "--images-per-shard", str(images_a_shard)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         row = json.loads(done.stdout.splitlines()[-1])
         print("| " + " | ".join(f"{value:,.0f}" for value in row.values()) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(int(sys.argv[1]))))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--images-per-shard",
+        type=int,
+        help="make only the run with shards of this many images, and print JSON",
+    )
+    chosen = parser.parse_args().images_per_shard
+    if chosen:
+        print(json.dumps(measure(chosen)))
     else:
         main()

@@ -57,7 +57,7 @@ def build_tutorial(device: torch.device) -> Callable[[Tensor], Tensor]:
 def extract_as_tutorial(
     count: int, *, files: Sequence[ImageFile], folder: Path, compute: Callable[[Tensor], Tensor]
 ) -> int:
-    """Decode and resize with Pillow, compute in float32, and write a .npy file an image, one after the other."""
+    """Decode and resize with Pillow, compute in float32, and write one .npy file per image, one after the other."""
     start_as_tutorial()
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     with tempfile.TemporaryDirectory() as out:
@@ -103,7 +103,7 @@ def extract_as_here(
 
 
 def measure(setting: Setting) -> Row:
-    """The row: milliseconds an image."""
+    """The row: milliseconds per image."""
     device = setting.device
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

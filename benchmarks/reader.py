@@ -1,4 +1,4 @@
-"""Reading cached features: one float32 .npy file an image beside batches out of memory-mapped shards."""
+"""Reading cached features: one float32 .npy file per image, beside batches from memory-mapped shards."""
 
 from __future__ import annotations
 

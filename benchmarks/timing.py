@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 Span = tuple[int, int]  # the steps of a short run and of a long one
-Shown = Callable[[float], float]  # from seconds a step to what the table shows
+Shown = Callable[[float], float]  # from seconds per step to what the table shows
 
 
 def milliseconds(seconds: float) -> float:

@@ -170,6 +170,13 @@ runpy.run_path("benchmarks", run_name="__main__")
     assert "--only" in done.stdout
 
 
+def test_the_cluster_s_benchmark_has_a_help(project: Path) -> None:
+    command = [sys.executable, "benchmarks/cluster.py", "--help"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--images-per-shard" in done.stdout
+
+
 def test_no_turns_are_refused_before_anything_is_measured(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
