@@ -17,8 +17,8 @@ from ganscribe.serving.photographs import caption_photographs, open_captioner
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("photographs", type=Path, nargs="+")
+    parser.add_argument("model", type=Path, help="the folder of a captioner")
+    parser.add_argument("photographs", type=Path, nargs="+", help="the picture files to caption")
     given = parser.parse_args()
 
     captioner = open_captioner(given.model, device=choose_device())

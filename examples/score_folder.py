@@ -21,14 +21,18 @@ from ganscribe.metrics.gan.scores import GAN_SCORES, Scored, score_gan
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("samples", type=Path)
-    parser.add_argument("real", type=Path)
+    parser.add_argument("samples", type=Path, help="the folder of pictures to score")
+    parser.add_argument("real", type=Path, help="the folder of real pictures to compare them with")
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument(
-        "--classifier", type=Path, help="such as models/classifiers/lenet5, or the model.safetensors in it"
+        "--classifier",
+        type=Path,
+        help="a trained classifier: its folder, such as models/classifiers/lenet5, or its model.safetensors",
     )
     network.add_argument(
-        "--inception", type=Path, help="torch-fidelity's weights-inception-2015-12-05-6726825d.pth"
+        "--inception",
+        type=Path,
+        help="FID's own network: torch-fidelity's file weights-inception-2015-12-05-6726825d.pth",
     )
     given = parser.parse_args()
 

@@ -27,13 +27,18 @@ def positive(word: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pictures", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("pictures", type=Path, help="the folder of pictures to train on")
+    parser.add_argument("out", type=Path, help="the folder for the generator and its samples")
     parser.add_argument(
-        "--side", type=positive, default=32, help="of the square images, a multiple of 4 from 16 up"
+        "--side",
+        type=positive,
+        default=32,
+        help="width and height of the images in pixels, a multiple of 4 from 16 up (default: 32)",
     )
-    parser.add_argument("--steps", type=positive, default=2000, help="updates of the generator")
-    parser.add_argument("--batch-size", type=positive, default=64)
+    parser.add_argument(
+        "--steps", type=positive, default=2000, help="updates of the generator (default: 2000)"
+    )
+    parser.add_argument("--batch-size", type=positive, default=64, help="images per update (default: 64)")
     given = parser.parse_args()
 
     images = read_folder(given.pictures, shape=(3, given.side, given.side))
