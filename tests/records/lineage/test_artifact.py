@@ -58,6 +58,9 @@ def test_what_is_said_of_a_file(mini: Miniature) -> None:
     text = artifact.as_text(found)
     for part in (mini.ids[2], mini.commits["one"], found.output.md5, "steps = 2", *found.commands):
         assert part in text
+    assert "(a plain `dvc repro`)" in text
+    found.run.tags["dvc.exp_name"] = "longer"
+    assert "(the DVC experiment longer)" in artifact.as_text(found)
 
 
 def test_a_metrics_file_leads_to_the_run_of_its_model(mini: Miniature) -> None:

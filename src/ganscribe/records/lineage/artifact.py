@@ -108,7 +108,9 @@ def _from_version(found: Lineage, client: MlflowClient | Rows, runs: list[RunRec
     chosen = [each for each in versions if each.version == number or (alias and alias in each.aliases)]
     if not chosen:
         known = ", ".join(f"{each.version}" for each in versions) or "none"
-        raise FileNotFoundError(f"{found.subject} is not in the model registry: it has the versions {known}")
+        raise FileNotFoundError(
+            f"{found.subject} is not in the model registry, which has these versions of {name}: {known}"
+        )
     found.run = next((run for run in runs if run.run_id == chosen[0].run_id), None)
     if found.run is None:
         found.warnings.append(f"the run {chosen[0].run_id} of this version is no longer in MLflow")
@@ -253,8 +255,9 @@ def as_text(found: Lineage) -> str:
         lines.append(("recorded in", f"{each.commit[:12]} {name}"))
     if run:
         lines.append(("MLflow run", f"{run.run_id} {run.name}, {run.status}, in ganscribe/{run.family}"))
-        experiment = run.tags.get("dvc.exp_name") or "none: a plain `dvc repro`"
-        lines.append(("pipeline", f"{run.tags.get('pipeline', 'unknown')} (DVC experiment: {experiment})"))
+        experiment = run.tags.get("dvc.exp_name")
+        made_by = f"the DVC experiment {experiment}" if experiment else "a plain `dvc repro`"
+        lines.append(("pipeline", f"{run.tags.get('pipeline', 'unknown')} ({made_by})"))
         linked = [key.removeprefix("linked.") for key in run.tags if key.startswith("linked.")]
         lines += [("also in", f"{name}, which took it from DVC's cache") for name in sorted(linked)]
     for version in found.versions:
