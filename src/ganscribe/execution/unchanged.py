@@ -80,6 +80,6 @@ def check() -> None:
     if found:
         raise ValueError(
             f"{', '.join(found)} changed while {stage} was at work, and DVC would record the new state for what the"
-            " old one made: run `dvc repro` again, which starts anew, or undo the change first, and a training goes on"
+            " old one made: run `dvc repro` again to start over, or undo the change first, so that a training goes on"
             " from its last saved state"
         )
