@@ -122,7 +122,7 @@ def measure(setting: Setting) -> Row:
             ours=partial(extract_as_here, **given, networks=networks, device=device),
             cpu=CPU_SPANS,
             card=CARD_SPANS,
-            unit="ms an image",
+            unit="ms per image",
         )
         return setting.measure(work)
 

@@ -15,6 +15,7 @@ from ganscribe.sources.acquire import acquire
 @stage
 @click.argument("name")
 def main(name: str) -> None:
+    """Get the data set or the weights NAME of params.yaml."""
     source = config.load("source", name)
     acquire(
         name,

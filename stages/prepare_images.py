@@ -17,6 +17,7 @@ from ganscribe.sources.acquire import check_files, open_raw
 @stage
 @click.argument("name", type=click.Choice(["mnist", "cifar10"]))
 def main(name: str) -> None:
+    """Prepare the image data set NAME: mnist or cifar10."""
     source = config.load("place", name)
     raw = open_raw(name, Path("data/raw") / name, folder=source.folder)
     check_files(raw)

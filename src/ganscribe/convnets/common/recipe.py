@@ -16,28 +16,30 @@ class ClassifierRecipe:
 
     __pydantic_config__ = STRICT
 
-    network: str = option("a file of `convnets/networks/`")
-    dataset: Literal["mnist", "cifar10"] = option("the images")
-    options: dict[str, Any] = option("the network's own options, see its file", default={})
-    optimiser: OptimiserName = option("adam, rmsprop or sgd", default="adam")
-    learning_rate: Rate = option("at the start", default=1e-3)
-    betas: tuple[float, float] = option("Adam's", default=(0.9, 0.999), paper="Kingma and Ba 1412.6980")
-    momentum: Share = option(
-        "Nesterov's, of sgd alone", default=0.9, paper="Sutskever et al. 2013, section 2"
+    network: str = option("the convnet: a file of `convnets/networks/`")
+    dataset: Literal["mnist", "cifar10"] = option("the data set")
+    options: dict[str, Any] = option("options of the convnet, which its file describes", default={})
+    optimiser: OptimiserName = option("`adam`, `rmsprop` or `sgd`", default="adam")
+    learning_rate: Rate = option("learning rate, before the schedule", default=1e-3)
+    betas: tuple[float, float] = option(
+        "how slowly Adam's two moving averages change", default=(0.9, 0.999), paper="Kingma and Ba 1412.6980"
     )
-    weight_decay: NotNegative = option("the factor of the L2 penalty's gradient", default=0.0)
+    momentum: Share = option(
+        "Nesterov's momentum, which only `sgd` has", default=0.9, paper="Sutskever et al. 2013, section 2"
+    )
+    weight_decay: NotNegative = option("factor of the L2 penalty's gradient", default=0.0)
     decay: Literal["all", "weights"] = option(
         "what decays: all parameters, or the weights without norms and biases",
         default="all",
         paper="weights: He et al. 1812.01187, section 3.1",
     )
     schedule: ScheduleName = option(
-        "of the learning rate: constant, linear, cosine or step",
+        "how the learning rate goes on: `constant`, `linear`, `cosine` or `step`",
         default="cosine",
         paper="cosine: Loshchilov and Hutter 1608.03983; step: He et al. 1512.03385",
     )
-    schedule_options: dict[str, Any] = option("the schedule's own, and `warm_up` updates", default={})
-    batch_size: Count = option("images of an update", default=128)
+    schedule_options: dict[str, Any] = option("options of the schedule, such as `warm_up`", default={})
+    batch_size: Count = option("images in an update", default=128)
     epochs: Rate = option("passes over the images, which need not be a whole number")
     shift: Annotated[int, Bounds(ge=0)] = option(
         "augmentation: images are moved at random by up to this many pixels",
