@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import runpy
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,10 +36,26 @@ def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganscribe.gan.common.sampling.SAMPLE_BATCH", 16)
 
 
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, which is also the main repository and has a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The repository's top folder."""
     return ROOT
+
+
+@pytest.fixture
+def load_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """Load the script of a stage into this process, by its name; return what it defines."""
+    monkeypatch.syspath_prepend(project / "stages")
+    return lambda name: runpy.run_path(str(project / "stages" / f"{name}.py"))
 
 
 @pytest.fixture(scope="session")

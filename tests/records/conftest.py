@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,10 @@ def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store.open_client()
     return root / "mlflow.db"
+
+
+@pytest.fixture
+def with_store(workplace: Path, fresh_store: Path) -> Path:
+    """A working folder with an empty store."""
+    shutil.copyfile(fresh_store, workplace / "mlflow.db")
+    return workplace

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 import time
 import urllib.error
@@ -80,12 +79,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    shutil.copyfile(fresh_store, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    server = Server(tmp_path)
+def proxy(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    server = Server(with_store)
     try:
         server.start()
         made = Proxy(server.uri)

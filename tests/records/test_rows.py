@@ -17,12 +17,8 @@ from ganscribe.records import rows, store
 
 
 @pytest.fixture
-def client(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def client(with_store: Path) -> Any:
     """A store with runs and versions of every kind, some of them deleted, and with other people's."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copyfile(fresh_store, tmp_path / "mlflow.db")
     client, ids = store.open_client(), []
     for family, start in (("gan", 5), ("gan", 3), ("captioner", 4), ("pipeline", 1)):
         number = store.experiment_id(client, family)

@@ -32,13 +32,9 @@ RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3},
 
 
 @pytest.fixture
-def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copyfile(fresh_store, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+def folder(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+    return with_store
 
 
 @pytest.fixture

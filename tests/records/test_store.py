@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import runpy
 import shutil
 import sqlite3
 import sys
@@ -19,23 +18,12 @@ from ganscribe.records.outbox import sqlite_uri, tracking_uri
 from ganscribe.records.place import as_path, named_if_unreadable
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
-
-
 @pytest.mark.parametrize("size", [3, 5000])
-def test_a_damaged_store_is_one_message_at_once(folder: Path, project: Path, size: int) -> None:
-    (folder / "mlflow.db").write_bytes(b"rot" * size)
+def test_a_damaged_store_is_one_message_at_once(workplace: Path, load_stage: Any, size: int) -> None:
+    (workplace / "mlflow.db").write_bytes(b"rot" * size)
     with pytest.raises(OSError, match=r"mlflow\.db cannot be read .*restore it from a backup, or move it"):
         store.open_client()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(project / "stages")
-        stage = runpy.run_path(str(project / "stages/link_runs.py"))["main"]
-    done = CliRunner().invoke(stage)
+    done = CliRunner().invoke(load_stage("link_runs")["main"])
     assert done.exit_code == 1
     assert done.output.startswith("Error: the MLflow store ")
 
@@ -52,21 +40,20 @@ def damage(path: Path, table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["experiments", "runs", "tags", "latest_metrics"])
-def test_a_store_that_is_damaged_in_the_middle_is_one_message(
-    folder: Path, fresh_store: Path, table: str
-) -> None:
-    shutil.copyfile(fresh_store, folder / "mlflow.db")
-    damage(folder / "mlflow.db", table)
+def test_a_store_that_is_damaged_in_the_middle_is_one_message(with_store: Path, table: str) -> None:
+    damage(with_store / "mlflow.db", table)
     done = CliRunner().invoke(cli.main, ["runs"])
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
-    assert done.output.startswith(f"Error: the MLflow store {folder / 'mlflow.db'} cannot be read (database")
+    assert done.output.startswith(
+        f"Error: the MLflow store {with_store / 'mlflow.db'} cannot be read (database"
+    )
     assert done.output.count("\n") == 1
 
 
 def test_a_file_elsewhere_that_is_no_database_is_one_message(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = folder / "other.db"
+    other = workplace / "other.db"
     other.write_bytes(b"rot" * 5000)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(other))
     done = CliRunner().invoke(cli.main, ["runs"])
@@ -91,17 +78,17 @@ def test_a_store_that_is_in_use_is_not_called_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["runs"], ["promote", "x", "1"], ["lineage", "abcdef01"], ["lineage", "models:/x/1"]]
 )
-def test_a_store_that_is_not_there_is_not_made(folder: Path, words: list[str]) -> None:
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+def test_a_store_that_is_not_there_is_not_made(workplace: Path, words: list[str]) -> None:
+    (workplace / ".dvc").mkdir()
+    (workplace / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     done = CliRunner().invoke(cli.main, words)
     assert done.exit_code == 1
     assert "there is no MLflow store at" in done.output
-    assert not (folder / "mlflow.db").exists()
+    assert not (workplace / "mlflow.db").exists()
 
 
 def test_a_store_in_postgresql_without_its_extra_is_one_message(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://user@127.0.0.1:1/mlflow")
     monkeypatch.setitem(sys.modules, "psycopg", None)
@@ -123,7 +110,7 @@ def test_a_store_in_postgresql_without_its_extra_is_one_message(
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_message(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -171,9 +158,9 @@ def test_a_folder_of_any_name_keeps_its_own_store(
     assert list(tmp_path.iterdir()) == [folder, tmp_path / "git.diff"]
 
 
-def test_a_plain_folder_keeps_its_address(folder: Path) -> None:
+def test_a_plain_folder_keeps_its_address(workplace: Path) -> None:
     """The outbox is named after the address, and older stores are found by it."""
-    assert tracking_uri() == f"sqlite:///{folder}/mlflow.db"
+    assert tracking_uri() == f"sqlite:///{workplace}/mlflow.db"
 
 
 def add_others(path: Path, table: str, number: int, **more: Any) -> None:
@@ -187,16 +174,15 @@ def add_others(path: Path, table: str, number: int, **more: Any) -> None:
         database.commit()
 
 
-def test_a_store_full_of_other_experiments_and_models_hides_nothing(folder: Path, fresh_store: Path) -> None:
-    shutil.copyfile(fresh_store, folder / "mlflow.db")
+def test_a_store_full_of_other_experiments_and_models_hides_nothing(with_store: Path) -> None:
     client, name, tags = store.open_client(), "ganscribe-gan-dcgan", {"scale": "tiny"}
     reopened = {"family": "gan", "name": "dcgan", "run_key": "key", "tags": tags}
     run = runs.reopen_run(client, **reopened)
     client.create_registered_model(name)
     client.create_model_version(name, "nowhere", run_id=run.run_id)
     client.set_registered_model_alias(name, "champion", "1")
-    add_others(folder / "mlflow.db", "experiments", 1200, lifecycle_stage="active", workspace="default")
-    add_others(folder / "mlflow.db", "registered_models", 1100, workspace="default")
+    add_others(with_store / "mlflow.db", "experiments", 1200, lifecycle_stage="active", workspace="default")
+    add_others(with_store / "mlflow.db", "registered_models", 1100, workspace="default")
     assert len(client.search_experiments()) == len(client.search_registered_models(max_results=1000)) == 1000
     assert runs.reopen_run(client, **reopened).run_id == run.run_id
     assert [record.run_id for record in store.read_runs(client)] == [run.run_id]
@@ -205,8 +191,7 @@ def test_a_store_full_of_other_experiments_and_models_hides_nothing(folder: Path
         registry.promote(client, "dcgan", "1")
 
 
-def test_more_than_a_page_is_read(folder: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copyfile(fresh_store, folder / "mlflow.db")
+def test_more_than_a_page_is_read(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PAGE", 2)
     client = store.open_client()
     for family in ("a", "b", "c", "d", "e"):

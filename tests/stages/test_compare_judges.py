@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -50,16 +51,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    monkeypatch.syspath_prepend(project / "stages")
-    main = runpy.run_path(str(project / "stages/compare_judges.py"))["main"]
-    return CliRunner().invoke(main)
+@pytest.fixture
+def compare(load_stage: Any) -> Callable[[], Result]:
+    main = load_stage("compare_judges")["main"]
+    return lambda: CliRunner().invoke(main)
 
 
-def test_judges_of_the_runs_of_one_data_set_are_compared(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = compare(project, monkeypatch)
+def test_judges_of_the_runs_of_one_data_set_are_compared(compare: Callable[[], Result]) -> None:
+    done = compare()
     assert done.exit_code == 0, done.output
     # Ranks 2 1 3 against 1 2 3: 1 - 6 * 2 / (3 * 8) = 0.5
     table = pd.read_csv("data/judges_compared/correlations.csv")
@@ -71,57 +70,55 @@ def test_judges_of_the_runs_of_one_data_set_are_compared(
     assert Image.open("plots/judges.png").format == "PNG"
 
 
-def test_a_judge_that_has_not_scored_every_run_is_left_out(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_judge_that_has_not_scored_every_run_is_left_out(compare: Callable[[], Result]) -> None:
     write_run("d", {"lenet5": 4.0, "resnet20": 5.0, "vgg11": 6.0})
-    assert compare(project, monkeypatch).exit_code == 0
+    assert compare().exit_code == 0
     caption = Path("data/judges_compared/caption.txt").read_text()
     assert "of 4 runs, scored by 2 judges" in caption and "exercised" not in caption
 
 
 def test_a_run_of_the_data_set_that_was_held_against_other_images_is_left_out(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    compare: Callable[[], Result],
 ) -> None:
     """The FIDs of a run on chosen classes are distances to other real images."""
     write_run("sevens", {"lenet5": 4.0, "resnet20": 0.1}, data_sha256="of the sevens")
-    assert compare(project, monkeypatch).exit_code == 0
+    assert compare().exit_code == 0
     caption = Path("data/judges_compared/caption.txt").read_text()
     assert "of 3 runs, scored by 2 judges" in caption and "sevens" not in caption
 
 
-def test_runs_that_were_only_exercised_are_left_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_were_only_exercised_are_left_out(compare: Callable[[], Result]) -> None:
     write_run("d", {"lenet5": 4.0}, steps=99)
     write_run("e", {"lenet5": 5.0, "resnet20": 4.0}, steps=100)
-    assert compare(project, monkeypatch).exit_code == 0
+    assert compare().exit_code == 0
     caption = Path("data/judges_compared/caption.txt").read_text()
     assert caption.startswith("The same samples of 4 runs, scored by 2 judges (lenet5, resnet20).")
 
 
 def test_where_every_run_was_only_exercised_there_is_nothing_to_compare(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    compare: Callable[[], Result],
 ) -> None:
     shutil.rmtree("data/gan_scores")
     for run in ("a", "b", "c"):
         write_run(run, {"lenet5": 4.0}, steps=4)
-    done = compare(project, monkeypatch)
+    done = compare()
     assert done.exit_code == 0, done.output
     assert Path("data/judges_compared/caption.txt").read_text().startswith("Every GAN was only exercised")
     assert Image.open("plots/judges.png").format == "PNG"
 
 
-def test_one_judge_alone_has_nothing_to_compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_judge_alone_has_nothing_to_compare(compare: Callable[[], Result]) -> None:
     shutil.rmtree("data/gan_scores")
     for run in ("a", "b", "c"):
         write_run(run, {"lenet5": 4.0})
-    assert compare(project, monkeypatch).exit_code == 0
+    assert compare().exit_code == 0
     assert "there is nothing to compare" in Path("data/judges_compared/caption.txt").read_text()
     assert Image.open("plots/judges.png").format == "PNG"
 
 
-def test_scores_of_an_older_judge_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_of_an_older_judge_are_refused(compare: Callable[[], Result]) -> None:
     write_run("d", {"lenet5": 4.0, "resnet20": 5.0}, sha256="of an older training")
-    done = compare(project, monkeypatch)
+    done = compare()
     assert done.exit_code == 1
     assert "no judge has scored all GANs of a data set" in done.output
     assert not Path("plots").exists() and not Path("data/judges_compared").exists()

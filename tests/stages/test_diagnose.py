@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -83,20 +83,21 @@ def write_run(run: str, number: int) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(workplace: Path) -> Path:
     """A project in which everything is measured and scored."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     write_measurements()
     for number, run in enumerate(RUNS):
         write_run(run, number)
-    return tmp_path
+    return workplace
 
 
-def diagnose(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    monkeypatch.syspath_prepend(project / "stages")
-    return CliRunner().invoke(runpy.run_path(str(project / "stages/diagnose.py"))["main"])
+@pytest.fixture
+def stage(folder: Path, load_stage: Any) -> dict[str, Any]:
+    return load_stage("diagnose")
+
+
+def diagnose(stage: dict[str, Any]) -> Result:
+    return CliRunner().invoke(stage["main"])
 
 
 def made() -> dict[str, dict[str, object]]:
@@ -114,10 +115,8 @@ def made() -> dict[str, dict[str, object]]:
     return found
 
 
-def test_every_experiment_says_what_it_found(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = diagnose(project, monkeypatch)
+def test_every_experiment_says_what_it_found(stage: dict[str, Any]) -> None:
+    done = diagnose(stage)
     assert done.exit_code == 0 and "left out" not in done.output, done.output
     found = made()
     assert set(found) == EXPERIMENTS
@@ -155,11 +154,7 @@ def test_every_experiment_says_what_it_found(
     ids=lambda each: ", ".join(each) if isinstance(each, list) else "",
 )
 def test_an_experiment_whose_runs_are_missing_is_left_out_and_the_others_are_made(
-    project: Path,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    missing: list[str],
-    left_out: dict[str, str],
+    stage: dict[str, Any], missing: list[str], left_out: dict[str, str]
 ) -> None:
     for name in left_out:  # of an earlier time, when the runs were there
         Path("data/experiments", name).mkdir(parents=True)
@@ -169,7 +164,7 @@ def test_an_experiment_whose_runs_are_missing_is_left_out_and_the_others_are_mad
         for path in (f"data/gan_scores/{run}", f"plots/gan_scores/{run}"):
             shutil.rmtree(path)
         Path(f"curves/gan/{run}.csv").unlink()
-    done = diagnose(project, monkeypatch)
+    done = diagnose(stage)
     assert done.exit_code == 0, done.output
     said = [line for line in done.stderr.splitlines() if "is left out" in line]
     assert sorted(said) == sorted(
@@ -180,11 +175,9 @@ def test_an_experiment_whose_runs_are_missing_is_left_out_and_the_others_are_mad
 
 
 def test_scores_that_were_made_differently_are_not_held_against_each_other(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    stage: dict[str, Any], folder: Path
 ) -> None:
     """The FID of a run on other images is neither better nor worse; its experiments are left out as above."""
-    monkeypatch.syspath_prepend(project / "stages")
-    stage = runpy.run_path(str(project / "stages/diagnose.py"))
     for run, experiment in (("wgan_adam", "adam_on_wgan"), ("gan", "without_batch_norm")):
         path = Path(f"data/gan_scores/{run}/scores.json")
         write_json(path, json.loads(path.read_text()) | {"dataset": "cifar10", "data_sha256": "1"})
@@ -195,27 +188,23 @@ def test_scores_that_were_made_differently_are_not_held_against_each_other(
     stage["critic_tracks_quality"](folder / "figure.png")  # whose findings are of one run at a time
 
 
-def test_a_run_that_kept_no_generators_is_named_and_nothing_is_overwritten(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert diagnose(project, monkeypatch).exit_code == 0
+def test_a_run_that_kept_no_generators_is_named_and_nothing_is_overwritten(stage: dict[str, Any]) -> None:
+    assert diagnose(stage).exit_code == 0
     before = {path: path.read_bytes() for path in Path("data/experiments").rglob("*.*")}
     write_csv("data/gan_scores/wgan/snapshots.csv", [])
-    done = diagnose(project, monkeypatch)
+    done = diagnose(stage)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: the run wgan has kept no generators along the way")
     assert {path: path.read_bytes() for path in Path("data/experiments").rglob("*.*")} == before
 
 
 def test_an_experiment_that_compares_modes_is_left_out_where_a_run_has_none(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    stage: dict[str, Any], folder: Path
 ) -> None:
     """As of a run on chosen classes, or on data with a class that has no test images."""
     path = Path("data/gan_scores/gan_nobn/scores.json")
     scores = json.loads(path.read_text())
     del scores["modes"]
     write_json(path, scores)
-    monkeypatch.syspath_prepend(project / "stages")
-    stage = runpy.run_path(str(project / "stages/diagnose.py"))
     with pytest.raises(stage["UnfitRunsError"], match="gan_nobn lacks the score `modes`"):
         stage["without_batch_norm"](folder / "figure.png")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,16 +41,13 @@ def list_images(sha256: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(project: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with six images, a captioner and its run; nothing of it is trained."""
-    shutil.copytree(project / "params", tmp_path / "params")
+    shutil.copytree(project / "params", workplace / "params")
     recipes = (project / "params.yaml").read_text().splitlines()
     kept = [line for line in recipes if "{method: sample" not in line]  # greedy and beam will do
-    (tmp_path / "params.yaml").write_text("\n".join(kept).replace("max_length: 40", "max_length: 3"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (workplace / "params.yaml").write_text("\n".join(kept).replace("max_length: 40", "max_length: 3"))
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ids, names = list(range(6)), [f"{number}.jpg" for number in range(6)]
     writer = ShardWriter(
         folder=Path("data/features"),
@@ -95,27 +91,27 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Path("models/captioner/best/training.json").write_text(json.dumps(length))
     with records.training_run(family="captioner", name="best", run_key="k", params={}, inputs=[]):
         pass
-    return tmp_path
+    return workplace
 
 
-def load(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.syspath_prepend(project / "stages")
-    return runpy.run_path(str(project / "stages/evaluate_captioner.py"))
+@pytest.fixture
+def stage(folder: Path, load_stage: Any) -> dict[str, Any]:
+    return load_stage("evaluate_captioner")
 
 
-def evaluate(project: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    return CliRunner().invoke(load(project, monkeypatch)["main"], ["best"])
+def evaluate(stage: dict[str, Any]) -> Result:
+    return CliRunner().invoke(stage["main"], ["best"])
 
 
 def test_a_java_that_dies_loses_no_caption(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    stage: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     java = folder / "java"
     java.write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
     java.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(scorer, "_java", lambda: str(java))
-        done = evaluate(project, monkeypatch)
+        done = evaluate(stage)
     assert done.exit_code == 1 and "the PTB tokenizer failed (exit status 1): no memory" in done.output
     assert "Traceback" not in done.output and not Path("metrics/captioner").exists()
     tables = {way: Path(f"data/captioned/best/{way}.parquet") for way in ("greedy", "beam")}
@@ -125,7 +121,7 @@ def test_a_java_that_dies_loses_no_caption(
 
     # METEOR's own Java takes seconds a decoding; its scores are tested elsewhere.
     monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
-    done = evaluate(project, monkeypatch)
+    done = evaluate(stage)
     assert done.exit_code == 0, done.output
     for way, path in tables.items():
         scored = pd.read_parquet(path)
@@ -135,7 +131,7 @@ def test_a_java_that_dies_loses_no_caption(
 
 
 def test_what_is_known_of_the_images_is_scored(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    stage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scores are computed again from the tables of captions and attention that the stage leaves."""
     monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
@@ -147,7 +143,7 @@ def test_what_is_known_of_the_images_is_scored(
     save_captioner(
         path, options=saved.options, vocabulary=VOCABULARY, features=saved.features, state_dict=state
     )
-    assert evaluate(project, monkeypatch).exit_code == 0
+    assert evaluate(stage).exit_code == 0
     assert "objects" not in json.loads(Path("metrics/captioner/best.json").read_text())
 
     captions = list(pd.read_parquet("data/captioned/best/greedy.parquet")["caption"])
@@ -159,7 +155,7 @@ def test_what_is_known_of_the_images_is_scored(
         for words, box in ((("no", "thing"), (0, 0, 9, 9)), ((colour, shape), (40, 30, 200, 160)))
     ]
     write_objects("data/captions/objects.parquet", known)
-    done = evaluate(project, monkeypatch)
+    done = evaluate(stage)
     assert done.exit_code == 0, done.output
     found = {}
     for way in ("greedy", "beam"):
@@ -184,13 +180,13 @@ def test_what_is_known_of_the_images_is_scored(
     assert headlines["objects"] == pytest.approx(np.mean(found["greedy"]), abs=1e-4), "of the first decoding"
 
     write_objects("data/captions/objects.parquet", known[:6])
-    done = evaluate(project, monkeypatch)
+    done = evaluate(stage)
     assert done.exit_code == 1 and "no object on image 3" in done.output
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # of the figure's font
 def test_captions_are_scored_as_the_captioner_splits_them(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    stage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 5))
     monkeypatch.setattr(scorer, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
@@ -204,17 +200,14 @@ def test_captions_are_scored_as_the_captioner_splits_them(
     )
     table = pd.read_parquet("data/captions/captions.parquet")
     table.assign(caption="犬犬犬。").to_parquet("data/captions/captions.parquet", index=False)
-    done = evaluate(project, monkeypatch)
+    done = evaluate(stage)
     assert done.exit_code == 0, done.output
     scores = json.loads(Path("data/captioned/best/greedy.json").read_text())
     assert scores["BLEU-3"] == pytest.approx(1) and scores["tokeniser"] == "unicode"
 
 
-def test_the_scored_data_are_the_test_pictures_and_their_references(
-    project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_scored_data_are_the_test_pictures_and_their_references(stage: dict[str, Any]) -> None:
     """Another test picture or reference makes other data; another training picture or caption does not."""
-    stage = load(project, monkeypatch)
 
     def digest(blue: int | None = None) -> str:
         list_images({f"{number}.jpg": "of blue" if number == blue else "of red" for number in range(6)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,9 @@ def write_test_images(seed: int) -> None:
 
 
 def test_the_scores_say_on_which_images_they_were_made(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, workplace: Path, load_stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.syspath_prepend(project / "stages")
     shutil.copytree(project / "params", "params")
     shutil.copy(project / "params.yaml", "params.yaml")
     folder = Path("models/classifiers/lenet5")
@@ -57,7 +52,7 @@ def test_the_scores_say_on_which_images_they_were_made(
     training = {"trained_steps": 3, "recipe_steps": 4, "num_parameters": 5, "flops": 6}
     write_json(folder / "training.json", training)
     write_json(folder / "run_key.json", {"family": "classifier", "name": "lenet5", "run_key": "k"})
-    stage = runpy.run_path(str(project / "stages/evaluate_classifier.py"))
+    stage = load_stage("evaluate_classifier")
 
     found = []
     for seed in (0, 1, 0):
@@ -79,9 +74,8 @@ NAMES = ["zero", "one", "two"]
 
 
 @pytest.fixture
-def draw(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(project / "stages"))
-    return runpy.run_path(str(project / "stages/evaluate_classifier.py"))["draw"]
+def draw(load_stage: Any) -> Any:
+    return load_stage("evaluate_classifier")["draw"]
 
 
 def evaluation(probabilities: list[list[float]]) -> Evaluation:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,14 +89,11 @@ def write_digits(split: str, count: int, seed: int) -> None:
 
 
 @pytest.fixture
-def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a few pictures, three judges and two generators; nothing of it is trained."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TORCH_HOME", str(workplace / "home"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for seed, (split, count) in enumerate({"train": 60, "val": 20, "test": 50}.items()):
         write_digits(split, count, seed)
     write_judge("of_cifar10", "cifar10", 0)
@@ -106,13 +102,12 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     get_fid_weights("none")
     write_gan("mine")
     write_gan("chosen", classes=[7, 3], splits=("train", "val"))
-    return tmp_path
+    return workplace
 
 
 @pytest.fixture
-def stage(project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.syspath_prepend(project / "stages")
-    return runpy.run_path(str(project / "stages/evaluate_gan.py"))
+def stage(folder: Path, load_stage: Any) -> dict[str, Any]:
+    return load_stage("evaluate_gan")
 
 
 def distance_by(judge: str, real: Tensor, generated: Tensor) -> float:

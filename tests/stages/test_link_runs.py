@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +53,19 @@ stages:
 """
 
 
-def link(script: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run the stage in the DVC experiment `pipeline`; its lines."""
-    monkeypatch.setenv("DVC_EXP_NAME", pipeline)
-    monkeypatch.syspath_prepend(script.parent)
-    done = CliRunner().invoke(runpy.run_path(str(script))["main"], catch_exceptions=False)
-    return done.stdout.splitlines()
+@pytest.fixture
+def link(workplace: Path, load_stage: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Run the stage in the DVC experiment that is named; its lines."""
+    main = load_stage("link_runs")["main"]
+
+    def run(pipeline: str) -> list[str]:
+        monkeypatch.setenv("DVC_EXP_NAME", pipeline)
+        return CliRunner().invoke(main, catch_exceptions=False).stdout.splitlines()
+
+    return run
 
 
-def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = project / "stages/link_runs.py"
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_links(link: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     for path, family, name in (
         ("models/gan/dcgan", "gan", "dcgan"),
         ("models/captioner/best", "captioner", "best"),
@@ -90,9 +90,9 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with records.training_run(family="gan", name="dcgan", run_key="dcgan" * 4, params={}, inputs=[]):
         pass
 
-    assert link(script, "first", monkeypatch) == ["captioner/best: restored", "gan/dcgan: trained"]
+    assert link("first") == ["captioner/best: restored", "gan/dcgan: trained"]
     for _ in range(2):  # a second time changes nothing
-        assert link(script, "second", monkeypatch) == ["captioner/best: restored", "gan/dcgan: linked"]
+        assert link("second") == ["captioner/best: restored", "gan/dcgan: linked"]
 
     client = store.open_client()
     gan, captioner = (store.find_run(client, name * 4) for name in ("dcgan", "best"))
@@ -117,13 +117,8 @@ def test_links(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [len(store.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
 
 
-def test_a_model_without_its_run_is_registered(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_without_its_run_is_registered(link: Callable[[str], list[str]]) -> None:
     """As in a fresh clone that has pulled: the store is empty, models, scores and dvc.lock are there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = Path("models/gan/dcgan")
     network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
     facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
@@ -135,19 +130,14 @@ def test_a_model_without_its_run_is_registered(
     for text in (None, '{"fid": 20.5, "judge": "lenet5", "num_samples": 10}', None):
         if text is not None:  # the scores are pulled later
             scores.write_text(text)
-        assert link(project / "stages/link_runs.py", "pulled", monkeypatch) == ["gan/dcgan: restored"]
+        assert link("pulled") == ["gan/dcgan: restored"]
     (version,) = store.read_versions(store.open_client())
     assert (version.name, version.version, version.aliases) == ("ganscribe-gan-dcgan", "1", ("candidate",))
     expected = {"dvc.md5": "9c1185a5c5e9fc54612808977ee8f548.dir", "dvc.path": "models/gan/dcgan"}
     assert (expected | {"fid": "20.5"}).items() <= version.tags.items()
 
 
-def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(link: Callable[[str], list[str]]) -> None:
     for folder, name, scores in (
         ("models/classifiers/lenet5", "lenet5", Path("metrics/classifiers/lenet5.json")),
         ("models/classifiers/vgg11", "vgg11", Path("zoo/metrics/classifiers/vgg11.json")),
@@ -160,7 +150,7 @@ def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
     Path("dvc.lock").write_text(LOCK)
     zoo = LOCK.replace("train_gan@dcgan", "train_classifier@vgg11")
     Path("zoo/dvc.lock").write_text(zoo.replace("models/gan/dcgan", "models/classifiers/vgg11"))
-    lines = link(project / "stages/link_runs.py", "first", monkeypatch)
+    lines = link("first")
     assert lines == ["classifier/lenet5: restored", "classifier/vgg11: restored"]
     client = store.open_client()
     lenet, vgg = (store.find_run(client, name * 4) for name in ("lenet5", "vgg11"))
@@ -171,12 +161,8 @@ def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(
     assert vgg.data.tags["linked.first"] == hashlib.sha256(Path("zoo/dvc.lock").read_bytes()).hexdigest()
 
 
-def test_a_captioner_may_have_the_name_of_a_decoding(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(project / "stages")
-    read_scores = runpy.run_path(str(project / "stages/link_runs.py"))["read_scores"]
+def test_a_captioner_may_have_the_name_of_a_decoding(workplace: Path, load_stage: Any) -> None:
+    read_scores = load_stage("link_runs")["read_scores"]
     folder = Path("data/captioned/greedy")
     folder.mkdir(parents=True)
     scores = {"beam": {"CIDEr": 0.4}, "greedy": {"CIDEr": 0.3}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +43,17 @@ def write_data_set(root: Path, train: list[int], test: list[int]) -> None:
 
 
 @pytest.fixture
-def prepared(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def prepared(project: Path, workplace: Path, load_stage: Any) -> Any:
     """Write a data set, and have the stage prepare it; returns what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.syspath_prepend(project / "stages")
-    (tmp_path / "params").symlink_to(project / "params")
+    (workplace / "params").symlink_to(project / "params")
     text, entry = (project / "params.yaml").read_text(), "mnist: {source: scale, folder: null}"
     assert entry in text
-    (tmp_path / "params.yaml").write_text(text.replace(entry, "mnist: {source: local, folder: mine}"))
+    (workplace / "params.yaml").write_text(text.replace(entry, "mnist: {source: local, folder: mine}"))
 
     def prepare(train: list[int], test: list[int]) -> str:
-        write_data_set(tmp_path / "mine", train, test)
+        write_data_set(workplace / "mine", train, test)
         acquire("mnist", source="local", folder="mine", destination="data/raw/mnist", scenes=1, seed=0)
-        done = CliRunner().invoke(
-            runpy.run_path(str(project / "stages/prepare_images.py"))["main"], ["mnist"]
-        )
+        done = CliRunner().invoke(load_stage("prepare_images")["main"], ["mnist"])
         assert done.exit_code == 0, done.output
         return done.stderr
 
@@ -67,7 +61,7 @@ def prepared(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("labels", [LETTERS, [0, 1, 2]], ids=len)
-def test_other_classes_work_from_end_to_end(project: Path, prepared: Any, labels: list[int]) -> None:
+def test_other_classes_work_from_end_to_end(load_stage: Any, prepared: Any, labels: list[int]) -> None:
     assert prepared(labels * 24, labels * 4) == ""
     train, val, test = (read_images(f"data/mnist/{split}.parquet") for split in ("train", "val", "test"))
     recipe = ClassifierRecipe(
@@ -75,7 +69,7 @@ def test_other_classes_work_from_end_to_end(project: Path, prepared: Any, labels
     )
     budget = Budget(seed=0, precision="fp32")
     trained = train_classifier(train, val, recipe, budget=budget, device=gans.CPU)
-    save = runpy.run_path(str(project / "stages/train_classifier.py"))["save"]
+    save = load_stage("train_classifier")["save"]
     params = {"network": "lenet5", "options": {}}
     save(Path("models/classifiers/mine"), "mine", "key", params, train, trained)
 
@@ -110,14 +104,14 @@ def test_absent_classes_are_said(prepared: Any) -> None:
 
 
 def test_a_gan_of_a_class_without_test_images_is_refused_before_it_is_trained(
-    project: Path, prepared: Any, monkeypatch: pytest.MonkeyPatch
+    load_stage: Any, prepared: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared([0, 1, 2, 3] * 12, [0, 1, 2, 0])
     params, block = Path("params.yaml"), "    gan:\n      objective: nonsaturating\n"
     assert block in params.read_text()
     params.write_text(params.read_text().replace(block, f"{block}      classes: [3]\n"))
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
-    stage = runpy.run_path(str(project / "stages/train_gan.py"))
+    stage = load_stage("train_gan")
     monkeypatch.setitem(
         stage["main"].callback.__wrapped__.__globals__, "train", lambda *_, **__: pytest.fail("trained")
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,21 +15,18 @@ from publications import small_coco
 
 @pytest.mark.parametrize("split", ["[0.4, 0.3, 0.3]", "[0.7, 0.3, 0.0]"])
 def test_it_is_said_that_nothing_is_left_to_score(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+    project: Path, workplace: Path, load_stage: Any, split: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.syspath_prepend(project / "stages")
-    (tmp_path / "params").symlink_to(project / "params")
+    (workplace / "params").symlink_to(project / "params")
     text = (project / "params.yaml").read_text()
     changes = {"coco: {source: scale, folder: null": "coco: {source: local, folder: mine"}
     for old, new in (changes | {"split:\n  - 0.8\n  - 0.1\n  - 0.1\n": f"split: {split}\n"}).items():
         assert old in text
         text = text.replace(old, new)
-    (tmp_path / "params.yaml").write_text(text)
-    small_coco(tmp_path / "mine")
+    (workplace / "params.yaml").write_text(text)
+    small_coco(workplace / "mine")
     acquire("coco", source="local", folder="mine", destination="data/raw/coco", scenes=1, seed=0)
-    done = CliRunner().invoke(runpy.run_path(str(project / "stages/select_captions.py"))["main"])
+    done = CliRunner().invoke(load_stage("select_captions")["main"])
     assert done.exit_code == 0, done.output
     captions = read_captions("data/captions/captions.parquet")
     has_test = any(caption.split == "test" for caption in captions)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,11 +17,9 @@ TEXTS = ["一只猫坐在桌子上。", "一只狗在草地上"]
 
 @pytest.mark.parametrize("tokeniser", ["tutorial", "unicode"])
 def test_the_tokeniser_of_the_parameters(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokeniser: str
+    project: Path, workplace: Path, load_stage: Any, tokeniser: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(project / "stages")
-    (tmp_path / "params").symlink_to(project / "params")
+    (workplace / "params").symlink_to(project / "params")
     text = (project / "params.yaml").read_text()
     for old, new in (
         ("vocabulary_size: 5000", "vocabulary_size: 4"),
@@ -29,10 +27,10 @@ def test_the_tokeniser_of_the_parameters(
     ):
         assert old in text
         text = text.replace(old, new)
-    (tmp_path / "params.yaml").write_text(text)
+    (workplace / "params.yaml").write_text(text)
     rows = [SelectedCaption(n, n, f"{n}.jpg", "", text, "train", True) for n, text in enumerate(TEXTS)]
     write_captions("data/captions/captions.parquet", rows)
-    done = CliRunner().invoke(runpy.run_path(str(project / "stages/tokenize_captions.py"))["main"])
+    done = CliRunner().invoke(load_stage("tokenize_captions")["main"])
     assert done.exit_code == 0, done.output
     vocabulary = read_vocabulary("data/tokens/vocabulary.json")
     lengths = [len(tokens) for tokens in pd.read_parquet("data/tokens/tokens.parquet")["tokens"]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +24,16 @@ from ganscribe.training.budget import Budget
     ],
 )
 def test_a_training_is_measured_against_what_its_recipe_would_have_done(
-    project: Path, monkeypatch: pytest.MonkeyPatch, steps: int, cap: int | None, length: Length
+    load_stage: Any, steps: int, cap: int | None, length: Length
 ) -> None:
-    monkeypatch.syspath_prepend(project / "stages")
-    measure = runpy.run_path(str(project / "stages/train_captioner.py"))["measure"]
+    measure = load_stage("train_captioner")["measure"]
     run = CaptionerRun(recipe=CaptionerRecipe(epochs=3, batch_size=5), budget=Budget(seed=0, max_updates=cap))
     trained: Any = type("Trained", (), {"step": steps})
     assert measure(trained, captioners.tiny_data(), run) == length
 
 
-def test_a_real_training_that_a_cap_ends(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(project / "stages")
-    measure = runpy.run_path(str(project / "stages/train_captioner.py"))["measure"]
+def test_a_real_training_that_a_cap_ends(load_stage: Any) -> None:
+    measure = load_stage("train_captioner")["measure"]
     recipe = CaptionerRecipe(epochs=3, batch_size=5)
     for cap, length in ((7, Length(7, 15)), (None, Length(15, 15))):
         run = CaptionerRun(recipe=recipe, budget=Budget(seed=0, max_updates=cap))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ pytestmark = pytest.mark.usefixtures("small_samples")
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_networks_are_saved_with_their_options_and_recipe(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+    load_stage: Any, tmp_path: Path, ema_decay: float
 ) -> None:
-    monkeypatch.syspath_prepend(project / "stages")
-    stage = runpy.run_path(str(project / "stages/train_gan.py"))
+    stage = load_stage("train_gan")
     changes: dict[str, Any] = {
         "networks": "dcgan_deep",
         "network_options": {"dropout": 0.35},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,10 @@ from ganscribe.records.lineage.copies import copy_run
 
 
 @pytest.fixture
-def folder(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copyfile(fresh_store, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "DVC_STAGE", "DVC_EXP_NAME"):
+def folder(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    return with_store
 
 
 def test_a_run_is_copied_as_it_lay_in_the_folder(folder: Path) -> None:
