@@ -131,33 +131,25 @@ def _recording(
     _complain(outbox)
 
 
-@contextlib.contextmanager
 def training_run(
     *, family: str, name: str, run_key: str | None, params: dict[str, Any], inputs: list[str]
-) -> Iterator[Recording]:
+) -> contextlib.AbstractContextManager[Recording]:
     """Record the run of one training, with system metrics; an unfinished run of the same `run_key` is continued.
 
     `inputs` are paths relative to the working folder. `Interrupted` ends the run as KILLED, and so does the death of
     the process.
     """
     facts = {"inputs": origin.input_hashes(inputs), "changes": origin.git_changes(), "params": params}
-    with _recording("training", family=family, name=name, run_key=run_key, **facts) as recording:
-        yield recording
+    return _recording("training", family=family, name=name, run_key=run_key, **facts)
 
 
-@contextlib.contextmanager
 def stage_run(
     name: str, *, params: dict[str, Any], inputs: list[str], run_key: str | None = None
-) -> Iterator[Recording]:
+) -> contextlib.AbstractContextManager[Recording]:
     """Record a separate run for a stage that trains nothing."""
-    with training_run(
-        family="pipeline", name=name, run_key=run_key, params=params, inputs=inputs
-    ) as recording:
-        yield recording
+    return training_run(family="pipeline", name=name, run_key=run_key, params=params, inputs=inputs)
 
 
-@contextlib.contextmanager
-def reopened_run(run_key: str, *, family: str, name: str) -> Iterator[Recording]:
+def reopened_run(run_key: str, *, family: str, name: str) -> contextlib.AbstractContextManager[Recording]:
     """Add scores to the training's run; if the store has none, to a new one without curves, tagged `restored`."""
-    with _recording("reopened", family=family, name=name, run_key=run_key) as recording:
-        yield recording
+    return _recording("reopened", family=family, name=name, run_key=run_key)
