@@ -80,10 +80,8 @@ def read_locks(folder: Path) -> str:
 
 
 def _blocks(text: str) -> dict[str, str]:
-    starts = list(_STAGE.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    pairs = zip(starts, ends, strict=False)  # without stages there is one end too many
-    return {match[1].strip("'\""): text[match.end() + 1 : end] for match, end in pairs}
+    parts = _STAGE.split(text)
+    return {name.strip("'\""): block for name, block in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _md5s(entries: list[dict[str, Any]] | None) -> dict[str, str]:
