@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -119,7 +120,7 @@ def lineage(subject: str, is_json: bool) -> None:
 
     send_recorded()
     found = artifact.trace(subject)
-    text = json.dumps(artifact.as_json(found), indent=2) if is_json else artifact.as_text(found)
+    text = json.dumps(dataclasses.asdict(found), indent=2) if is_json else artifact.as_text(found)
     click.echo(hide_secrets(text))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -270,8 +270,3 @@ def as_text(found: Lineage) -> str:
     if not found.commands:
         return f"{text}\n\nThere is no way back to it from here: see the warnings."
     return f"{text}\n\nTo bring it back, in the project's top folder:\n\n" + "\n".join(found.commands)
-
-
-def as_json(found: Lineage) -> dict[str, Any]:
-    """Return the same as plain values."""
-    return asdict(found)
