@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +46,12 @@ def tag_versions(client: MlflowClient, run: RunRecord, *, folder: Path, md5: str
                 client.set_model_version_tag(version.name, version.version, key, value)
 
 
-def find_version(versions: Iterable[VersionRecord], name: str, wanted: str) -> VersionRecord:
+def find_version(versions: Sequence[VersionRecord], name: str, wanted: str) -> VersionRecord:
     """Return the version with the number or alias `wanted`. Raises ValueError if there is none."""
-    of_name = list(versions)
-    for version in of_name:
+    for version in versions:
         if wanted == version.version or wanted in version.aliases:
             return version
-    known = [f"{each.version}" + "".join(f" ({alias})" for alias in each.aliases) for each in of_name]
+    known = [f"{each.version}" + "".join(f" ({alias})" for alias in each.aliases) for each in versions]
     raise ValueError(f"{name} has no version {wanted!r}: it has {', '.join(known) or 'none'}")
 
 
