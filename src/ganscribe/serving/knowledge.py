@@ -25,13 +25,9 @@ RANDOM = (
 )
 
 
-def knows_drawn_scenes_only(captioner: PhotographCaptioner) -> bool:
-    """Return whether the captioner has only the words of the scenes that the project draws (the sample scale)."""
-    return set(captioner.saved.vocabulary.words) <= DRAWN_WORDS | {PAD, UNK, START, END}
-
-
 def doubt(captioner: PhotographCaptioner) -> str:
     """Return why its captions of photographs may be wrong; empty if nothing speaks against them."""
-    if knows_drawn_scenes_only(captioner):
+    # At the sample scale, a captioner has only the words of the scenes that the project draws.
+    if set(captioner.saved.vocabulary.words) <= DRAWN_WORDS | {PAD, UNK, START, END}:
         return DRAWN
     return RANDOM if captioner.inception.label == RANDOM_INIT else ""
