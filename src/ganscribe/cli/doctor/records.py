@@ -10,7 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ganscribe.cli.doctor.findings import INSTALL, Finding, fault, ok
 from ganscribe.core.files import file_md5, project_root
@@ -95,7 +94,9 @@ def check_dvc() -> Iterator[Finding]:
         return
     try:
         with Repo(str(project_root())) as repo:
-            stages, remotes = Counter(stage.path_in_repo for stage in repo.index.stages), _remotes(repo)
+            stages = Counter(stage.path_in_repo for stage in repo.index.stages)
+            configured = sorted(repo.config.get("remote", {}).items())
+            remotes = {name: str(remote["url"]) for name, remote in configured}
     except (DvcException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         remedy = "fix dvc.yaml, params.yaml or .dvc/config (`git status`)"
@@ -148,7 +149,3 @@ def check_cache() -> Iterator[Finding]:
         yield fault("dvc cache", text, remedy)
     else:
         yield ok("dvc cache", f"no damaged file among {len(objects)}")
-
-
-def _remotes(repo: Any) -> dict[str, str]:
-    return {name: str(remote["url"]) for name, remote in sorted(repo.config.get("remote", {}).items())}
