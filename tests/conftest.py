@@ -58,6 +58,18 @@ def load_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return lambda name: runpy.run_path(str(project / "stages" / f"{name}.py"))
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures of matplotlib that are saved."""
+    from matplotlib.figure import Figure
+
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *rest, **more: (saved.append(self), save(self, *rest, **more))
+    )
+    return saved
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real data (see README); without it, the test is skipped."""

@@ -147,20 +147,9 @@ def test_confusion_has_a_cell_a_pair_and_the_same_bytes_again(tmp_path: Path) ->
         assert (np.abs(pixels - shade).max(1) <= 1).sum() > 1000
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *rest, **more: (figures.append(self), save(self, *rest, **more))
-    )
-    return figures
-
-
-def test_a_confusion_has_the_actual_classes_in_its_rows(tmp_path: Path, saved: list[Figure]) -> None:
+def test_a_confusion_has_the_actual_classes_in_its_rows(tmp_path: Path, figures: list[Figure]) -> None:
     save_confusion(torch.tensor([[9, 1], [0, 5]]), tmp_path / "confusion.png", ["cat", "dog"])
-    (axes,) = saved[0].axes
+    (axes,) = figures[0].axes
     at = {each.get_position(): each.get_text() for each in axes.texts}  # (column, row)
     assert at == {(0, 0): "9", (1, 0): "1", (1, 1): "5"}
     assert np.asarray(axes.images[0].get_array()) == pytest.approx(np.array([[0.9, 0.1], [0, 1]]))
@@ -169,10 +158,10 @@ def test_a_confusion_has_the_actual_classes_in_its_rows(tmp_path: Path, saved: l
         assert [label.get_text() for label in labels] == ["cat", "dog"]
 
 
-def test_a_run_stands_at_its_two_fids(tmp_path: Path, saved: list[Figure]) -> None:
+def test_a_run_stands_at_its_two_fids(tmp_path: Path, figures: list[Figure]) -> None:
     fids = {"one": {"x": 1.0, "y": 2.0}, "two": {"y": 20.0, "x": 30.0}}
     save_agreement(fids, tmp_path / "judges.png", labels={"x": "X: 15 of 3,905 steps", "y": "y"})
-    (axes,) = saved[0].axes
+    (axes,) = figures[0].axes
     assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[1, 30], [2, 20]]
     assert {each.get_text(): each.xy for each in axes.texts} == {  # type: ignore[attr-defined]
         "X: 15 of 3,905 steps": (1, 30),

@@ -11,17 +11,6 @@ from matplotlib.figure import Figure
 from ganscribe.report.charts import class_chart, curve_chart
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that have been saved."""
-    saved: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *rest, **more: (saved.append(self), save(self, *rest, **more))
-    )
-    return saved
-
-
 def test_a_chart_draws_the_columns_that_are_asked_for(tmp_path: Path, figures: list[Figure]) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(
