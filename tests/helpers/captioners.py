@@ -35,13 +35,7 @@ SIZES: dict[str, Any] = {
     "encoder_dim": 7,
 }
 LENGTHS = [7, 6, 4, 2]
-OPTIONS: dict[str, Any] = {
-    "vocabulary_size": 9,
-    "embedding_dim": 6,
-    "units": 8,
-    "feature_dim": 10,
-    "encoder_dim": 7,
-}
+OPTIONS = SIZES | {"vocabulary_size": 9}
 VOCABULARY = Vocabulary((PAD, UNK, "a", START, "dog", END, "red", "ball", "runs"))
 
 
