@@ -24,6 +24,7 @@ from ganscribe.features.inception import Inception
 from ganscribe.features.pictures import PREPROCESSING, load_image
 from ganscribe.serving import photographs
 from ganscribe.sources.drawn.scenes import draw_scene
+from parameters import copy_params
 
 WORDS = ("red", "blue", "dog", "ball", "on", "the", "grass", "runs")
 VOCABULARY = Vocabulary((PAD, UNK, START, END, *WORDS))
@@ -60,8 +61,7 @@ def save_model(path: Path, *, weights_sha256: str = "small", crop: str = "none")
 @pytest.fixture
 def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose run `best` has a captioner."""
-    shutil.copy(project / "params.yaml", tmp_path)
-    shutil.copytree(project / "params", tmp_path / "params")
+    copy_params(project, tmp_path)
     save_model(tmp_path / "models/captioner/best/model.safetensors")
     (tmp_path / "data/features").mkdir(parents=True)
     (tmp_path / "data/features/inception.safetensors").touch()

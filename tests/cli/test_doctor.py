@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from ganscribe import cli
 from ganscribe.cli.doctor import machine, sources
 from ganscribe.core.devices import explain_bf16
+from parameters import use_local
 
 
 @pytest.fixture
@@ -89,12 +90,6 @@ def add_remote(folder: Path) -> None:
     )
 
 
-def use_local(folder: Path) -> None:
-    text = (folder / "params.yaml").read_text()
-    local = "mnist: {source: local, folder: nowhere}"
-    (folder / "params.yaml").write_text(text.replace("mnist: {source: scale, folder: null}", local))
-
-
 def cut_rwlock(folder: Path) -> None:
     (folder / ".dvc/tmp").mkdir(exist_ok=True)
     (folder / ".dvc/tmp/rwlock").touch()
@@ -118,7 +113,7 @@ def cut_rwlock(folder: Path) -> None:
             "-> rm dvc.lock, when no other dvc is at work, then `dvc repro`",
         ),
         (cut_rwlock, "dvc pipeline", "rwlock was cut off by a kill"),
-        (use_local, "mnist", "there is no folder"),
+        (lambda folder: use_local(folder, "mnist", "nowhere"), "mnist", "there is no folder"),
         (lambda folder: (folder / "src/ganscribe").mkdir(parents=True), "ganscribe", "rm -r .venv"),
         (add_remote, "dvc remote", "there is no folder /no/such/place"),
     ],

@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 
 from ganscribe import cli, config
 from ganscribe.cli.summary import MODELS, NEXT
+from parameters import copy_params
 
 
 @pytest.fixture
 def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a model, scores and a report of each of its runs."""
-    shutil.copy(project / "params.yaml", tmp_path)
-    shutil.copytree(project / "params", tmp_path / "params")
+    copy_params(project, tmp_path)
     params, _ = config.read(tmp_path)
     for family, (place, file_name, _) in MODELS.items():
         (tmp_path / "metrics" / place).mkdir(parents=True)

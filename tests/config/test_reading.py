@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -16,19 +15,13 @@ from ganscribe.config import files
 from ganscribe.config.selection import cut_short
 from ganscribe.core.registry import Registry, option_names
 from ganscribe.training.schedules import SCHEDULES
+from parameters import copy_params, edit
 
 
 @pytest.fixture
 def folder(project: Path, tmp_path: Path) -> Path:
-    shutil.copy(project / "params.yaml", tmp_path)
-    shutil.copytree(project / "params", tmp_path / "params")
+    copy_params(project, tmp_path)
     return tmp_path
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 @pytest.mark.parametrize("scale", ["sample", "full", "tiny"])

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from parameters import TINY, copy_params, edit, use_local
+
 
 def run(project: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
@@ -40,17 +42,9 @@ def refused(project: Path, folder: Path, *command: str, out: str) -> str:
     return done.stderr
 
 
-def edit(folder: Path, old: str, new: str, file: str = "params.yaml") -> None:
-    text = (folder / file).read_text()
-    assert old in text
-    (folder / file).write_text(text.replace(old, new, 1))
-
-
 @pytest.fixture
 def folder(project: Path, tmp_path: Path) -> Path:
-    shutil.copy(project / "params.yaml", tmp_path)
-    shutil.copytree(project / "params", tmp_path / "params")
-    edit(tmp_path, "scale: sample ", "scale: tiny ")
+    copy_params(project, tmp_path, TINY)
     return tmp_path
 
 
@@ -71,7 +65,7 @@ def photographs(folder: Path) -> Path:
         ]
     document = {"images": images, "annotations": annotations}
     (coco / "annotations" / "captions_train2014.json").write_text(json.dumps(document))
-    edit(folder, "coco: {source: scale, folder: null", "coco: {source: local, folder: mine")
+    use_local(folder, "coco", "mine")
     return coco
 
 
@@ -82,7 +76,7 @@ def done(project: Path, folder: Path, *commands: str) -> None:
 
 
 def test_a_missing_local_folder(project: Path, folder: Path) -> None:
-    edit(folder, "mnist: {source: scale, folder: null", "mnist: {source: local, folder: nowhere")
+    use_local(folder, "mnist", "nowhere")
     message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
     assert str(folder / "nowhere") in message
 
@@ -94,7 +88,7 @@ def test_a_truncated_archive(project: Path, folder: Path) -> None:
     raw = archive.read_bytes() if archive.suffix == ".gz" else gzip.compress(archive.read_bytes())
     archive.unlink()
     archive.with_suffix("").with_name("train-images-idx3-ubyte.gz").write_bytes(raw[: len(raw) // 2])
-    edit(folder, "mnist: {source: scale, folder: null", "mnist: {source: local, folder: mine")
+    use_local(folder, "mnist", "mine")
     message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
     assert "train-images-idx3-ubyte.gz" in message
 
@@ -135,11 +129,11 @@ def test_a_vocabulary_larger_than_the_text(project: Path, folder: Path, photogra
 
 
 def wrong_type(folder: Path) -> None:
-    edit(folder, "batch_size: 32\n", "batch_size: many\n")
+    edit(folder / "params.yaml", "batch_size: 32\n", "batch_size: many\n")
 
 
 def unknown_key(folder: Path) -> None:
-    edit(folder, "  crop: none", "  crop: none\n  crops: 3")
+    edit(folder / "params.yaml", "  crop: none", "  crop: none\n  crops: 3")
 
 
 @pytest.mark.parametrize("mistake", [wrong_type, unknown_key])

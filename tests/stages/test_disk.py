@@ -22,6 +22,7 @@ from ganscribe.execution.checkpoint import Checkpoint, open_checkpoint
 from ganscribe.features.shards import KEYS, ShardWriter, open_shards
 from ganscribe.training.budget import Budget
 from ganscribe.training.optimisers import OptimiserName
+from parameters import TINY, copy_params
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
@@ -56,9 +57,7 @@ def obey_permissions() -> None:
 def prepared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the digits downloaded and prepared, at the tiny scale."""
     folder = tmp_path_factory.mktemp("prepared")
-    shutil.copytree(project / "params", folder / "params")
-    text = (project / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(text.replace("scale: sample ", "scale: tiny ", 1))
+    copy_params(project, folder, TINY)
     for command in ("download.py", "prepare_images.py"):
         done = run(project, folder, command, "mnist")
         assert done.returncode == 0, done.stderr

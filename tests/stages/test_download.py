@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from parameters import TINY, copy_params, use_local
+
 
 @pytest.fixture
 def folder(project: Path, tmp_path: Path) -> Path:
     """A project folder of the test's own, at the tiny scale."""
-    shutil.copytree(project / "params", tmp_path / "params")
-    text = (project / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("scale: sample ", "scale: tiny "))
+    copy_params(project, tmp_path, TINY)
     return tmp_path
 
 
@@ -29,13 +29,6 @@ def run(project: Path, folder: Path, stage: str, name: str) -> subprocess.Comple
         text=True,
         timeout=120,
     )
-
-
-def use_local(folder: Path, name: str, where: str) -> None:
-    path = folder / "params.yaml"
-    text, entry = path.read_text(), f"{name}: {{source: scale, folder: null"
-    assert entry in text
-    path.write_text(text.replace(entry, f"{name}: {{source: local, folder: {where}"))
 
 
 def test_cifar10_to_parquet(project: Path, folder: Path) -> None:

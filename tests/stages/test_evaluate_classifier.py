@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images, read_images
 from ganscribe.datasets.prepare import write_images
 from ganscribe.metrics.comparable import SAME
+from parameters import copy_params
 
 CLASSES = list("abcdefghij")
 
@@ -43,8 +43,7 @@ def test_the_scores_say_on_which_images_they_were_made(
     project: Path, workplace: Path, load_stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
-    shutil.copytree(project / "params", "params")
-    shutil.copy(project / "params.yaml", "params.yaml")
+    copy_params(project, workplace)
     folder = Path("models/classifiers/lenet5")
     model = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
     saved = {"network": "lenet5", "options": {}, "num_classes": 10, "image_shape": [1, 28, 28]}

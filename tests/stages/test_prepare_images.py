@@ -26,6 +26,7 @@ from ganscribe.sources.acquire import acquire
 from ganscribe.sources.formats import write_idx
 from ganscribe.sources.images import MNIST_FOLDER
 from ganscribe.training.budget import Budget
+from parameters import copy_params, use_local
 
 LETTERS = [*range(1, 27)]  # EMNIST's letters
 
@@ -45,10 +46,8 @@ def write_data_set(root: Path, train: list[int], test: list[int]) -> None:
 @pytest.fixture
 def prepared(project: Path, workplace: Path, load_stage: Any) -> Any:
     """Write a data set, and have the stage prepare it; returns what it said."""
-    (workplace / "params").symlink_to(project / "params")
-    text, entry = (project / "params.yaml").read_text(), "mnist: {source: scale, folder: null}"
-    assert entry in text
-    (workplace / "params.yaml").write_text(text.replace(entry, "mnist: {source: local, folder: mine}"))
+    copy_params(project, workplace)
+    use_local(workplace, "mnist", "mine")
 
     def prepare(train: list[int], test: list[int]) -> str:
         write_data_set(workplace / "mine", train, test)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ganscribe.datasets.captions import read_captions
 from ganscribe.sources.acquire import acquire
+from parameters import copy_params, use_local
 from publications import small_coco
 
 
@@ -17,13 +18,8 @@ from publications import small_coco
 def test_it_is_said_that_nothing_is_left_to_score(
     project: Path, workplace: Path, load_stage: Any, split: str
 ) -> None:
-    (workplace / "params").symlink_to(project / "params")
-    text = (project / "params.yaml").read_text()
-    changes = {"coco: {source: scale, folder: null": "coco: {source: local, folder: mine"}
-    for old, new in (changes | {"split:\n  - 0.8\n  - 0.1\n  - 0.1\n": f"split: {split}\n"}).items():
-        assert old in text
-        text = text.replace(old, new)
-    (workplace / "params.yaml").write_text(text)
+    copy_params(project, workplace, ("split:\n  - 0.8\n  - 0.1\n  - 0.1\n", f"split: {split}\n"))
+    use_local(workplace, "coco", "mine")
     small_coco(workplace / "mine")
     acquire("coco", source="local", folder="mine", destination="data/raw/coco", scenes=1, seed=0)
     done = CliRunner().invoke(load_stage("select_captions")["main"])
