@@ -17,9 +17,8 @@ import pytest
 import requests
 from click.testing import CliRunner
 
+import gans
 from ganscribe import cli, records
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.records import sender, store
 from loopback import NO_JOBS, free_port, wait_for, wait_for_page
 from miniature import Miniature
@@ -129,18 +128,13 @@ def mlflow_server(database: str, folder: Path, host: str, origin: str) -> Iterat
         server.wait()
 
 
-def test_mlflow_on_postgresql(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    facts: dict[str, Any] = {"noise_dim": 4, "noise": "normal", "image_shape": (1, 28, 28)}
-    network = build_generator("mlp", noise_dim=4, image_shape=(1, 28, 28)).state_dict()
-    save_network("models/gan/tiny/generator.safetensors", network, networks="mlp", **facts)
+def test_mlflow_on_postgresql(project: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gans.save_generator("models/gan/tiny/generator.safetensors")
     named, (host, origin) = server_in(project / "README.md")
     assert (named, named) == (f"http://{host}", origin)
     address, options = server_in(project / "docs/team.md")
     assert options == [address.removeprefix("http://"), address]
-    with postgresql() as database, mlflow_server(database, tmp_path, host, origin) as address:
+    with postgresql() as database, mlflow_server(database, workplace, host, origin) as address:
         page = {"Host": host, "Origin": origin}  # what a colleague's browser sends
         search = f"{address}/ajax-api/2.0/mlflow/experiments/search"
         asked = requests.post(search, json={"max_results": 1}, headers=page, timeout=60)
@@ -155,13 +149,13 @@ def test_mlflow_on_postgresql(project: Path, tmp_path: Path, monkeypatch: pytest
         client = store.open_client()
         (record,) = store.read_runs(client, "gan")
         assert (record.status, record.params, record.metrics["fid"]) == ("FINISHED", {"a": "1"}, 12.5)
-        assert not (tmp_path / "mlflow.db").exists()
+        assert not (workplace / "mlflow.db").exists()
         assert record.artifact_uri.startswith("mlflow-artifacts:")
 
         for name in ("models:/ganscribe-gan-tiny@candidate", "tiny"):
             words = ["sample", name, "--count", "2", "--out", f"{name[:3]}.png"]
             done = CliRunner().invoke(cli.main, words)
             assert done.exit_code == 0, done.output
-        assert (tmp_path / "mod.png").read_bytes() == (tmp_path / "tin.png").read_bytes()
+        assert (workplace / "mod.png").read_bytes() == (workplace / "tin.png").read_bytes()
         assert "12.5" in CliRunner().invoke(cli.main, ["runs", "gan"]).output
-    assert any((tmp_path / "artifacts").rglob("model.safetensors"))
+    assert any((workplace / "artifacts").rglob("model.safetensors"))

@@ -18,11 +18,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import gans
 from ganscribe import cli
 from ganscribe.datasets.captions import SelectedCaption, write_captions
 from ganscribe.features.pictures import load_image
-from ganscribe.gan.common.sampling import load_generator, save_network
-from ganscribe.gan.networks import build_generator
+from ganscribe.gan.common.sampling import load_generator
 from ganscribe.serving.demo import Models, build_page
 from ganscribe.serving.photographs import caption_photographs, open_captioner
 from ganscribe.sources.drawn.scenes import draw_scene
@@ -39,10 +39,8 @@ def folder(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     ):
         (folder / place).mkdir(parents=True)
         shutil.copy(captioner_files / name, folder / place / name)
-    facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
-    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
     for run, fid, steps in (("early", 20, 1), ("tiny", 30, 5), ("long", 40, 20)):
-        save_network(folder / f"models/gan/{run}/generator.safetensors", network, networks="mlp", **facts)
+        gans.save_generator(folder / f"models/gan/{run}/generator.safetensors")
         scores = folder / f"data/gan_scores/{run}/scores.json"
         scores.parent.mkdir(parents=True)
         scores.write_text(json.dumps({"fid": fid, "trained_steps": steps, "recipe_steps": 20}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,29 +14,21 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
+import gans
 from ganscribe import __version__, cli, records
 from ganscribe.cli import sampling
 from ganscribe.core.weights import load_weights, save_weights
 from ganscribe.drawing.plots import save_grid
-from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
-from ganscribe.gan.networks import build_generator
+from ganscribe.gan.common.sampling import load_generator, sample_images
 from ganscribe.records import store
-
-
-def make_generator(path: Path, *, noise: str) -> None:
-    torch.manual_seed(0)
-    network = build_generator("mlp", noise_dim=5, image_shape=(1, 28, 28))
-    save_network(
-        path, network.state_dict(), networks="mlp", noise_dim=5, noise=noise, image_shape=(1, 28, 28)
-    )
+from parameters import copy_params
 
 
 @pytest.fixture
 def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose run `gan` has a model."""
-    shutil.copy(project / "params.yaml", tmp_path)
-    shutil.copytree(project / "params", tmp_path / "params")
-    make_generator(tmp_path / "models/gan/gan/generator.safetensors", noise="uniform")
+    copy_params(project, tmp_path)
+    gans.save_generator(tmp_path / "models/gan/gan/generator.safetensors")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -131,7 +122,7 @@ def test_an_existing_folder_keeps_what_else_lies_there(folder: Path) -> None:
 
 @pytest.mark.parametrize("noise", ["uniform", "normal"])
 def test_an_image_depends_on_the_seed_and_not_on_the_count(folder: Path, noise: str) -> None:
-    make_generator(folder / "own.safetensors", noise=noise)
+    gans.save_generator(folder / "own.safetensors", noise=noise)
     for count in (1, 3, 7, 300):
         sample("own.safetensors", "--count", count, "--seed", "1", "--out", f"of-{count}")
     sample("own.safetensors", "--count", "7", "--seed", "1", "--out", "again")

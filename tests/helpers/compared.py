@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ganscribe.core.files import write_json
 from ganscribe.core.length import Length
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.report.sides import PLACES, Side
-
-
-def save_generator(path: Path, *, noise_dim: int = 5, noise: str = "normal", seed: int = 0) -> None:
-    torch.manual_seed(seed)
-    network = build_generator("mlp", noise_dim=noise_dim, image_shape=(1, 28, 28))
-    facts: dict[str, Any] = {"noise_dim": noise_dim, "noise": noise, "image_shape": (1, 28, 28)}
-    save_network(path, network.state_dict(), networks="mlp", **facts)
 
 
 def write_run(root: Path, family: str, run: str, scores: dict[str, dict[str, Any]], **recipe: Any) -> Side:

@@ -105,7 +105,7 @@ def layer_parameters(layers: list[tuple[int, int, int]], norms: list[int]) -> in
     return sum(inputs * outputs * area + outputs for inputs, outputs, area in layers) + 2 * sum(norms)
 
 
-def save_generator(path: Path, *, seed: int = 0) -> None:
+def save_generator(path: str | Path, *, noise: str = "uniform", seed: int = 0) -> None:
     """Write an untrained generator, `mlp` of NOISE numbers."""
     torch.manual_seed(seed)
     network = build_generator("mlp", noise_dim=NOISE, image_shape=MNIST)
@@ -114,6 +114,6 @@ def save_generator(path: Path, *, seed: int = 0) -> None:
         network.state_dict(),
         networks="mlp",
         noise_dim=NOISE,
-        noise="uniform",
+        noise=noise,
         image_shape=MNIST,
     )

@@ -17,14 +17,13 @@ import pytest
 from mlflow.exceptions import MlflowException
 from PIL import EpsImagePlugin, Image
 
+import gans
 from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
 from ganscribe.core.weights import save_weights
 from ganscribe.datasets.image_files import ImageFile
 from ganscribe.features.loading import RejectedImage, load_images
 from ganscribe.features.pictures import load_image
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.serving import models as serving_models
 from ganscribe.serving.demo import Models, build_page
 from ganscribe.serving.pictures import decode_image
@@ -166,9 +165,7 @@ def test_the_served_captioner_refuses(captioner_files: Path, tmp_path: Path, gho
 
 
 def test_a_request_for_too_many_images_is_refused(tmp_path: Path) -> None:
-    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
-    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network(tmp_path / "model.safetensors", network, **facts, image_shape=(1, 28, 28))
+    gans.save_generator(tmp_path / "model.safetensors")
     assert len(ask(tmp_path, [{"seed": 0, "count": 2}] * 3)) == 6
     for rows in ([{"seed": 0, "count": 600}] * 2, [{"seed": 0, "count": 3}, {"seed": 0, "count": -1}]):
         with pytest.raises(MlflowException, match="ask for 1 to 1000 in one request"):

@@ -10,13 +10,11 @@ import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+import gans
 from ganscribe import records
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.records import sender, store
 from ganscribe.records.outbox import entries, outbox_folder
 from loopback import Server
@@ -98,9 +96,7 @@ def test_a_slow_server_that_answers_500_slows_nothing_and_loses_nothing(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # as without the variable
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
-    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
-    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
+    gans.save_generator("generator.safetensors")
     following = threading.Thread(target=keep_sending, daemon=True)
     following.start()
     begun = time.monotonic()

@@ -20,10 +20,9 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+import gans
 from ganscribe import cli, records
 from ganscribe.core.weights import save_weights
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.records import sender, store
 from ganscribe.records.outbox import Entry, entries, outbox_folder
 from loopback import Server
@@ -153,9 +152,7 @@ def test_a_sender_killed_before_it_noted_the_run_makes_no_second_one(
 def test_a_model_registered_when_the_server_failed_becomes_the_candidate(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
-    facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-    save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
+    gans.save_generator("generator.safetensors")
     with records.training_run(run_key="key", **RUN) as recording:
         recording.log_model("generator", "generator.safetensors")
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from compared import gan_scores, save_generator, write_run
+from compared import gan_scores, write_run
+from gans import NOISE, save_generator
 from ganscribe.core.files import file_sha256
 from ganscribe.core.length import Length
 from ganscribe.gan.common.sampling import load_generator
@@ -72,7 +73,7 @@ def gans(tmp_path: Path) -> tuple[Side, Side]:
     one = write_run(tmp_path, "gan", "one", {"scores": gan_scores()}, objective="lsgan", options={"a": 1})
     other = write_run(tmp_path, "gan", "other", {"scores": gan_scores(fid=2.5)}, objective="wgan", options={})
     for seed, side in enumerate((one, other)):
-        save_generator(side.path(PLACES["gan"].model, "generator.safetensors"), seed=seed)
+        save_generator(side.path(PLACES["gan"].model, "generator.safetensors"), noise="normal", seed=seed)
         rows = "judge,judge_sha256,fid,num_samples\nlenet5,aa,3.25,100\nresnet20,bb,{},100\n"
         side.path(PLACES["gan"].scores, "judges.csv").write_text(rows.format(0.5 + seed))
     return one, other
@@ -207,16 +208,16 @@ def test_samples_come_from_the_same_noise(gans: tuple[Side, Side], monkeypatch: 
         shown, "save_grid", lambda images, *rest, **more: (drawn.append(images), save(images, *rest, **more))
     )
     found = shown.sample_grids(*gans)
-    assert "from the same noise: 5 normal numbers" in found["note"]
+    assert "from the same noise: 4 normal numbers" in found["note"]
     for side, images in zip(gans, drawn, strict=True):
         assert side.generator is not None
         network = load_generator(side.generator).network
-        noise = torch.randn(256, 5, generator=shown_stream())[: shown.DRAWN]
+        noise = torch.randn(256, NOISE, generator=shown_stream())[: shown.DRAWN]
         expected = ((network(noise).detach() + 1) * 127.5).round().clamp(0, 255)
         assert (images.float() - expected).abs().max() <= 1
-    save_generator(gans[1].path(PLACES["gan"].model, "generator.safetensors"), noise="uniform")
+    save_generator(gans[1].path(PLACES["gan"].model, "generator.safetensors"))
     note = shown.sample_grids(*gans)["note"]
-    assert "The noise is not the same: one draws from 5 normal numbers, other from 5 uniform numbers" in note
+    assert "The noise is not the same: one draws from 4 normal numbers, other from 4 uniform numbers" in note
     gans[1].path(PLACES["gan"].model, "generator.safetensors").unlink()
     assert "the model of other is not available" in shown.sample_grids(*gans)["note"]
 

@@ -24,10 +24,10 @@ import pytest
 import torch
 from PIL import Image
 
+import gans
 from ganscribe import records
 from ganscribe.features.pictures import load_image
-from ganscribe.gan.common.sampling import load_generator, save_network
-from ganscribe.gan.networks import build_generator
+from ganscribe.gan.common.sampling import load_generator
 from ganscribe.records import sender
 from ganscribe.records.outbox import tracking_uri
 from ganscribe.serving.photographs import caption_photographs, open_captioner
@@ -45,9 +45,7 @@ def registry(captioner_files: Path, tmp_path_factory: pytest.TempPathFactory) ->
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28)).state_dict()
-        facts: dict[str, Any] = {"networks": "mlp", "noise_dim": 8, "noise": "uniform"}
-        save_network("generator.safetensors", network, **facts, image_shape=(1, 28, 28))
+        gans.save_generator("generator.safetensors")
         with records.training_run(family="captioner", name="tiny", run_key="c", params={}, inputs=[]) as run:
             run.log_model(
                 "captioner",

@@ -26,10 +26,10 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
+import gans
 from ganscribe import convnets, records
 from ganscribe.core.weights import save_weights
-from ganscribe.gan.common.sampling import load_generator, sample_images, save_network
-from ganscribe.gan.networks import build_generator
+from ganscribe.gan.common.sampling import load_generator, sample_images
 from ganscribe.records import runs, sender
 from ganscribe.records.store import find_run, open_client, tracking_uri
 from ganscribe.serving import models
@@ -47,10 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(root)
         patch.setenv("DVC_ROOT", str(root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        torch.manual_seed(0)
-        generator = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
-        settings: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
-        save_network(root / "generator.safetensors", generator.state_dict(), networks="mlp", **settings)
+        gans.save_generator(root / "generator.safetensors")
         network = convnets.build("lenet5", num_classes=3, image_shape=(3, 32, 32))
         classifier = {
             "network": "lenet5",
@@ -86,7 +83,9 @@ def test_generator_same_seed_same_bytes(store: Path) -> None:
     assert first["image"].tolist() != other["image"].tolist()
 
     saved = load_generator(store / "generator.safetensors")
-    images = sample_images(saved.network, 3, noise_dim=8, noise="uniform", seed=7, device=torch.device("cpu"))
+    images = sample_images(
+        saved.network, 3, noise_dim=gans.NOISE, noise="uniform", seed=7, device=torch.device("cpu")
+    )
     for text, image in zip(first["image"], images, strict=True):
         assert np.array_equal(pixels(text), image[0].numpy())
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import gans
 from ganscribe import records
-from ganscribe.gan.common.sampling import save_network
-from ganscribe.gan.networks import build_generator
 from ganscribe.records import store
 
 LOCK = """\
@@ -120,9 +119,7 @@ def test_links(link: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
 def test_a_model_without_its_run_is_registered(link: Callable[[str], list[str]]) -> None:
     """As in a fresh clone that has pulled: the store is empty, models, scores and dvc.lock are there."""
     folder = Path("models/gan/dcgan")
-    network = build_generator("mlp", noise_dim=8, image_shape=(1, 28, 28))
-    facts: dict[str, Any] = {"noise_dim": 8, "noise": "uniform", "image_shape": (1, 28, 28)}
-    save_network(folder / "generator.safetensors", network.state_dict(), networks="mlp", **facts)
+    gans.save_generator(folder / "generator.safetensors")
     (folder / "run_key.json").write_text('{"family": "gan", "name": "dcgan", "run_key": "k"}')
     scores = Path("data/gan_scores/dcgan/scores.json")
     scores.parent.mkdir(parents=True)

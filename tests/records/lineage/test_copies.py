@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compared import gan_scores, save_generator, write_run
+import gans
+from compared import gan_scores, write_run
 from ganscribe import records
 from ganscribe.records import sender, store
 from ganscribe.records.lineage.copies import copy_run
@@ -23,7 +24,7 @@ def folder(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_is_copied_as_it_lay_in_the_folder(folder: Path) -> None:
     params = {"objective": "lsgan", "betas": (0.5, 0.999), "classes": None, "options": {"a": 1, "b": {}}}
     write_run(folder, "gan", "dcgan", {"scores": gan_scores()}, **params)
-    save_generator(folder / "models/gan/dcgan/generator.safetensors")
+    gans.save_generator(folder / "models/gan/dcgan/generator.safetensors")
     with records.training_run(
         family="gan", name="dcgan", run_key="key of dcgan", params={"seed": 0} | params, inputs=[]
     ) as tracked:
