@@ -321,6 +321,8 @@ def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="is not a state dict of the FID Inception network"):
         inception_extractor(tmp_path / "other.pth")
+    with pytest.raises(FileNotFoundError, match=r"none\.pth is missing: it should be torch-fidelity's file"):
+        inception_extractor(tmp_path / "none.pth")
     grey = pictures(2)
     features, logits = inception_extractor(fid_weights)(grey)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008)

@@ -54,7 +54,8 @@ def classifier_extractor(model: nn.Module) -> Extractor:
 def inception_extractor(weights: str | Path, device: torch.device | str = "cpu") -> Extractor:
     """A judge from the FID Inception network on `device`, its weights in torch-fidelity's file; grey images are tiled.
 
-    It resizes to 299 pixels as TensorFlow 1 did. Raises ValueError where the file is not that network's.
+    It resizes to 299 pixels as TensorFlow 1 did. Raises FileNotFoundError without the file, ValueError where it is not
+    that network's.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -65,6 +66,10 @@ def inception_extractor(weights: str | Path, device: torch.device | str = "cpu")
         network = FeatureExtractorInceptionV3(
             "fid-inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights)
         )
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{weights} is missing: it should be torch-fidelity's file of the FID Inception network"
+        ) from None
     except (RuntimeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{weights} is not a state dict of the FID Inception network: take torch-fidelity's file"
