@@ -278,6 +278,12 @@ def test_coverage_of_constructed_counts() -> None:
         class_coverage(generated, real, 5)
 
 
+def test_a_class_with_exactly_a_tenth_of_its_real_share_is_covered() -> None:
+    real = torch.arange(10).repeat_interleave(1000)
+    generated = torch.tensor([0] * 9801 + [1] * 100 + [2] * 99)
+    assert class_coverage(generated, real, 10).modes == 2  # 2 lies below it by one image
+
+
 @pytest.mark.parametrize("count", [80, 33])
 def test_sliced_wasserstein_in_one_dimension_is_scipy_s(count: int) -> None:
     real, generated = normal(80, 1), 2 * normal(count, 1, seed=1) + 0.3

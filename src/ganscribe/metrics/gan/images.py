@@ -22,7 +22,7 @@ from ganscribe.execution.progress import progress
 
 EXTRACTION_BATCH = 250
 NEIGHBOURHOOD = 3  # k of precision and recall, as in the paper
-COVERED_SHARE = 0.1
+COVERED_PART = 10  # a class is covered from one in so many of its real share on
 
 # A batch of images uint8 -> the judge's features (N, D) and class scores (N, K).
 Extractor = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -189,15 +189,16 @@ def class_coverage(generated_labels: Tensor, real_labels: Tensor, num_classes: i
     A class counts as covered where its share is at least a tenth of its share among the real images.
     Raises ValueError for a class without a real image (its KL is infinite).
     """
-    generated, real = (
-        torch.bincount(labels.cpu(), minlength=num_classes).double() / len(labels)
-        for labels in (generated_labels, real_labels)
+    made, found = (
+        torch.bincount(labels.cpu(), minlength=num_classes) for labels in (generated_labels, real_labels)
     )
+    generated, real = (counts.double() / counts.sum() for counts in (made, found))
     if (real == 0).any():
         absent = (real == 0).nonzero().flatten().tolist()
         raise ValueError(f"no real image is of class {absent}: score against images of every class")
     kl = torch.special.xlogy(generated, generated / real).sum()  # 0 log 0 = 0
-    modes = int((generated >= COVERED_SHARE * real).sum())
+    # In whole numbers: 0.1 times a share of 0.1 is rounded to more than 0.01.
+    modes = int((COVERED_PART * made * found.sum() >= found * made.sum()).sum())
     return Coverage(modes, float(kl), generated, real)
 
 
