@@ -106,8 +106,16 @@ def test_a_file_that_changes_has_other_options(shapes: Registry) -> None:
     ("name", "option", "known"),
     [
         ("circle", "size", "it takes colour, is_filled"),
-        ("circle", "label", "it takes colour, is_filled"),  # has no default: the caller's, not the user's
-        ("circle", "radius", "it takes colour, is_filled"),
+        # Without a default, or not keyword-only: the caller's, not the user's.
+        *(
+            (
+                "circle",
+                each,
+                f"it takes colour, is_filled (build has an argument {each!r}, but options stand after a * and have"
+                " a default)",
+            )
+            for each in ("label", "radius")
+        ),
         ("point", "colour", "it has no options"),
         ("broken", "colour", "it takes size"),
     ],
@@ -132,6 +140,24 @@ def test_a_function_is_called_with_arguments_settings_and_options(shapes: Regist
         build("circle", pi=4.0)
     with pytest.raises(ValueError, match="'point' has no option 'colour': it has no options"):
         build("point", colour="blue")
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        ("make", {}, "shape 'circle' has no function make: add it to its file"),
+        (
+            "build",
+            {},
+            "shape 'circle': build does not have the arguments that it should have: .*'label' .*after a *",
+        ),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_named(
+    shapes: Registry, function: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        shapes.call("circle", function, 2.0, options=options)
 
 
 def test_a_package_that_is_not_there_is_named(shapes: Registry) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+OPTIONS = "options stand after a * and have a default"
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -46,8 +48,8 @@ class Registry:
     def option_names(self, name: str, *functions: str) -> list[str]:
         """Return the keyword arguments of `functions` of the module that have a default, without importing it."""
         path = self.file(name)
-        by_function = _options_in(path, path.stat().st_mtime_ns)
-        return sorted({option for function in functions for option in by_function.get(function, ())})
+        by_function = _arguments_in(path, path.stat().st_mtime_ns)
+        return sorted({option for function in functions for option in by_function.get(function, ((), ()))[0]})
 
     def check_options(self, name: str, options: Iterable[str], *functions: str) -> None:
         """Raise ValueError for an option that none of `functions` takes, with those that they take."""
@@ -55,17 +57,33 @@ class Registry:
         for option in options:
             if option not in taken:
                 known = f"it takes {', '.join(taken)}" if taken else "it has no options"
-                raise ValueError(f"{self.kind} {name!r} has no option {option!r}: {known}")
+                problem = f"{self.kind} {name!r} has no option {option!r}: {known}"
+                path = self.file(name)
+                by_function = _arguments_in(path, path.stat().st_mtime_ns)
+                for function in functions:
+                    if option in by_function.get(function, ((), ()))[1]:
+                        problem += f" ({function} has an argument {option!r}, but {OPTIONS})"
+                raise ValueError(problem)
 
     def call(
         self, name: str, function: str, *arguments: Any, options: Mapping[str, Any], **settings: Any
     ) -> Any:
         """Return what `function` of the module gives; `options` are its keyword arguments with a default.
 
-        Raises ValueError for an unknown name, and for an option that it does not take.
+        Raises ValueError for an unknown name, for an option that it does not take, and for a function that is missing
+        or cannot take the arguments.
         """
         self.check_options(name, options, function)
-        chosen: Callable[..., Any] = getattr(self.load(name), function)
+        chosen: Callable[..., Any] | None = getattr(self.load(name), function, None)
+        if chosen is None:
+            raise ValueError(f"{self.kind} {name!r} has no function {function}: add it to its file")
+        try:
+            inspect.signature(chosen).bind(*arguments, **settings, **options)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.kind} {name!r}: {function} does not have the arguments that it should have: {error}"
+                f" ({OPTIONS})"
+            ) from None
         return chosen(*arguments, **settings, **options)
 
 
@@ -76,11 +94,14 @@ def option_names(function: Callable[..., Any]) -> list[str]:
 
 
 @functools.cache
-def _options_in(path: Path, changed: int) -> dict[str, list[str]]:
-    """Return the options of each function of the module at `path`, which has last `changed` at that time."""
-    options = {}
+def _arguments_in(path: Path, changed: int) -> dict[str, tuple[list[str], list[str]]]:
+    """Return the options of each function of the module at `path`, which has last `changed` at that time, and its
+    other arguments."""
+    arguments = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef):
             pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            options[node.name] = [argument.arg for argument, default in pairs if default is not None]
-    return options
+            options = [argument.arg for argument, default in pairs if default is not None]
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            arguments[node.name] = options, [each.arg for each in every if each.arg not in options]
+    return arguments
