@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 import gans
 from ganscribe.core.registry import Registry
-from ganscribe.gan.common.networks import NETWORKS, mixes_batch
+from ganscribe.gan.common.networks import NETWORKS, check_pair, mixes_batch
 from ganscribe.gan.networks import build_discriminator, build_generator
 
 MADE_UP = """
@@ -118,6 +119,50 @@ def test_options_that_a_pair_does_not_take_are_refused(
     for part in ("generator", "discriminator"):
         with pytest.raises(ValueError, match=message):
             gans.build(name, part, **options)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "(1, image_shape))",
+            "(1, image_shape), nn.Upsample(scale_factor=2))",
+            r"shape \(1, 56, 56\): make .*28, 28",
+        ),
+        (", 1), nn.Flatten(0)", ", 2)", r"the critic returns scores of shape \(2, 2\) for 2 images"),
+        (
+            "(noise_dim, image_shape)",
+            "(image_shape, noise_dim)",
+            r"build_generator\(noise_dim, image_shape\) failed: ",
+        ),
+        ("(image_shape, *", "(noise_dim, image_shape, *", "build_discriminator does not have the arguments"),
+        ("def build_disc", "def make_disc", "has no function build_discriminator: add it to its file"),
+        (
+            "    return nn.Sequential(nn.Flatten",
+            "    nn.Sequential(nn.Flatten",
+            "build_discriminator returned None",
+        ),
+    ],
+)
+def test_a_pair_that_cannot_be_trained_is_refused(
+    add_file: Callable[[Registry, str, str], None], old: str, new: str, message: str
+) -> None:
+    assert MADE_UP.count(old) == 1 or old.startswith("(noise_dim")
+    add_file(NETWORKS, "made_up", MADE_UP.replace(old, new, 1))
+    with pytest.raises(ValueError, match=f"^GAN network 'made_up'.*{message}"):
+        gans.train(networks="made_up", steps=1)
+
+
+@pytest.mark.parametrize("name", NETWORKS.names())
+def test_the_check_of_a_pair_changes_nothing(name: str) -> None:
+    pair = [gans.build(name, part) for part in ("generator", "discriminator")]
+    before = [copy.deepcopy(network.state_dict()) for network in pair]
+    random = torch.get_rng_state()
+    check_pair(name, *pair, noise_dim=gans.NOISE, image_shape=gans.MNIST)
+    assert torch.equal(torch.get_rng_state(), random)
+    for network, state in zip(pair, before, strict=True):
+        assert all(module.training for module in network.modules())
+        assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
 
 def test_an_option_of_one_network_is_an_option_of_the_pair(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ganscribe.core.registry import Registry
@@ -16,7 +17,7 @@ from ganscribe.core.registry import Registry
 ImageShape = tuple[int, int, int]  # (C, H, W)
 
 NETWORKS = Registry("ganscribe.gan.networks", "GAN network")
-BUILDERS = ("build_generator", "build_discriminator")
+BUILDERS = {"build_generator": "noise_dim, image_shape", "build_discriminator": "image_shape"}
 
 
 def _build(builder: str, name: str, *arguments: Any, options: Mapping[str, Any]) -> nn.Module:
@@ -30,9 +31,12 @@ def _build(builder: str, name: str, *arguments: Any, options: Mapping[str, Any])
     taken = NETWORKS.option_names(name, builder)
     own = {option: value for option, value in options.items() if option in taken}
     try:
-        network: nn.Module = NETWORKS.call(name, builder, *arguments, options=own)
+        network = NETWORKS.call(name, builder, *arguments, options=own)
     except TypeError as error:
-        raise ValueError(f"GAN network {name!r} does not take the options {own}: {error}") from error
+        reason = f" does not take the options {own}" if own else f": {builder}({BUILDERS[builder]}) failed"
+        raise ValueError(f"GAN network {name!r}{reason}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"GAN network {name!r}: {builder} returned {network!r}: return a torch module")
     return network
 
 
@@ -52,6 +56,31 @@ def build_discriminator(name: str, *, image_shape: ImageShape, **options: Any) -
     Raises ValueError for an unknown name, option or shape.
     """
     return _build("build_discriminator", name, image_shape, options=options)
+
+
+@torch.no_grad()
+def check_pair(
+    name: str, generator: nn.Module, critic: nn.Module, *, noise_dim: int, image_shape: ImageShape
+) -> None:
+    """Raise ValueError if the new networks (on the CPU) do not make such images, or not one score of each image.
+
+    It changes neither the networks, which it leaves in training mode, nor torch's global generator.
+    """
+    with torch.random.fork_rng(devices=[]):
+        images = generator.eval()(torch.zeros(2, noise_dim))
+        if tuple(images.shape[1:]) != tuple(image_shape):
+            raise ValueError(
+                f"GAN network {name!r}: the generator makes images of shape {tuple(images.shape[1:])}:"
+                f" make those of the data, {image_shape}"
+            )
+        scores = critic.eval()(torch.zeros(2, *image_shape))
+        if scores.shape not in ((2,), (2, 1)):
+            raise ValueError(
+                f"GAN network {name!r}: the critic returns scores of shape {tuple(scores.shape)} for 2 images:"
+                " return one raw score of each, (N,)"
+            )
+    generator.train()
+    critic.train()
 
 
 def mixes_batch(network: nn.Module) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganscribe.core.seeds import random_stream, seed_everything
 from ganscribe.core.weights import SUFFIX
-from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator
+from ganscribe.gan.common.networks import ImageShape, build_discriminator, build_generator, check_pair
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.gan.common.sampling import save_network
 from ganscribe.training import workers
@@ -115,8 +115,9 @@ def start_training(
     options = recipe.network_options
     generator = build_generator(
         recipe.networks, noise_dim=recipe.noise_dim, image_shape=image_shape, **options
-    ).train()
-    critic = build_discriminator(recipe.networks, image_shape=image_shape, **options).train()
+    )
+    critic = build_discriminator(recipe.networks, image_shape=image_shape, **options)
+    check_pair(recipe.networks, generator, critic, noise_dim=recipe.noise_dim, image_shape=image_shape)
     for network in (generator, critic):
         workers.share_norms(network)
         network.to(device)
