@@ -145,6 +145,14 @@ def test_a_file_more_is_an_objective_more(add_file: Callable[[Registry, str, str
             "Objective(lambda real, fake: fake.mean(), lambda fake, real: (real - fake).mean())",
             "generator_loss cannot take what training gives it, see generator_sees_real: .*'real'",
         ),
+        (
+            "Objective(lambda real, fake: (fake[:, 0] - real[:, 0]).mean(), lambda fake: -fake.mean())",
+            "critic_loss cannot take what training gives it: too many indices",
+        ),
+        (
+            "Objective(lambda real, fake: fake.new_zeros(()).requires_grad_(), lambda fake: -fake.mean())",
+            r"critic_loss returned tensor\(0\., requires_grad=True\): .* that has a gradient",
+        ),
     ],
 )
 def test_losses_that_nothing_can_learn_from_are_refused(

@@ -88,16 +88,25 @@ def _check_losses(name: str, objective: Any) -> None:
     for loss, given in calls.items():
         try:
             value = getattr(objective, loss)(*given)
-        except TypeError as error:
-            hint = ", see generator_sees_real" if loss == "generator_loss" else ""
+            flat = getattr(objective, loss)(*(each.flatten() for each in given))
+        except (TypeError, IndexError, RuntimeError) as error:
+            is_call = loss == "generator_loss" and isinstance(error, TypeError)
+            hint = ", see generator_sees_real" if is_call else ""
             raise ValueError(
                 f"objective {name!r}: {loss} cannot take what training gives it{hint}: {error}"
             ) from error
-        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-            raise ValueError(
-                f"objective {name!r}: {loss} returned {value!r}: return the mean over the batch, a tensor without"
-                " dimensions that has a gradient"
-            )
+        for one in (value, flat):
+            if not isinstance(one, Tensor) or one.ndim or not one.requires_grad or not _depends(one, given):
+                raise ValueError(
+                    f"objective {name!r}: {loss} returned {one!r}: return the mean over the batch, a tensor without"
+                    " dimensions that has a gradient"
+                )
+
+
+def _depends(loss: Tensor, scores: list[Tensor]) -> bool:
+    """Return whether a gradient of `loss` reaches any of the `scores`."""
+    found = torch.autograd.grad(loss, scores, allow_unused=True)
+    return any(each is not None for each in found)
 
 
 def check_combination(objective: Objective, critic: nn.Module) -> None:
