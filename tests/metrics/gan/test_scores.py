@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganscribe.core.length import Length
-from ganscribe.core.scores import EVERYWHERE, headline
+from ganscribe.core.scores import EVERYWHERE, REPORT, headline
 from ganscribe.metrics.gan import scores
 from ganscribe.metrics.gan.images import (
     Judged,
@@ -114,6 +114,17 @@ def test_a_row_is_all_that_a_new_score_takes(scored: Scored, monkeypatch: pytest
     found = score_gan(scored)
     assert found["spread"] == spread(scored)
     assert list(headline(scores.GAN_SCORES, found))[-1] == "spread"
+
+
+def test_a_score_that_is_no_number_is_named(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = GanScore(
+        "spread", "what a colleague forgot", "", REPORT, lambda scored: scored.generated.features.std()
+    )  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(scores, "GAN_SCORES", (*GAN_SCORES, row))
+    with pytest.raises(
+        ValueError, match=r"^the function of the score 'spread' returned tensor.*: return a number"
+    ):
+        score_gan(scored)
 
 
 def test_too_few_images_are_refused(scored: Scored) -> None:

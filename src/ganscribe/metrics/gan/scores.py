@@ -145,7 +145,8 @@ GAN_SCORES: tuple[GanScore, ...] = (
 def score_gan(scored: Scored) -> dict[str, float]:
     """Compute every score of the table that these images have, in the order of the table.
 
-    Raises ValueError for sets of fewer than four images (precision and recall look at three neighbours).
+    Raises ValueError for sets of fewer than four images (precision and recall look at three neighbours), and for a
+    score that is not a number.
     """
     from ganscribe.metrics.gan.images import NEIGHBOURHOOD
 
@@ -153,4 +154,9 @@ def score_gan(scored: Scored) -> dict[str, float]:
     if smallest <= NEIGHBOURHOOD:
         raise ValueError(f"{smallest} images are too few to score: give at least {NEIGHBOURHOOD + 1} of each")
     computed = {score.name: score.compute(scored) for score in GAN_SCORES}
+    for name, value in computed.items():
+        if value is not None and not isinstance(value, int | float):
+            raise ValueError(
+                f"the function of the score {name!r} returned {value!r}: return a number, as float() does"
+            )
     return {name: value for name, value in computed.items() if value is not None}
