@@ -39,6 +39,15 @@ def save_raw(path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"a": torch.ones(2)}, path, metadata)
 
 
+def test_weights_that_two_layers_share_are_written_for_both(tmp_path: Path) -> None:
+    first, second = torch.nn.Embedding(3, 2), torch.nn.Linear(2, 3)
+    second.weight = first.weight
+    tied = torch.nn.Sequential(first, second)
+    save_weights(tmp_path / "a.safetensors", tied.state_dict(), FACTS)
+    found, _ = load_weights(tmp_path / "a.safetensors")
+    assert torch.equal(found["0.weight"], first.weight) and torch.equal(found["1.weight"], first.weight)
+
+
 def test_safetensors_reads_what_was_written(tmp_path: Path) -> None:
     path, weights = tmp_path / "a.safetensors", network()
     save_weights(path, weights, FACTS)

@@ -23,11 +23,11 @@ FACTS = "ganscribe"  # the one key of the metadata: with several, safetensors wr
 def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write the weights with what is to be known of them, atomically; the same values give the same bytes.
 
-    `facts` are numbers, text, and lists and dicts of them.
+    `facts` are numbers, text, and lists and dicts of them. Weights that two layers share are written for both.
     """
     from safetensors.torch import save
 
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
     with atomic_write(path) as handle:
         handle.write(save(weights, {FACTS: json.dumps(facts, ensure_ascii=False, allow_nan=False)}))
 
