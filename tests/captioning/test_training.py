@@ -1,6 +1,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from captioners import CPU, SIZES, features_of, tiny_captions, tiny_data, tiny_f
 from ganscribe.captioning.dataset import CaptionSet, pad
 from ganscribe.captioning.loss import BatchLoss, mean_loss, token_loss
 from ganscribe.captioning.model import Captioner
+from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.training import batches
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
 from ganscribe.training.optimisers import set_learning_rate
@@ -155,6 +157,9 @@ def test_early_stopping_keeps_the_best_epochs_weights() -> None:
 
 
 def test_every_option_changes_the_training_and_reports_plain_cross_entropy() -> None:
+    sizes = {"embedding_dim", "units", "encoder_dim", "batch_size", "optimiser", "learning_rate"}
+    named = {each.name for each in fields(CaptionerRecipe)}
+    assert named - sizes == set(ALL_OPTIONS), "give every option that may be off in ALL_OPTIONS"
     plain = train(epochs=1).model.state_dict()
     for name, value in ALL_OPTIONS.items():
         if name not in ("epochs", "early_stopping", "gate", "standardise"):

@@ -18,7 +18,9 @@ from torch import nn
 from ganscribe import cli, records
 from ganscribe.captioning.inference import decode, load_captioner, save_captioner
 from ganscribe.captioning.model import Captioner
+from ganscribe.cli.captions import BELONGS, caption
 from ganscribe.cli.photographs import figure_paths, find_photographs
+from ganscribe.config.reading import DECODING_OPTIONS
 from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary
 from ganscribe.features.inception import Inception
 from ganscribe.features.pictures import PREPROCESSING, load_image
@@ -361,6 +363,12 @@ def test_options_of_another_decoding(album: list[Path]) -> None:
     for penalty in ("nan", "-inf", "1000", "-1000"):
         assert f"--length-penalty {float(penalty)} is not" in refused(album[4], "--length-penalty", penalty)
     assert run(album[0], "--width", "0").exit_code == 2
+
+
+def test_the_options_of_decodings_are_those_of_params() -> None:
+    flags = {each.name for each in caption.params}
+    for method, names in DECODING_OPTIONS.items():
+        assert {name for name, its in BELONGS.items() if its == method} == set(names) <= flags
 
 
 def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:

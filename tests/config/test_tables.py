@@ -15,6 +15,7 @@ from ganscribe.config.reading import parse_yaml
 from ganscribe.config.tables import FAMILIES, describe_options, describe_recipe
 from ganscribe.core import registry
 from ganscribe.core.options import default_of
+from ganscribe.training.schedules import SCHEDULES
 
 BLOCKS = {
     "gan": files.GanBlock,
@@ -105,6 +106,12 @@ def test_every_file_says_what_it_is(family: str) -> None:
 def test_the_schedules_own_options_are_named() -> None:
     line = "In `schedule_options`: `warm_up` for every schedule; `factor` and `at` for `step`."
     assert line in describe_recipe("captioner").splitlines()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_schedule_is_named_where_one_is_chosen(family: str) -> None:
+    _, meaning = table(describe_recipe(family), "option")["schedule"]
+    assert [name for name in SCHEDULES if f"`{name}`" not in meaning] == []
 
 
 def test_no_torch_is_imported_for_it() -> None:
