@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from ganscribe import convnets
-from ganscribe.convnets.common.building import CONVNETS, head_weights
+from ganscribe.convnets.common.building import CONVNETS, check_scores, head_weights
 from ganscribe.core.weights import save_weights
 
 ONE_LAYER = """
@@ -61,6 +62,37 @@ def test_a_file_more_is_a_network_more(add_network: Callable[[str, str], None]) 
     assert head_weights("made_up") == (1.0,)
     with pytest.raises(ValueError, match=r"it takes bias$"):
         convnets.build("made_up", num_classes=3, image_shape=(1, 28, 28), dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "num_classes, bias=bias",
+            "num_classes + 1, bias=bias",
+            r" returns scores of shape \(2, 5\) for 2 images and 4",
+        ),
+        ("return nn", "nn", ": build returned None: return a torch module$"),
+        ("def build", "def make", " has no function build: add it to its file$"),
+        ("num_classes, image", "classes, image", ": build does not have the arguments that it should have: "),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused(
+    add_network: Callable[[str, str], None], old: str, new: str, message: str
+) -> None:
+    add_network("made_up", ONE_LAYER.replace(old, new, 1))
+    with pytest.raises(ValueError, match=f"^convnet 'made_up'{message}"):
+        model = convnets.build("made_up", num_classes=4, image_shape=(1, 28, 28))
+        check_scores("made_up", model, num_classes=4, image_shape=(1, 28, 28))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "resnet20"])  # dropout, heads, batch norm
+def test_the_check_of_scores_changes_nothing(name: str) -> None:
+    model = convnets.build(name, num_classes=4, image_shape=(1, 28, 28))
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    check_scores(name, model, num_classes=4, image_shape=(1, 28, 28))
+    assert torch.equal(torch.get_rng_state(), random) and all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_a_saved_classifier_is_read_back(tmp_path: Path) -> None:

@@ -29,9 +29,28 @@ def build(name: str, *, num_classes: int, image_shape: tuple[int, ...], **option
         )
     except TypeError as error:
         raise ValueError(f"convnet {name!r} does not take the options {options}: {error}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"convnet {name!r}: build returned {model!r}: return a torch module")
     if getattr(module, "CHANNELS_LAST", True):
         return model.to(memory_format=torch.channels_last)
     return model
+
+
+def check_scores(name: str, model: nn.Module, *, num_classes: int, image_shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the new network (on the CPU) does not return one score per class.
+
+    It changes neither the network, which it leaves in training mode, nor torch's global generator.
+    """
+    import torch
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        scores = model.eval()(torch.zeros(2, *image_shape))
+    if scores.shape != (2, num_classes):
+        raise ValueError(
+            f"convnet {name!r} returns scores of shape {tuple(scores.shape)} for 2 images and {num_classes} classes:"
+            " return (N, num_classes)"
+        )
+    model.train()
 
 
 def head_weights(name: str) -> tuple[float, ...]:

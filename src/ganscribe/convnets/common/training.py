@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganscribe.convnets.common.augmentation import draw_epoch, flip_images, shift_images
-from ganscribe.convnets.common.building import build, head_weights
+from ganscribe.convnets.common.building import build, check_scores, head_weights
 from ganscribe.convnets.common.evaluation import predict_scores
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.core.devices import autocast, resolve_precision
@@ -204,7 +204,8 @@ def _start(data: Images, recipe: ClassifierRecipe, precision: str, device: torch
     """Return the training before its first update: the network's weights are drawn here."""
     shape = tuple(data.images.shape[1:])
     model = build(recipe.network, num_classes=len(data.class_names), image_shape=shape, **recipe.options)
-    model = model.to(device).train()
+    check_scores(recipe.network, model, num_classes=len(data.class_names), image_shape=shape)
+    model = model.to(device)
     workers.share_norms(model)
     optimiser = build_optimiser(
         recipe.optimiser,
