@@ -120,6 +120,16 @@ def test_a_file_that_is_no_picture_is_told_of_and_nothing_else(page: Any, log: P
     assert "Traceback" not in log.read_text()
 
 
+def test_a_picture_is_read_in_the_same_way_after_another(page: Any, log: Path, tmp_path: Path) -> None:
+    page.locator(".gallery-item").last.click()
+    page.wait_for_function("document.querySelector('#caption textarea').value != ''")
+    (tmp_path / "notes.png").write_text("no picture")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "notes.png")
+    page.wait_for_function("document.querySelector('#caption textarea').value == ''")
+    page.get_by_text("This file has no caption: it is damaged, or not a picture").wait_for(timeout=10_000)
+    assert "Traceback" not in log.read_text(), "gradio has opened the file itself"
+
+
 def test_examples_of_the_test_set_are_there_to_click(page: Any) -> None:
     page.get_by_text("pictures of the test set: click on one").wait_for()
     page.locator(".gallery-item").last.click()

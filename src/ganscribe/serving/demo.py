@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,9 +114,17 @@ def build_page(models: Models) -> gradio.Blocks:
     return page
 
 
-def _path(payload: Any) -> Any:
-    """Return the path of the uploaded file, whatever kind of file it is."""
-    return payload and payload.path
+def _upload() -> type[gradio.Image]:
+    """Return a `gradio.Image` that hands on the path of the uploaded file, whatever kind of file it is.
+
+    gradio's own opens the file, converts it and words its own errors. It also makes a new component of the same class
+    whenever a visitor's component changes, so a changed instance would be lost after the first picture.
+    """
+    import gradio
+
+    # gradio's metaclass would write a .pyi file beside this one
+    own = {"preprocess": lambda self, payload: payload and payload.path}
+    return ABCMeta.__new__(type(gradio.Image), "Image", (gradio.Image,), own)
 
 
 def _add_captions(page: gradio.Blocks, models: Models) -> None:
@@ -135,11 +144,9 @@ def _add_captions(page: gradio.Blocks, models: Models) -> None:
     note = gradio.Markdown(elem_id="note")
     with gradio.Row():
         with gradio.Column(scale=1):
-            photograph = gradio.Image(
+            photograph = _upload()(
                 type="filepath", sources=["upload", "clipboard"], label="photograph", height=300
             )
-            # otherwise gradio opens the file itself, and words its own errors
-            photograph.preprocess = _path  # type: ignore[method-assign]
             problem = gradio.Markdown(elem_id="problem")
             if models.examples:
                 label = "pictures of the test set: click on one"
