@@ -198,6 +198,7 @@ def test_the_generator(registry: Path, project: Path, tmp_path: Path) -> None:
             (rows(seed=[1], count=[0]), "1 to 1000"),
             (rows(seed=[1], count=[10**9]), "1 to 1000"),
             (rows(seed=["one"], count=[1]), "'seed' has to be a whole number"),
+            (rows(seed=[7.5], count=[1]), "7.5 is not a whole number"),
             (rows(seed=[1]), "'count' is missing"),
             (rows(seed=[1], count=[1]) | {"params": {"truncation": 0.5}}, "this model has none"),
             (rows(seed=[], count=[]), "no rows"),

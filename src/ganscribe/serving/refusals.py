@@ -13,7 +13,7 @@ import mlflow.pyfunc
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.types import ParamSpec
+from mlflow.types import DataType, ParamSpec
 
 FORMS = {"dataframe_split", "dataframe_records", "instances", "inputs"}  # MLflow's keys for rows
 _log = logging.getLogger(__name__)
@@ -68,8 +68,11 @@ def check_request(
             raise Refused(f"the parameter {name!r} is {value!r}: send true or false")
 
 
-def check_body(body: bytes) -> None:
-    """Raise Refused if `body` is not the JSON of one request, or has anything besides rows and params."""
+def check_body(body: bytes, *, whole_numbers: bool = False) -> None:
+    """Raise Refused if `body` is not the JSON of one request, or has anything besides rows and params.
+
+    `whole_numbers`: also if its rows have a number that is not whole, because MLflow would cut off the fraction.
+    """
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -78,6 +81,13 @@ def check_body(body: bytes) -> None:
         raise Refused(f"the request has to be an object with its rows in one of {', '.join(sorted(FORMS))}")
     for name in request.keys() - FORMS - {"params"}:
         raise Refused(f"{name!r} is unknown: besides its rows, a request may have only params, an object")
+    left = [request[name] for name in FORMS & request.keys()] if whole_numbers else []
+    while left:
+        value = left.pop()
+        if isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, float) and not value.is_integer():
+            raise Refused(f"{value} is not a whole number")
 
 
 def refuse_before_mlflow() -> None:
@@ -110,7 +120,7 @@ def refuse_before_mlflow() -> None:
         if not hasattr(getattr(model, "_model_impl", None), "check_request"):
             return invocations(data, content_type, model, input_schema)
         if (content_type or "").partition(";")[0].strip() == "application/json":
-            check_body(data)
+            check_body(data, whole_numbers=any(kind == DataType.long for kind in input_schema.input_types()))
         try:
             return invocations(data, content_type or "none", model, input_schema)
         except MlflowException as error:
