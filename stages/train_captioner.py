@@ -122,7 +122,7 @@ def main(name: str) -> None:
             family="captioner",
             name=name,
             run_key=key,
-            params=params | shards.metadata,
+            params=params | {"features": shards.metadata},
             inputs=[str(TOKENS / "tokens.parquet"), str(FEATURES)],
         ) as tracked,
     ):

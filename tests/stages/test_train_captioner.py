@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,3 +41,34 @@ def test_a_real_training_that_a_cap_ends(load_stage: Any) -> None:
         run = CaptionerRun(recipe=recipe, budget=Budget(seed=0, max_updates=cap))
         trained = captioners.train(max_updates=cap)
         assert measure(trained, captioners.tiny_data(), run) == length
+
+
+def test_the_precision_of_the_features_is_not_recorded_as_that_of_the_training(
+    load_stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Recorded(Exception):
+        """The parameters that the stage records."""
+
+    def record(*, params: dict[str, Any], **_: Any) -> None:
+        raise Recorded(params)
+
+    main = load_stage("train_captioner")["main"].callback.__wrapped__
+    run = CaptionerRun(
+        recipe=CaptionerRecipe(epochs=1), budget=Budget(seed=0, max_updates=1, precision="fp32")
+    )
+    shards = SimpleNamespace(metadata={"precision": "bf16"})
+    for name, value in {
+        "config": SimpleNamespace(load=lambda *_: run),
+        "records": SimpleNamespace(training_run=record),
+        "run_key": lambda *_: "key",
+        "read_vocabulary": lambda _: None,
+        "open_shards": lambda _: shards,
+        "read_data": lambda *_: None,
+        "open_checkpoint": contextlib.nullcontext,
+    }.items():
+        monkeypatch.setitem(main.__globals__, name, value)
+    with pytest.raises(Recorded) as recorded:
+        main(name="tiny")
+    (params,) = recorded.value.args
+    assert params["precision"] == "fp32"
+    assert params["features"] == {"precision": "bf16"}

@@ -26,7 +26,11 @@ def test_a_run_is_copied_as_it_lay_in_the_folder(folder: Path) -> None:
     write_run(folder, "gan", "dcgan", {"scores": gan_scores()}, **params)
     gans.save_generator(folder / "models/gan/dcgan/generator.safetensors")
     with records.training_run(
-        family="gan", name="dcgan", run_key="key of dcgan", params={"seed": 0} | params, inputs=[]
+        family="gan",
+        name="dcgan",
+        run_key="key of dcgan",
+        params={"seed": 0, "features": {"dtype": "f"}} | params,
+        inputs=[],
     ) as tracked:
         tracked.log_files("curves/gan/dcgan.csv", folder="curves")
         tracked.log_model("generator", "models/gan/dcgan/generator.safetensors")

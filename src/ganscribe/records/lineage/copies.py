@@ -82,8 +82,8 @@ def copy_run(
 ) -> None:
     """Copy the curve, the scores, the parameters and the generator of an MLflow run to their places below `folder`.
 
-    What the run does not have is left out. Raises ValueError for a run without parameters, because MLflow knows
-    nothing about its training.
+    What the run does not have is left out, and so is what its parameters say of the features. Raises ValueError for a
+    run without parameters, because MLflow knows nothing about its training.
     """
     if not run.params:
         raise ValueError(
@@ -96,9 +96,8 @@ def copy_run(
         if artifact.split("/")[0] in present:
             found = Path(client.download_artifacts(run.run_id, artifact, str(downloads)))
             shutil.copytree(found, folder / place, dirs_exist_ok=True)
-    write_json(
-        folder / model / "training.json", {"recipe": {key: _value(text) for key, text in run.params.items()}}
-    )
+    recipe = {key: _value(text) for key, text in run.params.items() if not key.startswith("features.")}
+    write_json(folder / model / "training.json", {"recipe": recipe})
     if "run_key" in run.tags:
         write_json(folder / model / "run_key.json", {"run_key": run.tags["run_key"]})
     if run.family == "gan":
