@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import gradio
 import numpy as np
 import pytest
+import requests
 from click.testing import CliRunner
 from PIL import Image
 
@@ -61,17 +63,27 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path, log: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-c", "from ganscribe.cli import main; main()"]
+def address(folder: Path, log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port, uploads = free_port(), tmp_path_factory.mktemp("uploads")
+    interruptible = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in the background too
+    )
+    command = [sys.executable, "-c", f"{interruptible}; from ganscribe.cli import main; main()"]
     command += ["demo", "--no-browser", "--port", str(port)]
     environment = os.environ | {"DVC_ROOT": str(folder), "GRADIO_SERVER_NAME": "0.0.0.0"}  # --host decides
+    environment["GRADIO_TEMP_DIR"] = str(uploads)
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     try:
         wait_for_page(f"http://127.0.0.1:{port}")
         assert listening(process.pid) == {"127.0.0.1"}
+        with (folder / "data/raw/coco/train2014/0.png").open("rb") as file:
+            requests.post(f"http://127.0.0.1:{port}/gradio_api/upload", files={"files": file}, timeout=60)
+        assert [*uploads.rglob("0.png")]
         yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert not [*uploads.rglob("0.png")], "visitors' pictures are deleted"
     finally:
         process.kill()
         process.wait()

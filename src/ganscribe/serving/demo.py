@@ -103,7 +103,8 @@ def build_page(models: Models) -> gradio.Blocks:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio
 
-    with gradio.Blocks(title="ganscribe", analytics_enabled=False) as page:
+    day = 24 * 60 * 60  # uploaded photographs are deleted after a day, and when the page ends
+    with gradio.Blocks(title="ganscribe", analytics_enabled=False, delete_cache=(day, day)) as page:
         gradio.Markdown("# ganscribe\nThese are the models of this folder. The best come first.")
         if models.captioners:
             with gradio.Tab("Caption a photograph"):
