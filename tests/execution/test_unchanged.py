@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,31 @@ def test_other_changes_are_not(put: Callable[[str, str], None]) -> None:
     put("src/pack/core/new.py", "2\n")
     with pytest.raises(ValueError, match=r"^src/pack/core/new.py changed"):
         unchanged.check()
+
+
+def test_files_that_vanish_while_they_are_read_do_no_harm(
+    put: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an editor's or git's own files do."""
+    read, walk = Path.read_bytes, os.scandir
+
+    def vanishing(path: Path) -> bytes:
+        if path.name == "4913":
+            path.unlink()
+        return read(path)
+
+    def vanishing_folder(path: str) -> object:
+        if Path(path).name == "gone":
+            Path(path).rmdir()
+        return walk(path)
+
+    monkeypatch.setattr(Path, "read_bytes", vanishing)
+    monkeypatch.setattr(os, "scandir", vanishing_folder)
+    put("src/pack/core/4913", "2\n")
+    Path("src/pack/core/gone").mkdir()
+    unchanged.check()
+    assert not Path("src/pack/core/4913").exists()
+    assert not Path("src/pack/core/gone").exists()
 
 
 def test_the_saved_state_of_a_refused_training_is_kept(put: Callable[[str, str], None]) -> None:

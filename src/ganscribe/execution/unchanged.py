@@ -6,8 +6,10 @@ training would be recorded, and kept in DVC's run cache, as the seed of what the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,25 @@ _Files = dict[str, bytes]
 _noted: _Files = {}
 
 
+def _paths() -> Iterator[Path]:
+    yield Path("params.yaml")
+    for top in ("params", "stages", "src"):
+        for folder, inner, names in os.walk(top):  # not rglob, which fails if a folder vanishes meanwhile
+            inner[:] = [name for name in inner if name != "__pycache__"]
+            yield from (Path(folder, name) for name in names)
+
+
 def _read() -> _Files:
-    """Return the code and the parameters in the working folder, 1.4 MB in all, by their paths."""
-    places = [Path("params.yaml"), *Path("params").glob("*"), *Path("stages").glob("*")]
-    places += [path for path in Path("src").rglob("*") if "__pycache__" not in path.parts]
-    return {path.as_posix(): path.read_bytes() for path in places if path.is_file()}
+    """Return the code and the parameters in the working folder, 1.4 MB in all, by their paths.
+
+    What vanishes meanwhile, such as an editor's own files, or may not be read is left out.
+    """
+    found = {}
+    for path in _paths():
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                found[path.as_posix()] = path.read_bytes()
+    return found
 
 
 def note() -> None:
