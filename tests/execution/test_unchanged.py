@@ -22,7 +22,7 @@ stages:
       outs: ["models/${key}"]
 """
 FILES = {
-    ".dvcignore": ".DS_Store\n",
+    ".dvcignore": Path(__file__).parents[2].joinpath(".dvcignore").read_text(),
     ".dvc/config": "[core]\n    no_scm = True\n",
     "dvc.yaml": STAGES,
     "params.yaml": "seed: 0\nrate: 1\nruns:\n  one: {network: mlp}\n  two: {network: dcgan, cap: 3}\n",
@@ -91,7 +91,8 @@ def test_other_changes_are_not(put: Callable[[str, str], None]) -> None:
     put("stages/report.py", "2\n")
     put("src/pack/networks/mlp.py", "2\n")
     put("src/pack/networks/new.py", "2\n")
-    put("src/pack/core/.DS_Store", "2\n")  # DVC ignores it
+    for ignored in (".DS_Store", ".seeds.py.swp", ".seeds.py.swo", "seeds.py~", ".#seeds.py", "#seeds.py#"):
+        put(f"src/pack/core/{ignored}", "2\n")  # DVC ignores them; all but the first are editors'
     unchanged.check()
     put("src/pack/core/new.py", "2\n")
     with pytest.raises(ValueError, match=r"^src/pack/core/new.py changed"):
