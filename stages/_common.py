@@ -22,8 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from ganscribe.execution import unchanged
 from ganscribe.execution.messages import messages_for_errors
 from ganscribe.execution.one_process import only_process
+from ganscribe.execution.position import note_scale
 
 unchanged.note()
+note_scale()
 
 # What is imported lives to the end. Searching it for garbage during the imports and at the exit takes a third of the
 # time of a short stage.

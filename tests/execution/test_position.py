@@ -212,3 +212,54 @@ def test_under_dvc(tmp_path: Path) -> None:
     assert all("to go, judging by earlier builds" in line for line in lines)
     (tmp_path / "params.yaml").write_text("scale: tiny  # once more\n")
     assert [line.partition(",")[0] for line in dvc("repro", "two")] == ["stage 1 of 2", "stage 2 of 2"]
+
+
+# The first stage edits the scale while it imports or while it is at work; both then read it.
+SCALED = """\
+import re, sys
+from pathlib import Path
+from ganscribe.execution.position import check_scale, note_scale
+
+def edit(moment):
+    if sys.argv[1:] == ["one", moment]:
+        Path("params.yaml").write_text("scale: sample\\n")
+
+note_scale()
+edit("importing")
+try:
+    check_scale(re.findall(r"\\w+", Path("params.yaml").read_text())[1])
+except ValueError as error:
+    sys.exit(str(error))
+edit("working")
+Path(sys.argv[1]).touch()
+"""
+SCALED_YAML = """\
+stages:
+  one: {cmd: "PYTHON stage.py one MOMENT", outs: [one]}
+  two: {cmd: "PYTHON stage.py two", deps: [one], outs: [two]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "made"), [("importing", []), ("working", ["one"]), ("never", ["one", "two"])]
+)
+def test_a_scale_that_changes_during_a_build_is_refused(tmp_path: Path, moment: str, made: list[str]) -> None:
+    """DVC would record the caps of the scale at which the build began for what is made at the other."""
+    (tmp_path / "stage.py").write_text(SCALED)
+    text = SCALED_YAML.replace("PYTHON", sys.executable).replace("MOMENT", moment)
+    (tmp_path / "dvc.yaml").write_text(text)
+    (tmp_path / "params.yaml").write_text("scale: 'tiny'\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
+    environment |= {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(Path(position.__file__).parents[2])}
+
+    def dvc(*words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return done.stderr
+
+    dvc("init", "--no-scm", "--quiet")
+    said = dvc("repro")
+    assert ("scale: it was tiny when this build began" in said) == (moment != "never"), said
+    assert [name for name in ("one", "two") if (tmp_path / name).exists()] == made
+    dvc("repro")
+    assert (tmp_path / "two").exists(), "another build begins at the new scale"

@@ -85,3 +85,20 @@ def test_a_stage_ends_no_process_that_loaded_it_as_a_module(project: Path, tmp_p
         [sys.executable, "-c", program, script], env=os.environ | environment, capture_output=True, text=True
     )
     assert done.stdout.splitlines() == ["0 True", "at the exit"], done.stderr
+
+
+def test_the_stages_of_a_build_work_at_the_scale_at_which_it_began(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / "params", tmp_path / "params")
+    text = (project / "params.yaml").read_text()
+
+    def load() -> str:  # the build is this process, which is the parent of both stages
+        code = "from _common import stage\nfrom ganscribe import config\nconfig.load('scale')"
+        environment = os.environ | {"DVC_STAGE": "one", "PYTHONPATH": str(project / "stages")}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return done.stderr
+
+    (tmp_path / "params.yaml").write_text(text)
+    assert load() == ""
+    (tmp_path / "params.yaml").write_text(text.replace("scale: sample ", "scale: tiny ", 1))
+    assert "scale: it was sample when this build began" in load()

@@ -14,6 +14,7 @@ from ganscribe.config.files import OptionalEntry, Params, Scale, SourceEntry
 from ganscribe.config.reading import read
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.core.files import project_root
+from ganscribe.execution.position import check_scale
 from ganscribe.gan.common.recipe import GanRecipe
 from ganscribe.training.budget import Budget
 
@@ -186,9 +187,11 @@ def cut_short(run: Training, scale: str) -> str:
 def load(section: str, name: str | None = None, folder: Path = Path()) -> Any:
     """Return the parameters of one stage, from the checked files in `folder`: a dataclass of stages.py.
 
-    Says on standard error where the scale ends a training before its recipe does.
+    Says on standard error where the scale ends a training before its recipe does. Raises ValueError if the scale is not
+    the one at which DVC began the build.
     """
     params, scale = read(folder)
+    check_scale(params.scale)
     selected = select(params, scale, section, name)
     if isinstance(selected, Training) and (note := cut_short(selected, params.scale)):
         sys.stderr.write(f"{name}: {note} (`cap.{params.scale}` of its block in params.yaml changes that)\n")

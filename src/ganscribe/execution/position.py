@@ -25,7 +25,7 @@ from ganscribe.core.files import atomic_write, project_root
 
 _STAGE = re.compile(r"^  (\S.*):$", re.MULTILINE)
 _PATH = re.compile(r"^    - path: (.*)$", re.MULTILINE)
-_SCALE = re.compile(r"^scale: *(\w+)", re.MULTILINE)
+_SCALE = re.compile(r"^scale: *[\"']?(\w+)", re.MULTILINE)
 NOTES = Path(".dvc/tmp/stages")
 SHELLS = ("sh", "bash", "dash", "zsh")
 
@@ -138,6 +138,38 @@ def _build() -> tuple[str, list[str]]:
         return "", []
 
 
+def _scale() -> str:
+    """Return the scale that params.yaml names, by that line alone; `unknown` if there is none of the usual form."""
+    found = _SCALE.search(_text("params.yaml"))
+    return found[1] if found else "unknown"
+
+
+def note_scale() -> None:
+    """Note the scale at which this build begins, if DVC runs the stage; for its first stage, before its imports."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    build, _ = _build()
+    if _read(NOTES / "scale.json").get("build") != build:
+        _write(NOTES / "scale.json", {"build": build, "scale": _scale()})
+
+
+def check_scale(scale: str) -> None:
+    """Raise ValueError if DVC runs the stage, and the build began at another scale than `scale`.
+
+    Of which scale it tracks the caps and the amounts, DVC decides when a build begins. It would record those of the old
+    scale for a stage that began after an edit and works at the new one.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    build, _ = _build()
+    notes = _read(NOTES / "scale.json")
+    if build and notes.get("build") == build and notes["scale"] not in (scale, "unknown"):
+        raise ValueError(
+            f"params.yaml: scale: it was {notes['scale']} when this build began, and DVC would record that for what is"
+            f" made at the scale {scale}: run `dvc repro` again"
+        )
+
+
 def describe(stage: str, begun: list[str], words: list[str], known: dict[str, float]) -> str:
     """Return the line that a stage begins with; it is empty if nothing is known about the others.
 
@@ -169,8 +201,7 @@ def announced(stage: str) -> Iterator[None]:
     if ":" in stage:  # a stage of the zoo, which has another dvc.lock
         yield
         return
-    scale = _SCALE.search(_text("params.yaml"))
-    times = project_root() / NOTES / f"seconds-{scale[1] if scale else 'unknown'}.json"
+    times = project_root() / NOTES / f"seconds-{_scale()}.json"
     build, words = _build()
     notes = _read(NOTES / "build.json")
     begun = [*(notes["begun"] if notes.get("build") == build else ()), stage]
