@@ -10,6 +10,7 @@ import pytest
 
 from ganscribe.execution import unchanged
 from ganscribe.execution.checkpoint import open_checkpoint
+from ganscribe.records.lineage.run_key import run_key
 
 STAGES = """
 stages:
@@ -47,6 +48,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str],
         put(name, text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(unchanged, "_noted", {})
+    monkeypatch.setattr(unchanged, "_inputs", {})
     monkeypatch.setenv("DVC_STAGE", "train@two")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     unchanged.note()
@@ -122,6 +124,28 @@ def test_files_that_vanish_while_they_are_read_do_no_harm(
     unchanged.check()
     assert not Path("src/pack/core/4913").exists()
     assert not Path("src/pack/core/gone").exists()
+
+
+def test_inputs_that_another_program_replaces_are_refused(put: Callable[[str, str], None]) -> None:
+    """Such as `dvc checkout`, which DVC allows while a stage is at work."""
+    put("data/train.parquet", "old\n")
+    put("data/shards/0.parquet", "0\n")
+    inputs = [Path("data/train.parquet"), Path("data/shards")]
+    run_key(Path("stages/train.py"), {}, inputs)
+    unchanged.check()
+    for name, old in (("data/train.parquet", "old\n"), ("data/shards/0.parquet", "0\n")):
+        put("new", "new\n")
+        Path("new").replace(name)
+        with pytest.raises(ValueError, match=r"^data/(train.parquet|shards) changed while train@two"):
+            unchanged.check()
+        Path(name).unlink()
+        with pytest.raises(ValueError, match=r"^data/(train.parquet|shards) changed while train@two"):
+            unchanged.check()
+        put(name, old)  # of the same content, at another time
+        unchanged.check()
+    put("data/shards/1.parquet", "1\n")
+    with pytest.raises(ValueError, match=r"^data/shards changed"):
+        unchanged.check()
 
 
 def test_the_saved_state_of_a_refused_training_is_kept(put: Callable[[str, str], None]) -> None:

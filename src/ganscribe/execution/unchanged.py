@@ -1,7 +1,8 @@
-"""Code and parameters that change while a stage is at work.
+"""Code, parameters and a training's data that change while a stage is at work.
 
 DVC reads what a stage depends on once more when the stage has ended, and records that. A seed that was edited during a
-training would be recorded, and kept in DVC's run cache, as the seed of what the old one made.
+training would be recorded, and kept in DVC's run cache, as the seed of what the old one made. So would data that
+`dvc checkout` replaced, which DVC allows meanwhile.
 """
 
 from __future__ import annotations
@@ -9,15 +10,25 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from dvc.dependency import ParamsDependency
 
+
+class _Input(NamedTuple):
+    """An input as it was: its files by size, time and number, its digest, and what digests it."""
+
+    files: list[tuple[str, int, int, int]]
+    digest: str
+    function: Callable[[Path], str]
+
+
 _Files = dict[str, bytes]
 _noted: _Files = {}
+_inputs: dict[Path, _Input] = {}
 
 
 def _paths() -> Iterator[Path]:
@@ -45,6 +56,30 @@ def note() -> None:
     """Note what there is, if DVC runs the stage; to be called before the stage imports or reads it."""
     if "DVC_STAGE" in os.environ:
         _noted.update(_read())
+
+
+def _list_files(path: Path) -> list[tuple[str, int, int, int]]:
+    found = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        facts = file.stat()
+        found.append((str(file), facts.st_size, facts.st_mtime_ns, facts.st_ino))
+    return found
+
+
+def note_input(path: Path, digest: Callable[[Path], str]) -> str:
+    """Return the digest of an input; note it, if DVC runs the stage."""
+    files, value = _list_files(path) if _noted else [], digest(path)
+    if _noted:
+        _inputs[path] = _Input(files, value, digest)
+    return value
+
+
+def _has_changed(path: Path) -> bool:
+    noted = _inputs[path]
+    try:
+        return _list_files(path) != noted.files and noted.function(path) != noted.digest
+    except FileNotFoundError:
+        return True
 
 
 def _changed_keys(dependency: ParamsDependency, path: str) -> list[str]:
@@ -83,9 +118,9 @@ def _changed_dependencies(stage: str, changed: set[str]) -> list[str]:
 
 
 def check() -> None:
-    """Raise ValueError if DVC would record other code or parameters than those that `note` has noted.
+    """Raise ValueError if DVC would record other code, parameters or inputs than those that were noted.
 
-    Only what the stage depends on counts. Nothing does where nothing has been noted.
+    Of code and parameters, only what the stage depends on counts. Nothing does where `note` has noted nothing.
     """
     if not _noted:
         return
@@ -93,6 +128,7 @@ def check() -> None:
     present = _read()
     changed = {name for name in _noted | present if _noted.get(name) != present.get(name)}
     found = _changed_dependencies(stage, changed) if changed else []
+    found += [path.as_posix() for path in _inputs if _has_changed(path)]
     if found:
         raise ValueError(
             f"{', '.join(found)} changed while {stage} was at work, and DVC would record the new state for what the"

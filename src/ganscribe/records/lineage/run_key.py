@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganscribe.core.files import file_sha256
+from ganscribe.execution.unchanged import note_input
 
 PACKAGE = Path(__file__).parents[2]
 
@@ -76,12 +77,13 @@ def run_key(
     """Return a digest of parameters, code and input bytes: the same on every machine, 32 hexadecimal digits.
 
     `chosen` are the files of objectives and networks that the parameters name, which no import shows. The
-    machine's folder names are not part of the key: `inputs` count by their order, and code by its content.
+    machine's folder names are not part of the key: `inputs` count by their order, and code by its content. If DVC runs
+    the stage, it fails at its end if they have changed.
     """
     record = {
         "stage": script.name,
         "params": params,
         "code": [hashlib.sha256(file.read_bytes()).hexdigest() for file in code_files(script, *chosen)],
-        "inputs": [_input_digest(Path(path)) for path in inputs],
+        "inputs": [note_input(Path(path), _input_digest) for path in inputs],
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]
