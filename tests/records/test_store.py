@@ -191,6 +191,18 @@ def test_a_store_full_of_other_experiments_and_models_hides_nothing(with_store: 
         registry.promote(client, "dcgan", "1")
 
 
+def test_runs_of_one_recipe_under_two_names_are_told_apart(with_store: Path) -> None:
+    client, shared = store.open_client(), {"family": "gan", "run_key": "key", "tags": {"scale": "tiny"}}
+    made = {}
+    for name in ("dcgan", "twin"):
+        run = runs.start_run(client, name=name, **shared)
+        run.end("FINISHED")
+        made[name] = run.run_id
+    assert len(set(made.values())) == 2
+    assert {name: runs.reopen_run(client, name=name, **shared).run_id for name in made} == made
+    assert runs.reopen_run(client, name="third", **shared).run_id in made.values()
+
+
 def test_more_than_a_page_is_read(with_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PAGE", 2)
     client = store.open_client()

@@ -248,7 +248,7 @@ def reopen_run(
     client: MlflowClient, *, family: str, name: str, run_key: str, tags: dict[str, str]
 ) -> TrackedRun:
     """Return the run whose model has the key; if the store has none, a new one without curves, tagged `restored`."""
-    run = find_run(client, run_key)
+    run = find_run(client, run_key, name=name)
     if run is None:
         tags = tags | {"restored": "true"}
         light = start_run(client, family=family, name=name, run_key=run_key, tags=tags)

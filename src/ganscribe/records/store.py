@@ -171,11 +171,15 @@ def active_run(client: MlflowClient, run_id: str) -> Run:
     return run
 
 
-def find_run(client: MlflowClient, run_key: str) -> Run | None:
-    """Return the run whose model has this `run_key`: the newest FINISHED one, or else the newest."""
+def find_run(client: MlflowClient, run_key: str, *, name: str = "") -> Run | None:
+    """Return the run whose model has this `run_key`: the newest FINISHED one, or else the newest.
+
+    Two runs of params.yaml with the same recipe have the same key. The run of the training `name` goes before others.
+    """
     runs = find_runs(client, run_key)
     finished = [run for run in runs if run.info.status == "FINISHED"]
-    return next(iter(finished or runs), None)
+    own = [run for run in finished if run.info.run_name == f"{name}-{run.data.tags.get('scale')}"]
+    return next(iter(own or finished or runs), None)
 
 
 def as_record(run: Run, family: str) -> RunRecord:
