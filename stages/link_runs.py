@@ -99,7 +99,7 @@ def link_run(client: Any, folder: Path, locks: Locks, *, run_key: str, family: s
     A model that DVC took from its run cache was trained by another pipeline's run, which gets the tag
     `linked.<pipeline>`; where the store has no run with the key, a light one is made of what there is.
     """
-    run, pipeline = store.find_run(client, run_key), origin.pipeline()
+    run, pipeline = store.find_run(client, run_key, name=name), origin.pipeline()
     lock, output = find_output(locks, folder)
     is_restored = run is None or "restored" in run.data.tags
     is_own = run is not None and not is_restored and run.data.tags["pipeline"] == pipeline
