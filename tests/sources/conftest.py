@@ -113,16 +113,16 @@ def _answer(handler: BaseHTTPRequestHandler, files: dict[str, Served]) -> None:
         handler.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(served.body)}")
     handler.end_headers()
     if served.trickle:
-        handler.wfile.write(body[: served.fast_bytes])
         served.sent_bytes += served.fast_bytes
+        handler.wfile.write(body[: served.fast_bytes])
         for number in range(served.fast_bytes, len(body)):
             time.sleep(served.trickle)
-            handler.wfile.write(body[number : number + 1])
             served.sent_bytes += 1
+            handler.wfile.write(body[number : number + 1])
         return
     limit = next((each for each in (served.cut_after, served.stall_after) if each is not None), len(body))
+    served.sent_bytes += len(body[:limit])  # before they are sent: the client may have them all at once
     handler.wfile.write(body[:limit])
-    served.sent_bytes += len(body[:limit])
     if served.stall_after is not None and limit < len(body):
         handler.wfile.flush()
         time.sleep(2)
