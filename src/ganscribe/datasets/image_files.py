@@ -11,7 +11,7 @@ from ganscribe.core.files import write_parquet
 
 @dataclass(frozen=True, order=True)
 class ImageFile:
-    """An image of the chosen captions; `num_bytes` and `sha256` are None where there is no file."""
+    """One image of the chosen captions. `num_bytes` and `sha256` are None if its file is missing."""
 
     image_id: int
     file_name: str

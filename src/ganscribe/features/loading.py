@@ -88,6 +88,8 @@ def decode_on_card(
             torch.cuda.current_stream(device).synchronize()
         try:
             pictures = decode_jpeg(contents, mode=ImageReadMode.RGB, device=device)
+        except torch.OutOfMemoryError:  # which is a RuntimeError, but says nothing of the pictures
+            raise
         except RuntimeError:
             found |= {file: _decoded(file, content, crop) for file, content in waiting}
         else:

@@ -25,7 +25,7 @@ DAMAGE = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
-    RuntimeError,  # zipfile's word for a password, and its NotImplementedError for another way of packing
+    RuntimeError,  # zipfile's, for a password or an unknown way of packing
     OverflowError,
     struct.error,
     UnicodeDecodeError,
