@@ -104,6 +104,18 @@ def test_what_a_card_cannot_decode_the_cpu_does(
     assert [image.image_id for image in rejected] == [50, 60] and "truncated" in rejected[0].reason
 
 
+def test_a_card_that_is_out_of_memory_says_so(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode_jpeg(contents: list[torch.Tensor], *, mode: object, device: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    loaded = list(load_images(files, folder, crop="none", num_workers=1, decoder="gpu"))
+    monkeypatch.setattr(torchvision.io, "decode_jpeg", decode_jpeg)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        decode_on_card(loaded, torch.device("cpu"), crop="none")
+
+
 def test_what_is_too_narrow_to_be_cropped_is_rejected(
     folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
