@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.experiments.distances import (
     closed_forms,
     critic_distances,
@@ -18,6 +17,7 @@ from ganscribe.experiments.distances import (
     measure_distances,
     segment,
 )
+from stopping import StopAfter, reopen
 
 
 @pytest.mark.parametrize("theta", [-0.7, 0.0, 0.25])
@@ -64,23 +64,12 @@ def test_critics_find_nothing_between_equal_distributions() -> None:
     assert all(abs(value) < 1e-6 for value in found.values())
 
 
-class StopAfterOne(Checkpoint):
-    def due(self, *, last: bool = False) -> bool:
-        return True
-
-    def save(self, state: dict[str, object]) -> None:
-        super().save(state)
-        raise KeyboardInterrupt
-
-
 def test_a_resumed_measurement_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     thetas = [-0.5, 0.0, 0.5]
     whole = measure_distances(thetas, critic_steps=5, seed=0)
     for _ in thetas:
         with pytest.raises(KeyboardInterrupt):
-            measure_distances(
-                thetas, critic_steps=5, seed=0, checkpoint=StopAfterOne(tmp_path, every_seconds=0)
-            )
-    checkpoint = Checkpoint(tmp_path, every_seconds=math.inf)
-    assert measure_distances(thetas, critic_steps=5, seed=0, checkpoint=checkpoint) == whole
+            measure_distances(thetas, critic_steps=5, seed=0, checkpoint=StopAfter(tmp_path, 1))
+    again = measure_distances(thetas, critic_steps=5, seed=0, checkpoint=reopen(tmp_path))
+    assert again == whole
     assert [row["theta"] for row in whole] == thetas and whole[0]["w"] == 0.5

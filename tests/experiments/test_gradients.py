@@ -24,6 +24,7 @@ from ganscribe.experiments.gradients import (
     measured_steps,
 )
 from ganscribe.gan.networks import build_generator
+from stopping import StopAfter, reopen
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 
@@ -167,9 +168,8 @@ def test_measuring_does_not_change_the_critic_s_training(networks: str) -> None:
 def test_a_resumed_measurement_ends_as_an_unbroken_one(tmp_path: Path, saves: int) -> None:
     whole = measure(generators(1, 10))
     with pytest.raises(KeyboardInterrupt):
-        measure(generators(1, 10), checkpoint=gans.StopAfter(tmp_path, saves))
-    again = Checkpoint(tmp_path, every_seconds=math.inf)
-    assert measure(generators(1, 10), checkpoint=again) == whole
+        measure(generators(1, 10), checkpoint=StopAfter(tmp_path, saves))
+    assert measure(generators(1, 10), checkpoint=reopen(tmp_path)) == whole
 
 
 def test_the_saturating_gradient_vanishes_where_the_critic_can_be_sure() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,22 +73,6 @@ def weights(gan: TrainedGan) -> list[Tensor]:
 def same(first: list[Tensor], second: list[Tensor]) -> bool:
     """Whether two lists hold the same tensors, bit for bit."""
     return all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
-
-
-class StopAfter(Checkpoint):
-    """A checkpoint that saves where it is asked for the n-th time, and stops there, as a kill right after."""
-
-    def __init__(self, directory: Path, calls: int) -> None:
-        super().__init__(directory, every_seconds=math.inf)
-        self.calls, self.last = 0, calls
-
-    def due(self, *, last: bool = False) -> bool:
-        self.calls += 1
-        return self.calls == self.last
-
-    def save(self, state: dict[str, Any]) -> None:
-        super().save(state)
-        raise KeyboardInterrupt
 
 
 def build(name: str, part: str, image_shape: tuple[int, int, int] = MNIST, **options: Any) -> nn.Module:

@@ -18,8 +18,8 @@ from ganscribe.convnets.common.training import TrainedClassifier, train_classifi
 from ganscribe.core.seeds import seed_everything
 from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images
-from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.training.budget import Budget
+from stopping import StopAfter, reopen
 
 RECIPE: dict[str, Any] = {
     "network": "lenet5",
@@ -117,30 +117,6 @@ def without_time(row: dict[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if key != "seconds_an_epoch"}
 
 
-class Killed(Exception):
-    """Stands for SIGKILL."""
-
-
-class KilledAfter:
-    """A checkpoint that is saved at every step and kills the training after `saves` of them."""
-
-    def __init__(self, directory: Path, saves: int) -> None:
-        self.inner = Checkpoint(directory, every_seconds=0)
-        self.saves = saves
-
-    def load(self) -> dict[str, Any] | None:
-        return self.inner.load()
-
-    def due(self, *, last: bool = False) -> bool:
-        return True
-
-    def save(self, state: dict[str, Any]) -> None:
-        self.inner.save(state)
-        self.saves -= 1
-        if self.saves == 0:
-            raise Killed
-
-
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 @pytest.mark.parametrize("steps", [1, 6, 10])
 def test_resumed_training_equals_unbroken(tmp_path: Path, optimiser: str, steps: int) -> None:
@@ -149,12 +125,12 @@ def test_resumed_training_equals_unbroken(tmp_path: Path, optimiser: str, steps:
     unbroken = train(**options, log=lambda step, row: unbroken_rows.append((step, without_time(row))))
 
     rows: list[tuple[int, dict[str, float]]] = []
-    with pytest.raises(Killed):
-        train(**options, checkpoint=KilledAfter(tmp_path, steps))
+    with pytest.raises(KeyboardInterrupt):
+        train(**options, checkpoint=StopAfter(tmp_path, steps))
     torch.manual_seed(99)
     resumed = train(
         **options,
-        checkpoint=KilledAfter(tmp_path, 1000),
+        checkpoint=reopen(tmp_path),
         log=lambda step, row: rows.append((step, without_time(row))),
     )
     assert torch.equal(weights(resumed), weights(unbroken))
@@ -213,9 +189,9 @@ def test_resumed_training_with_norms_dropout_and_channels_last(tmp_path: Path) -
     options = {"network": "densenet_bc", "options": {"depth": 10, "growth": 4, "dropout": 0.2}}
     options |= {"flip": True, "decay": "weights", "max_updates": 3, "precision": "bf16"}
     unbroken = train(**options)
-    with pytest.raises(Killed):
-        train(**options, checkpoint=KilledAfter(tmp_path, 2))
-    resumed = train(**options, checkpoint=KilledAfter(tmp_path, 1000))
+    with pytest.raises(KeyboardInterrupt):
+        train(**options, checkpoint=StopAfter(tmp_path, 2))
+    resumed = train(**options, checkpoint=reopen(tmp_path))
     assert torch.equal(weights(resumed), weights(unbroken))
 
 

@@ -14,9 +14,9 @@ import gans
 from gans import pictures, same, weights
 from ganscribe.core.seeds import random_stream
 from ganscribe.datasets.pixels import to_signed
-from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.gan.common.state import TrainedGan
 from ganscribe.gan.common.training import batches, take
+from stopping import StopAfter, reopen
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 
@@ -118,13 +118,9 @@ def test_a_resumed_training_ends_bit_for_bit_as_an_unbroken_one(
     changes = {"steps": 7, "held_out": pictures(20), **changes}
     whole = train(**changes)
     with pytest.raises(KeyboardInterrupt):
-        train(**changes, checkpoint=gans.StopAfter(tmp_path, 5))  # step 5: between two rows of the table
+        train(**changes, checkpoint=StopAfter(tmp_path, 5))  # step 5: between two rows of the table
     steps: list[int] = []
-    resumed = train(
-        **changes,
-        checkpoint=Checkpoint(tmp_path, every_seconds=math.inf),
-        log=lambda step, row: steps.append(step),
-    )
+    resumed = train(**changes, checkpoint=reopen(tmp_path), log=lambda step, row: steps.append(step))
     assert same(weights(whole), weights(resumed))
     kept = [list(gan.kept_generator.state_dict().values()) for gan in (whole, resumed)]
     assert same(*kept)
