@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import runpy
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Two workers with two threads each make torch's short loops ten times slower than one thread each.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+if TYPE_CHECKING:
+    from ganscribe.core.registry import Registry
+
+# Networks as small as those of the tests are slower with two threads, on a busy machine ten times.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,6 +61,30 @@ def load_stage(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     """Load the script of a stage into this process, by its name; return what it defines."""
     monkeypatch.syspath_prepend(project / "stages")
     return lambda name: runpy.run_path(str(project / "stages" / f"{name}.py"))
+
+
+@pytest.fixture
+def add_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Registry, str, str], None]]:
+    """Add a file (its name, its text) to a copy of a registry's folder, which a test sees in its place."""
+    before = set(sys.modules)
+    copies: dict[str, Path] = {}
+
+    def add(registry: Registry, name: str, text: str) -> None:
+        if registry.package not in copies:
+            package, folder = importlib.import_module(registry.package), tmp_path / registry.package
+            shutil.copytree(registry.folder, folder)
+            monkeypatch.setattr(package.__spec__, "submodule_search_locations", [str(folder)])
+            monkeypatch.setattr(package, "__path__", [str(folder)])
+            copies[registry.package] = folder
+        (copies[registry.package] / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+
+    yield add
+    for name in set(sys.modules) - before:
+        if name.startswith(tuple(copies)):
+            del sys.modules[name]
 
 
 @pytest.fixture

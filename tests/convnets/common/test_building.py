@@ -12,6 +12,7 @@ import torch
 
 from ganscribe import convnets
 from ganscribe.convnets.common.building import CONVNETS, check_scores, head_weights
+from ganscribe.core.registry import Registry
 from ganscribe.core.weights import save_weights
 
 ONE_LAYER = """
@@ -53,9 +54,9 @@ def test_bad_names_shapes_and_options(
         convnets.build(name, num_classes=10, image_shape=shape, **options)
 
 
-def test_a_file_more_is_a_network_more(add_network: Callable[[str, str], None]) -> None:
+def test_a_file_more_is_a_network_more(add_file: Callable[[Registry, str, str], None]) -> None:
     before = CONVNETS.names()
-    add_network("made_up", ONE_LAYER)
+    add_file(CONVNETS, "made_up", ONE_LAYER)
     assert CONVNETS.names() == sorted([*before, "made_up"])
     model = convnets.build("made_up", num_classes=3, image_shape=(1, 28, 28), bias=False)
     assert [tuple(weight.shape) for weight in model.parameters()] == [(3, 784)]
@@ -78,9 +79,9 @@ def test_a_file_more_is_a_network_more(add_network: Callable[[str, str], None]) 
     ],
 )
 def test_a_network_that_cannot_be_trained_is_refused(
-    add_network: Callable[[str, str], None], old: str, new: str, message: str
+    add_file: Callable[[Registry, str, str], None], old: str, new: str, message: str
 ) -> None:
-    add_network("made_up", ONE_LAYER.replace(old, new, 1))
+    add_file(CONVNETS, "made_up", ONE_LAYER.replace(old, new, 1))
     with pytest.raises(ValueError, match=f"^convnet 'made_up'{message}"):
         model = convnets.build("made_up", num_classes=4, image_shape=(1, 28, 28))
         check_scores("made_up", model, num_classes=4, image_shape=(1, 28, 28))

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from ganscribe import convnets
+from ganscribe.convnets.common.building import CONVNETS
 from ganscribe.convnets.common.evaluation import Evaluation, evaluate_classifier
 from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
+from ganscribe.core.registry import Registry
 from ganscribe.core.seeds import seed_everything
 from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images
@@ -169,9 +171,11 @@ ONE_STEP |= {"learning_rate": 0.01, "batch_size": 100, "epochs": 1}
 
 
 @pytest.mark.parametrize(("decay", "bias_decay"), [("all", 0.5), ("weights", 0.0)])
-def test_one_update_by_hand(decay: str, bias_decay: float, add_network: Callable[[str, str], None]) -> None:
+def test_one_update_by_hand(
+    decay: str, bias_decay: float, add_file: Callable[[Registry, str, str], None]
+) -> None:
     """w - rate (head weight x gradient + decay w), the gradient of softmax and cross-entropy written out."""
-    add_network("two_heads", TWO_HEADS)
+    add_file(CONVNETS, "two_heads", TWO_HEADS)
     trained = train(**ONE_STEP, weight_decay=0.5, decay=decay)
     seed_everything(3)
     start = convnets.build("two_heads", num_classes=4, image_shape=(1, 28, 28))
