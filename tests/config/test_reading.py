@@ -460,20 +460,6 @@ def test_reading_parameters_imports_no_torch(project: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=project).returncode == 0
 
 
-def test_a_stage_ends_with_the_message_and_no_traceback(folder: Path, project: Path) -> None:
-    edit(folder / "params.yaml", "  crop: none", "  crap: none")
-    done = subprocess.run(
-        [sys.executable, project / "stages" / "download.py", "mnist"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "did you mean 'crop'?" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["params", "params.yaml"]
-
-
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_options_of_every_schedule_are_checked(name: str) -> None:
     shape = files.StepOptions if name == "step" else files.ScheduleOptions

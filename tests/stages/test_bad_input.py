@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ganscribe.sources.images import MNIST_FOLDER
 from parameters import TINY, copy_params, edit, use_local
+from publications import small_mnist
 
 
 def run(project: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -78,24 +79,29 @@ def done(project: Path, folder: Path, *commands: str) -> None:
 def test_a_missing_local_folder(project: Path, folder: Path) -> None:
     use_local(folder, "mnist", "nowhere")
     message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
-    assert str(folder / "nowhere") in message
+    assert f"Error: sources.mnist.folder: there is no folder {folder / 'nowhere'}" in message
+    assert message.count("\n") == 1
 
 
 def test_a_truncated_archive(project: Path, folder: Path) -> None:
-    done(project, folder, "download.py mnist")
-    shutil.move(folder / "data" / "raw" / "mnist", folder / "mine")
-    (archive,) = (folder / "mine").rglob("train-images-idx3-ubyte*")
-    raw = archive.read_bytes() if archive.suffix == ".gz" else gzip.compress(archive.read_bytes())
-    archive.unlink()
-    archive.with_suffix("").with_name("train-images-idx3-ubyte.gz").write_bytes(raw[: len(raw) // 2])
+    path = small_mnist(folder / "mine") / MNIST_FOLDER / "train-images-idx3-ubyte"
+    raw = gzip.compress(path.read_bytes())
+    path.unlink()
+    path.with_suffix(".gz").write_bytes(raw[: len(raw) // 2])
     use_local(folder, "mnist", "mine")
     message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
-    assert "train-images-idx3-ubyte.gz" in message
+    assert "train-images-idx3-ubyte.gz is truncated or damaged" in message
+
+
+def test_a_data_set_that_is_not_downloaded_yet(project: Path, folder: Path) -> None:
+    message = refused(project, folder, "prepare_images.py", "mnist", out="data/mnist")
+    assert "manifest.json is missing: run `dvc repro download@mnist`" in message
 
 
 def test_a_file_that_is_not_what_was_downloaded(project: Path, folder: Path) -> None:
+    path = small_mnist(folder / "mine") / MNIST_FOLDER / "t10k-labels-idx1-ubyte"
+    use_local(folder, "mnist", "mine")
     done(project, folder, "download.py mnist")
-    path = next(path for path in sorted((folder / "data/raw/mnist").rglob("*ubyte*")) if path.is_file())
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)

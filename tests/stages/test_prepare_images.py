@@ -26,7 +26,7 @@ from ganscribe.sources.acquire import acquire
 from ganscribe.sources.formats import write_idx
 from ganscribe.sources.images import MNIST_FOLDER
 from ganscribe.training.budget import Budget
-from parameters import copy_params, use_local
+from parameters import TINY, copy_params, use_local
 
 LETTERS = [*range(1, 27)]  # EMNIST's letters
 
@@ -57,6 +57,15 @@ def prepared(project: Path, workplace: Path, load_stage: Any) -> Any:
         return done.stderr
 
     return prepare
+
+
+def test_pictures_that_the_project_draws(project: Path, workplace: Path, load_stage: Any) -> None:
+    copy_params(project, workplace, TINY)
+    for stage in ("download", "prepare_images"):
+        done = CliRunner().invoke(load_stage(stage)["main"], ["cifar10"])
+        assert done.exit_code == 0, done.output
+    rows = {path.stem: len(read_images(path).images) for path in Path("data/cifar10").glob("*.parquet")}
+    assert rows == {"train": 810, "val": 90, "test": 100}
 
 
 @pytest.mark.parametrize("labels", [LETTERS, [0, 1, 2]], ids=len)
