@@ -1,7 +1,5 @@
 import json
-import subprocess
-import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -37,11 +35,6 @@ def test_the_defaults_are_those_of_the_tutorial_with_every_addition_off() -> Non
         CaptionerRecipe()
 
 
-def test_every_option_says_what_it_does() -> None:
-    for each in fields(CaptionerRecipe):
-        assert len(each.metadata["meaning"]) > 10 and set(each.metadata) == {"meaning", "paper"}
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -70,8 +63,3 @@ def test_what_cannot_be_is_refused(name: str, value: Any) -> None:
     )
     with pytest.raises(ValidationError, match=name):
         adapter.validate_json(json.dumps(GIVEN | {name: value}))
-
-
-def test_it_needs_no_pydantic() -> None:
-    code = "import sys; sys.modules['pydantic'] = None; import ganscribe.captioning.training"
-    subprocess.run([sys.executable, "-c", code], check=True)

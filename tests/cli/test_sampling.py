@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -214,30 +213,6 @@ def test_images_of_a_larger_draw_are_not_mixed_in(folder: Path) -> None:
 
 def test_out_is_required(folder: Path) -> None:
     assert "--out" in run("sample", "gan").output
-
-
-def as_file(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"text",
-        bytes(range(256)) * 9,
-        as_file({"a": 1}),
-        as_file([1]),
-        as_file(torch.tensor(3.0)),
-        as_file(Path("x")),
-    ],
-    ids=["empty", "text", "noise", "dict", "list", "tensor", "code"],
-)
-def test_a_file_that_is_no_generator(folder: Path, content: bytes) -> None:
-    Path("other.safetensors").write_bytes(content)
-    assert "not a saved generator" in refused(folder, "other.safetensors", "--out", "grid.png")
 
 
 def test_a_damaged_generator(folder: Path) -> None:

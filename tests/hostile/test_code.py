@@ -139,7 +139,8 @@ DOORS: dict[str, Callable[[Path], object]] = {
 def test_a_booby_trapped_file_is_refused_by_name(tmp_path: Path, door: str) -> None:
     path, flag = tmp_path / "trap.pt", tmp_path / "sprung"
     trapped = {"state_dict": Trap(flag), "data": Trap(flag), "noise_dim": 3}
-    for content in (as_zip(trapped), as_old_torch(trapped), pickle.dumps(trapped), pickle.dumps(trapped, 0)):
+    pickled = [pickle.dumps(trapped, protocol) for protocol in range(6)]
+    for content in (as_zip(trapped), as_old_torch(trapped), *pickled):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"trap\.pt"):
             DOORS[door](path)

@@ -18,7 +18,6 @@ from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import TrainedClassifier, train_classifier
 from ganscribe.core.registry import Registry
 from ganscribe.core.seeds import seed_everything
-from ganscribe.core.weights import save_weights
 from ganscribe.datasets.images import Images
 from ganscribe.training.budget import Budget
 from stopping import StopAfter, reopen
@@ -199,29 +198,11 @@ def test_resumed_training_with_norms_dropout_and_channels_last(tmp_path: Path) -
     assert torch.equal(weights(resumed), weights(unbroken))
 
 
-def test_flips_are_drawn_and_matter() -> None:
-    assert not torch.equal(weights(train(epochs=1)), weights(train(epochs=1, flip=True)))
-
-
 def test_seconds_are_logged_and_not_kept() -> None:
     rows: list[dict[str, float]] = []
     trained = train(epochs=2, log=lambda step, row: rows.append(row))
     assert [row["seconds_an_epoch"] > 0 for row in rows] == [True, True]
     assert not any("seconds_an_epoch" in row for row in trained.history)
-
-
-def test_saved_classifier_is_read_back(tmp_path: Path) -> None:
-    trained = train(epochs=1)
-    model = {
-        "network": "lenet5",
-        "options": {},
-        "num_classes": 4,
-        "image_shape": [1, 28, 28],
-    }
-    save_weights(tmp_path / "model.safetensors", trained.model.state_dict(), model)
-    images = corners(20, 5)
-    again = evaluate(convnets.load_classifier(tmp_path / "model.safetensors"), images)
-    assert torch.equal(again.probabilities, evaluate(trained.model, images).probabilities)
 
 
 @pytest.mark.parametrize(
