@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from ganscribe.serving.photographs import PhotographCaption, PhotographCaptioner
 
 BATCH_SIZE = 16
-# The decoding that an option belongs to.
-BELONGS = {
-    "width": "beam",
-    "length_penalty": "beam",
-    "temperature": "sample",
-    "top_k": "sample",
-    "seed": "sample",
-}
 
 
 def _open(model: str) -> PhotographCaptioner:
@@ -135,11 +127,13 @@ def _reporting(num_files: int) -> Iterator[tuple[Callable[[str, bool], None], Ca
 
 def _check(method: str, given: dict[str, Any], attention: Path | None) -> dict[str, Any]:
     """Return the options that were given. Raises ValueError for one that the decoding does not have or cannot use."""
+    from ganscribe.config.reading import DECODING_OPTIONS
+
     options = {name: value for name, value in given.items() if value is not None}
-    for name in options:
-        if BELONGS.get(name, method) != method:
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{flag} belongs to --decode {BELONGS[name]}, not to --decode {method}")
+    for other, names in DECODING_OPTIONS.items():
+        if other != method and (wrong := [name for name in names if name in options]):
+            flag = f"--{wrong[0].replace('_', '-')}"
+            raise ValueError(f"{flag} belongs to --decode {other}, not to --decode {method}")
     if not abs(options.get("length_penalty", 0)) <= 10:  # NaN is not; beyond, powers of a length overflow
         raise ValueError(f"--length-penalty {options['length_penalty']} is not a number from -10 to 10")
     if not 1e-6 <= options.get("temperature", 1) < math.inf:  # as in `decoding.sample`
