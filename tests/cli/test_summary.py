@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganscribe import cli, config
-from ganscribe.cli.summary import MODELS, NEXT
+from ganscribe.cli.summary import NEXT
+from ganscribe.records.leaderboard import FAMILIES
 from parameters import copy_params
 
 
@@ -20,12 +21,12 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A project with a model, scores and a report of each of its runs."""
     copy_params(project, tmp_path)
     params, _ = config.read(tmp_path)
-    for family, (place, file_name, _) in MODELS.items():
-        (tmp_path / "metrics" / place).mkdir(parents=True)
-        for run in getattr(params, family).runs:
-            (tmp_path / "models" / place / run).mkdir(parents=True)
-            (tmp_path / "models" / place / run / file_name).touch()
-            (tmp_path / "metrics" / place / f"{run}.json").touch()
+    for name, family in FAMILIES.items():
+        (tmp_path / "metrics" / family.folder).mkdir(parents=True)
+        for run in getattr(params, name).runs:
+            (tmp_path / "models" / family.folder / run).mkdir(parents=True)
+            (tmp_path / "models" / family.folder / run / family.file).touch()
+            (tmp_path / "metrics" / family.folder / f"{run}.json").touch()
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "index.html").touch()
     lock = "schema: '2.0'\nstages:\n  report:\n    cmd: x\n    params:\n      params.yaml:\n        scale: tiny\n"

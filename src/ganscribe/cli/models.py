@@ -10,12 +10,6 @@ import click
 if TYPE_CHECKING:
     from ganscribe.records.store import MlflowClient
 
-# By a model's kind (serving.KINDS): its folder under models/, its file, its stage, and what it is called.
-PLACES = {
-    "generator": ("gan", "generator.safetensors", "train_gan", "GAN"),
-    "captioner": ("captioner", "model.safetensors", "train_captioner", "captioner"),
-}
-
 
 def send_recorded() -> None:
     """Send what stages have recorded to MLflow before it is read; say so if that does not work."""
@@ -48,29 +42,30 @@ def _fetch_registered(kind: str, uri: str, scratch: Path) -> Path:
         return fetch_model(kind, uri, scratch)
 
 
-def find_model(kind: str, run: str, scratch: Path) -> Path:
-    """Return the model file that `run` stands for.
+def find_model(family: str, run: str, scratch: Path) -> Path:
+    """Return the file of the family's model that `run` stands for.
 
     It is a run's name, a path to the file or its folder, or a `models:/` URI, which is downloaded into `scratch`.
     """
     from ganscribe import config
     from ganscribe.core.files import project_root
     from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX, find_weights
+    from ganscribe.records.leaderboard import FAMILIES
 
-    family, file_name, stage, title = PLACES[kind]
+    known = FAMILIES[family]
     if run.startswith("models:"):
-        return _fetch_registered(kind, run, scratch)
+        return _fetch_registered(known.kind, run, scratch)
     path = Path(run)
     if path.suffix in (SUFFIX, EARLIER_SUFFIX) or len(path.parts) > 1:
         if path.is_dir():
-            path = find_weights(path, Path(file_name).stem)
+            path = find_weights(path, Path(known.file).stem)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: give a run's name, or a path to a {file_name}")
+            raise FileNotFoundError(f"{path} is missing: give a run's name, or a path to a {known.file}")
         return path
-    path = find_weights(project_root() / "models" / family / run, Path(file_name).stem)
+    path = find_weights(project_root() / "models" / known.folder / run, Path(known.file).stem)
     if path.is_file():
         return path
     runs = getattr(config.read(project_root())[0], family).runs
     if run not in runs:
-        raise ValueError(f"there is no {title} run {run!r}: choose one of {', '.join(sorted(runs))}")
-    raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro {stage}@{run}`")
+        raise ValueError(f"there is no {known.title} run {run!r}: choose one of {', '.join(sorted(runs))}")
+    raise FileNotFoundError(f"the run {run} has no model yet: make it with `dvc repro train_{family}@{run}`")

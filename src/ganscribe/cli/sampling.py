@@ -109,7 +109,7 @@ def sample(run: str, count: int, seed: int, out: Path) -> None:
     from ganscribe.gan.common.sampling import load_generator
 
     with tempfile.TemporaryDirectory() as scratch:
-        saved = load_generator(find_model("generator", run, Path(scratch)))
+        saved = load_generator(find_model("gan", run, Path(scratch)))
         images = saved.sample(count, seed=seed, device=choose_device())
         if is_picture:
             _save_grid(images, out, Path(scratch))

@@ -11,12 +11,6 @@ import click
 if TYPE_CHECKING:
     from ganscribe.config.files import Params
 
-# By a family of params.yaml: its folder under models/ and metrics/, the file of a model, and what one is called.
-MODELS = {
-    "gan": ("gan", "generator.safetensors", "GAN"),
-    "classifier": ("classifiers", "model.safetensors", "classifier"),
-    "captioner": ("captioner", "model.safetensors", "captioner"),
-}
 REPORT = "reports/index.html"
 NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"
 
@@ -24,21 +18,22 @@ NEXT = "dvc exp run -S gan.runs.dcgan.objective=lsgan"
 def _made(root: Path, params: Params) -> list[str]:
     """Count the scored models of each family in words: `14 GANs`, or `3 of 14 GANs (2 only exercised)`."""
     from ganscribe.core.length import is_exercised
+    from ganscribe.records.leaderboard import FAMILIES
 
     counts = []
-    for family, (folder, file_name, title) in MODELS.items():
-        runs = getattr(params, family).runs
-        folders = {run: root / "models" / folder / run for run in runs}
+    for name, family in FAMILIES.items():
+        runs = getattr(params, name).runs
+        folders = {run: root / "models" / family.folder / run for run in runs}
         made = [
             path
             for run, path in folders.items()
-            if (path / file_name).is_file() and (root / "metrics" / folder / f"{run}.json").is_file()
+            if (path / family.file).is_file() and (root / "metrics" / family.folder / f"{run}.json").is_file()
         ]
         training = [path / "training.json" for path in made if (path / "training.json").is_file()]
         exercised = sum(is_exercised(json.loads(path.read_text())) for path in training)
         share = f"{len(made)}" if len(made) == len(runs) else f"{len(made)} of {len(runs)}"
         note = f" ({exercised} only exercised)" if exercised else ""
-        counts += [f"{share} {title}{'' if len(runs) == 1 else 's'}{note}"] if made else []
+        counts += [f"{share} {family.title}{'' if len(runs) == 1 else 's'}{note}"] if made else []
     return counts
 
 

@@ -23,9 +23,13 @@ from ganscribe.records.store import RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How the runs of a family are ranked, and what must be equal within a table."""
+    """What a model of a family is, how the family's runs are ranked, and what must be equal within a table."""
 
     name: str
+    title: str  # of a model, in words
+    kind: str  # of a model: see serving.KINDS
+    folder: str  # below models/ and metrics/
+    file: str = "model.safetensors"  # of a model, in its folder
     by_decoding: bool = False  # each decoding of a captioner is a row
 
     @property
@@ -51,11 +55,12 @@ class Family:
         return tuple(name for name in names if name != self.score)
 
 
-FAMILIES: dict[str, Family] = {
-    "gan": Family(name="gan"),
-    "classifier": Family(name="classifier"),
-    "captioner": Family(name="captioner", by_decoding=True),
-}
+_FAMILIES = (
+    Family(name="gan", title="GAN", kind="generator", folder="gan", file="generator.safetensors"),
+    Family(name="classifier", title="classifier", kind="classifier", folder="classifiers"),
+    Family(name="captioner", title="captioner", kind="captioner", folder="captioner", by_decoding=True),
+)
+FAMILIES = {family.name: family for family in _FAMILIES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ganscribe.records.leaderboard import FAMILIES
 from ganscribe.records.rows import VersionRecord
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ REPORT = (
     "All results are on one page, `reports/index.html` in the project's folder "
     "(made by `dvc repro`, fetched by `dvc pull reports/index.html`)."
 )
-TITLES = {"gan": "GAN", "classifier": "classifier", "captioner": "captioner"}
+TITLES = {name: family.title for name, family in FAMILIES.items()}
 
 
 def experiment_tags(family: str) -> dict[str, str]:

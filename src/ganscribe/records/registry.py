@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from ganscribe.records.store import MlflowClient
 
 CANDIDATE, CHAMPION = "candidate", "champion"
-# What is registered for each family: its kind (see serving.KINDS), and its file in the model's folder.
-REGISTERED = {
-    "gan": ("generator", "generator.safetensors"),
-    "classifier": ("classifier", "model.safetensors"),
-    "captioner": ("captioner", "model.safetensors"),
-}
+REGISTERED = {name: (family.kind, family.file) for name, family in FAMILIES.items()}
 COPIED = ("git.commit", "git.dirty", "pipeline", "run_key", "scale", "dvc.stage", "budget", "exercised")
 
 
