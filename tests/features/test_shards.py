@@ -47,7 +47,9 @@ def test_memory_mapped_rows_equal_what_was_written(tmp_path: Path) -> None:
     out = torch.empty(221, *SHAPE, dtype=torch.float16)
     assert shards.gather_images([9 * row for row in rows], out) is out
     assert torch.equal(out, features[rows])
-    assert [len(group) for group in shards.row_groups] == [64, 64, 22, 64, 7]
+    files = [pq.read_metadata(tmp_path / shard_name(shard)) for shard in range(4)]
+    sizes = [file.row_group(group).num_rows for file in files for group in range(file.num_row_groups)]
+    assert [size for size in sizes if size] == [64, 64, 22, 64, 7]
 
 
 def test_pandas_and_pyarrow_read_the_same(tmp_path: Path) -> None:
@@ -100,20 +102,6 @@ def test_same_bytes_twice_and_nothing_else_in_the_folder(tmp_path: Path) -> None
     assert names == ["index.parquet", *(shard_name(shard) for shard in range(4))]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_shuffled_rows_are_a_permutation_in_windows(tmp_path: Path) -> None:
-    write_shards(tmp_path)
-    shards = open_shards(tmp_path)
-
-    def order(seed: int) -> list[int]:
-        return shards.shuffled_rows(torch.Generator().manual_seed(seed), window=2)
-
-    assert order(0) == order(0) != order(1)
-    assert sorted(order(0)) == list(range(221))
-    group_of = {row: number for number, group in enumerate(shards.row_groups) for row in group}
-    switches = [len({group_of[row] for row in order(0)[start : start + 30]}) for start in range(0, 221, 30)]
-    assert max(switches) <= 4  # never from all five groups at once
 
 
 def rewritten(tmp_path: Path, **options: object) -> None:

@@ -110,7 +110,6 @@ class Shards:
     metadata: dict[str, str]
     image_ids: list[int]
     file_names: list[str]
-    row_groups: list[range]
     rows: list[np.ndarray]  # a view on the mapped file each, uint8
     row_of: dict[int, int]  # by image id
 
@@ -144,19 +143,6 @@ class Shards:
             )
         return self.gather([self.row_of[image_id] for image_id in image_ids], out)
 
-    def shuffled_rows(self, generator: torch.Generator, *, window: int = 8) -> list[int]:
-        """Every row once: row groups in random order, rows shuffled within each `window` of row groups.
-
-        So an epoch over more features than fit into memory reads the disk in long runs.
-        """
-        order = torch.randperm(len(self.row_groups), generator=generator).tolist()
-        shuffled: list[int] = []
-        for start in range(0, len(order), window):
-            rows = [row for group in order[start : start + window] for row in self.row_groups[group]]
-            permutation = torch.randperm(len(rows), generator=generator).tolist()
-            shuffled += [rows[index] for index in permutation]
-        return shuffled
-
 
 def _features_offset(column: Any, num_rows: int, row_bytes: int) -> int | None:
     """Where a row group's feature bytes begin, or None if they are not plain, contiguous rows."""
@@ -171,8 +157,8 @@ def _features_offset(column: Any, num_rows: int, row_bytes: int) -> int | None:
     return int(column.data_page_offset) + header_bytes if is_plain else None
 
 
-def _open_shard(path: Path, row_bytes: int) -> tuple[list[np.ndarray], list[int]]:
-    """Views on the rows of one shard, and the sizes of its row groups."""
+def _open_shard(path: Path, row_bytes: int) -> list[np.ndarray]:
+    """Views on the rows of one shard."""
     facts = _parquet("read_metadata", path)
     mapped = np.memmap(path, np.uint8, "c")  # a write stays in this process, the file as it is
     views: list[np.ndarray] = []
@@ -187,7 +173,7 @@ def _open_shard(path: Path, row_bytes: int) -> tuple[list[np.ndarray], list[int]
             )
         end = offset + row_group.num_rows * row_bytes
         views += list(np.asarray(mapped[offset:end]).reshape(row_group.num_rows, row_bytes))
-    return views, [row_group.num_rows for row_group in row_groups]
+    return views
 
 
 def _parquet(read: str, path: str | Path, **options: Any) -> Any:
@@ -268,13 +254,8 @@ def open_shards(folder: str | Path) -> Shards:
         )
     shape = tuple(json.loads(every_metadata[0]["shape"]))
     rows: list[np.ndarray] = []
-    row_groups: list[range] = []
     for shard in range(num_shards):
-        views, sizes = _open_shard(folder / shard_name(shard), 2 * math.prod(shape))
-        for size in sizes:
-            start = row_groups[-1].stop if row_groups else 0
-            row_groups.append(range(start, start + size))
-        rows += views
+        rows += _open_shard(folder / shard_name(shard), 2 * math.prod(shape))
     if len(rows) != len(index["image_id"]):
         raise ValueError(f"{folder}: the index does not fit the shards: run `dvc repro -f extract_features`")
     return Shards(
@@ -283,7 +264,6 @@ def open_shards(folder: str | Path) -> Shards:
         metadata=every_metadata[0],
         image_ids=index["image_id"],
         file_names=index["file_name"],
-        row_groups=row_groups,
         rows=rows,
         row_of={image_id: row for row, image_id in enumerate(index["image_id"])},
     )
