@@ -17,10 +17,8 @@ from torch.utils.data import Dataset
 import publications
 from ganscribe.metrics.gan.images import (
     EXTRACTION_BATCH,
-    Statistics,
     class_coverage,
     classifier_extractor,
-    feature_statistics,
     frechet_distance,
     inception_extractor,
     inception_score,
@@ -29,7 +27,6 @@ from ganscribe.metrics.gan.images import (
     nearest_neighbours,
     precision_recall,
     sliced_wasserstein,
-    statistics_distance,
 )
 
 
@@ -85,32 +82,15 @@ def test_fid_of_known_gaussians() -> None:
     assert frechet_distance(base, base) == pytest.approx(0, abs=1e-8)
 
 
-def test_distance_of_known_statistics() -> None:
-    """No samples: N(m, R A^2 R^T) and N(n, R B^2 R^T) with diagonal A, B: |m - n|^2 + |A - B|^2."""
-    rotation = torch.linalg.qr(normal(6, 6)).Q
-    m, n, a, b = normal(6, seed=1), normal(6, seed=2), normal(6, seed=3).abs(), normal(6, seed=4).abs()
-    first = Statistics(m, rotation @ a.square().diag() @ rotation.T)
-    second = Statistics(n, rotation @ b.square().diag() @ rotation.T)
-    expected = float((m - n).square().sum() + (a - b).square().sum())
-    assert statistics_distance(first, second) == pytest.approx(expected, rel=1e-9)
-    assert statistics_distance(second, first) == pytest.approx(expected, rel=1e-9)
-    assert statistics_distance(first, first) == pytest.approx(0, abs=1e-6)
-
-
-def test_statistics_of_float32_features_are_float64() -> None:
-    features = normal(50, 4)
-    found = feature_statistics(features.float())
-    assert found.mean.dtype == found.covariance.dtype == torch.float64
-    torch.testing.assert_close(found.mean, features.mean(0), rtol=0, atol=1e-6)
-    torch.testing.assert_close(found.covariance, features.T.cov(), rtol=0, atol=1e-6)
-
-
 def test_fid_of_general_covariances() -> None:
     real, generated = normal(300, 6) @ normal(6, 6, seed=1), normal(300, 6, seed=2) @ normal(6, 6, seed=3)
     a, b = np.cov(real.numpy(), rowvar=False), np.cov(generated.numpy(), rowvar=False)
     difference = (real.mean(0) - generated.mean(0)).numpy()
     expected = difference @ difference + np.trace(a + b - 2 * sqrtm(a @ b).real)
     assert frechet_distance(real, generated) == pytest.approx(expected, rel=1e-8)
+    assert frechet_distance(generated, real) == pytest.approx(expected, rel=1e-8)
+    real, generated = real.float(), generated.float()
+    assert frechet_distance(real, generated) == frechet_distance(real.double(), generated.double())
 
 
 def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:

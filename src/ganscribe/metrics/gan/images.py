@@ -97,33 +97,15 @@ def judge_images(images: Tensor, extractor: Extractor, description: str = "judgi
     return Judged(torch.cat(features).cpu().double(), torch.cat(logits).cpu().double())
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Mean (D,) and covariance (D, D) of features, float64."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-def feature_statistics(features: Tensor) -> Statistics:
-    """Mean and unbiased covariance of features (N, D)."""
-    from torch_fidelity import metric_fid
-
-    found = metric_fid.fid_features_to_statistics(features.double().cpu())
-    return Statistics(torch.from_numpy(found["mu"]), torch.from_numpy(found["sigma"]))
-
-
-def statistics_distance(real: Statistics, generated: Statistics) -> float:
-    """|m - m'|^2 + Tr(C + C' - 2 (C C')^1/2) of two Gaussians: Heusel et al. 2017 (1706.08500), eq. 6."""
-    from torch_fidelity import metric_fid
-
-    pair = [{"mu": part.mean.numpy(), "sigma": part.covariance.numpy()} for part in (generated, real)]
-    return float(metric_fid.fid_statistics_to_metric(*pair, False)[metric_fid.KEY_METRIC_FID])
-
-
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """FID of features (N, D): the distance of the Gaussians with their means and covariances."""
-    return statistics_distance(feature_statistics(real), feature_statistics(generated))
+    """FID of features (N, D): |m - m'|^2 + Tr(C + C' - 2 (C C')^1/2) of their means and unbiased covariances.
+
+    Heusel et al. 2017 (1706.08500), eq. 6, computed in float64.
+    """
+    from torch_fidelity import metric_fid
+
+    pair = [metric_fid.fid_features_to_statistics(part.double().cpu()) for part in (generated, real)]
+    return float(metric_fid.fid_statistics_to_metric(*pair, False)[metric_fid.KEY_METRIC_FID])
 
 
 def kernel_distance(real: Tensor, generated: Tensor, *, seed: int) -> float:
