@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import gans
 from ganscribe.captioning.dataset import CaptionerData, CaptionSet
 from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.captioning.training import train_captioner
@@ -17,8 +18,6 @@ from ganscribe.convnets.common.recipe import ClassifierRecipe
 from ganscribe.convnets.common.training import train_classifier
 from ganscribe.datasets.images import Images
 from ganscribe.execution.checkpoint import Checkpoint
-from ganscribe.gan.common.recipe import GanRecipe
-from ganscribe.gan.common.training import train_gan
 from ganscribe.training.budget import Budget
 from stopping import StopAfter, reopen
 
@@ -109,27 +108,17 @@ class Outcome:
     tensors: list[torch.Tensor]
 
 
-def pictures(count: int, channels: int = 1, side: int = 28) -> torch.Tensor:
-    """Random images (count, C, H, W) uint8, the same at every call."""
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
-
-
 def gan(
     name: str, *, device: torch.device = CUDA, precision: str = "bf16", checkpoint: Checkpoint | None = None
 ) -> Outcome:
     """Train the GAN `name` of the table for some steps."""
-    given = {"objective": "nonsaturating", "networks": "dcgan", "dataset": "mnist"} | GANS[name]
-    shared = {"batch_size": 32, "noise_dim": 16, "steps": 9, "snapshots": 2, "sample_every": 4}
-    trained = train_gan(
-        pictures(200),
-        GanRecipe(**given, **shared),
-        # A clipped critic would have a hundred updates in each of the first steps; on a card it may.
-        budget=Budget(seed=3, precision=precision, log_every=2, max_updates=None if device == CUDA else 12),
-        device=device,
-        held_out=pictures(70),
-        checkpoint=checkpoint,
-    )
+    shared = {"networks": "dcgan", "batch_size": 32, "noise_dim": 16, "steps": 9, "sample_every": 4}
+    # A clipped critic would have a hundred updates in each of the first steps; on a card it may.
+    budget = {"precision": precision, "max_updates": None if device == CUDA else 12}
+    trained = gans.train(
+        gans.pictures(200), device=device, held_out=gans.pictures(70), checkpoint=checkpoint,
+        **(shared | budget | GANS[name]),
+    )  # fmt: skip
     networks = (trained.generator, trained.discriminator, trained.kept_generator)
     return Outcome(trained.history, [each.cpu() for one in networks for each in one.state_dict().values()])
 
@@ -138,7 +127,7 @@ def convnet(
     name: str, *, device: torch.device = CUDA, precision: str = "bf16", checkpoint: Checkpoint | None = None
 ) -> Outcome:
     """Train the convnet `name` of the table for some epochs of three updates."""
-    images, labels = pictures(100), torch.arange(100) % 10
+    images, labels = gans.pictures(100), torch.arange(100) % 10
     data = Images(images, labels, torch.arange(100), [str(digit) for digit in range(10)], "mnist", "sample")
     recipe = ClassifierRecipe(network=name, dataset="mnist", batch_size=32, epochs=2.5, **CONVNETS[name])
     trained = train_classifier(
