@@ -225,13 +225,9 @@ def test_java_starts() -> None:
     assert "version" in finding.text
 
 
-@pytest.mark.parametrize(
-    "address", ["sqlite://mlflow.db", "mysql+nodriver://u:s3cret@h/db", "mssql+jdbc://h/db"]
-)
-def test_no_fault_of_the_store_stops_the_other_checks(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+def test_no_fault_of_the_store_stops_the_other_checks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/records/test_store.py has more addresses that lead nowhere."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+nodriver://u:s3cret@h/db")
     done = doctor()
     assert done.exit_code == 1
     topics = [line[5:].split(":")[0].strip() for line in done.output.splitlines()]

@@ -14,7 +14,7 @@ from torch import nn
 
 from ganscribe.convnets.common.evaluation import evaluate_classifier
 from ganscribe.core.scores import EVERYWHERE, REPORT, Score, headline
-from ganscribe.metrics import agreement
+from ganscribe.metrics import agreement, captions
 from ganscribe.metrics import caption_comparison as comparison
 from ganscribe.metrics.captions import caption_statistics, score_captions
 from ganscribe.metrics.intervals import BLEU, resampled_scores
@@ -66,7 +66,9 @@ def test_the_classifier_s_names_are_those_of_its_evaluation() -> None:
     assert {*scores, *from_training} == set(names("classifier"))
 
 
-def test_the_captioner_s_names_are_those_of_its_scores() -> None:
+def test_the_captioner_s_names_are_those_of_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    # METEOR's own Java takes seconds.
+    monkeypatch.setattr(captions, "_meteor", lambda references, sets, seconds: dict.fromkeys(sets, [0.5] * 3))
     references = {1: ["a dog runs", "the dog runs"], 2: ["a cat sleeps"]}
     found = score_captions(references, {1: "a dog runs", 2: "a cat runs"})
     found |= caption_statistics([["a", "dog"]], [["a", "cat"]])
