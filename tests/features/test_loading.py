@@ -25,6 +25,13 @@ from ganscribe.features.loading import (
 )
 from ganscribe.features.pictures import load_image
 
+DECODE_JPEG = torchvision.io.decode_jpeg
+
+
+def one_by_one(contents: list[torch.Tensor], *, mode: Any, device: torch.device) -> list[torch.Tensor]:
+    """What a card's decoder gives, by the CPU's."""
+    return [DECODE_JPEG(content, mode=mode).to(device) for content in contents]
+
 
 def test_load_images_keeps_the_order(folder: Path, files: list[ImageFile]) -> None:
     for num_workers in (1, 4):
@@ -80,16 +87,13 @@ def test_what_a_card_cannot_decode_the_cpu_does(
     folder: Path, mixed: list[ImageFile], monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     asked = []
-    one_by_one = torchvision.io.decode_jpeg
 
-    def decode_jpeg(
-        contents: list[torch.Tensor], *, mode: object, device: torch.device
-    ) -> list[torch.Tensor]:
+    def decode_jpeg(contents: list[torch.Tensor], **options: Any) -> list[torch.Tensor]:
         asked.append(len(contents))
         if fails:
             monkeypatch.undo()  # the CPU's decoder goes by the same name
             raise RuntimeError("nvjpegDecodeBatched failed: 5")
-        return [one_by_one(content, mode=mode) for content in contents]
+        return one_by_one(contents, **options)
 
     expected = list(load_images(mixed, folder, crop="none", num_workers=1))
     loaded = list(load_images(mixed, folder, crop="none", num_workers=1, decoder="gpu"))
@@ -122,15 +126,10 @@ def test_what_is_too_narrow_to_be_cropped_is_rejected(
     """Its shorter side at 342 pixels, a line of 1 x 60,000 would be 20 million pixels long and fill the memory."""
     Image.new("RGB", (1, 60_000)).save(folder / "1.jpg")
     files[1] = ImageFile(10, "1.jpg", 1, file_sha256(folder / "1.jpg"))
-    one_by_one = torchvision.io.decode_jpeg
     for decoder in ("cpu", "gpu"):
         loaded = list(load_images(files, folder, crop="center", num_workers=1, decoder=decoder))
         with monkeypatch.context() as patch:
-            patch.setattr(
-                torchvision.io,
-                "decode_jpeg",
-                lambda contents, mode, device: [one_by_one(content, mode=mode) for content in contents],
-            )
+            patch.setattr(torchvision.io, "decode_jpeg", one_by_one)
             found = [image for _, image in decode_on_card(loaded, torch.device("cpu"), crop="center")]
         assert isinstance(found[1], RejectedImage) and found[1].reason.startswith(
             "1 x 60000 pixels, which is too"
@@ -173,15 +172,8 @@ def test_a_picture_that_is_too_large_for_the_card_s_kernel_is_scaled_by_the_cpu(
         Image.new("RGB", (width, 10)).save(path)
         files.append(ImageFile(number, path.name, 1, file_sha256(path)))
     loaded = list(load_images(files, tmp_path, crop="none", num_workers=1, decoder="gpu"))
-    one_by_one = torchvision.io.decode_jpeg
     with apart.available() as device:
-        monkeypatch.setattr(
-            torchvision.io,
-            "decode_jpeg",
-            lambda contents, mode, device: [
-                one_by_one(content, mode=mode).to(device) for content in contents
-            ],
-        )
+        monkeypatch.setattr(torchvision.io, "decode_jpeg", one_by_one)
         found = [image for _, image in decode_on_card(loaded, device, crop="none")]
         assert all(isinstance(image, torch.Tensor) and image.device == device for image in found)
     assert scaled == [(300, device), (30_000, torch.device("cpu"))]

@@ -32,39 +32,6 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def picture() -> Image.Image:
-    """Red left, blue right; 400 x 200."""
-    image = Image.new("RGB", (400, 200), (200, 30, 30))
-    image.paste((30, 30, 200), (200, 0, 400, 200))
-    return image
-
-
-def colours(content: bytes) -> list[list[int]]:
-    """The colours in the middle of the left and of the right half."""
-    image = load_image(content)
-    assert image.shape == (3, 299, 299) and image.dtype == torch.uint8
-    return [image[:, 150, column].tolist() for column in (75, 225)]
-
-
-@pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "RGBA"])
-def test_images_of_every_mode_are_rgb(mode: str) -> None:
-    kind = "JPEG" if mode == "CMYK" else "PNG"
-    found = np.array(colours(encoded(picture().convert(mode), kind)))
-    assert np.abs(found - [[200, 30, 30], [30, 30, 200]]).max() < 20  # palettes and JPEG are not exact
-
-
-def test_grey_sixteen_bit_transparent_and_turned_images() -> None:
-    grey = np.full((50, 60), 130, np.uint8)
-    assert colours(encoded(Image.fromarray(grey), "JPEG")) == [[130] * 3] * 2
-    assert colours(encoded(Image.fromarray(grey.astype(np.uint16) * 256), "PNG")) == [[130] * 3] * 2
-    clear = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
-    assert colours(encoded(clear, "PNG")) == [[255] * 3] * 2
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    left, right = colours(encoded(picture(), "JPEG", exif=exif, quality=95))
-    assert left[2] > 150 > right[2]
-
-
 def test_the_whole_image_is_resized_as_pillow_does() -> None:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (427, 640, 3), dtype=np.uint8))
@@ -140,7 +107,7 @@ def test_damaged_jpegs_end_as_pillow_ends_them() -> None:
 
 
 def test_what_is_no_whole_image_is_said_without_the_path(tmp_path: Path) -> None:
-    whole = encoded(picture(), "JPEG"), encoded(picture(), "PNG"), encoded(picture(), "GIF")
+    whole = [encoded(scene(), kind) for kind in ("JPEG", "PNG", "GIF")]
     for bad in (b"", b"text", *(content[: len(content) // 2] for content in whole)):
         (tmp_path / "bad.jpg").write_bytes(bad)
         with pytest.raises(ValueError, match=r"^corrupt: ") as caught:

@@ -17,7 +17,6 @@ import pytest
 from mlflow.exceptions import MlflowException
 from PIL import EpsImagePlugin, Image
 
-import gans
 from ganscribe import convnets
 from ganscribe.cli.photographs import Unread, read_photograph
 from ganscribe.core.weights import save_weights
@@ -162,14 +161,6 @@ def test_the_served_captioner_refuses(captioner_files: Path, tmp_path: Path, gho
             ask(captioner_files, [{"image": base64.b64encode(content).decode()}])
         assert error.value.get_http_status_code() == 400
     assert not ghostscript.exists()
-
-
-def test_a_request_for_too_many_images_is_refused(tmp_path: Path) -> None:
-    gans.save_generator(tmp_path / "model.safetensors")
-    assert len(ask(tmp_path, [{"seed": 0, "count": 2}] * 3)) == 6
-    for rows in ([{"seed": 0, "count": 600}] * 2, [{"seed": 0, "count": 3}, {"seed": 0, "count": -1}]):
-        with pytest.raises(MlflowException, match="ask for 1 to 1000 in one request"):
-            ask(tmp_path, rows)
 
 
 def test_pictures_of_another_size_are_not_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

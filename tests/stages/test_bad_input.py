@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from ganscribe.datasets.captions import SelectedCaption, write_captions
 from ganscribe.sources.images import MNIST_FOLDER
 from parameters import TINY, copy_params, edit, use_local
 from publications import small_mnist
-
-
-def run(project: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
-    environment = {**kept, "DVC_ROOT": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    script, *arguments = command
-    return subprocess.run(
-        [sys.executable, project / "stages" / script, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+from scripts import run
 
 
 def refused(project: Path, folder: Path, *command: str, out: str) -> str:
@@ -128,8 +114,9 @@ def test_a_corrupt_image(project: Path, folder: Path, photographs: Path) -> None
     assert "max_bad_images" in message
 
 
-def test_a_vocabulary_larger_than_the_text(project: Path, folder: Path, photographs: Path) -> None:
-    done(project, folder, "download.py coco", "select_captions.py")
+def test_a_vocabulary_larger_than_the_text(project: Path, folder: Path) -> None:
+    caption = SelectedCaption(1, 1, "1.jpg", "", "a plain colour", "train", True)
+    write_captions(folder / "data/captions/captions.parquet", [caption])
     message = refused(project, folder, "tokenize_captions.py", out="data/tokens")
     assert "the vocabulary is larger than the text" in message
 

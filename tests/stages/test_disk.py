@@ -9,7 +9,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,23 +22,9 @@ from ganscribe.features.shards import KEYS, ShardWriter, open_shards
 from ganscribe.training.budget import Budget
 from ganscribe.training.optimisers import OptimiserName
 from parameters import TINY, copy_params
+from scripts import run
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
-
-
-def run(
-    project: Path, folder: Path, *command: str, before: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GANSCRIBE_"))}
-    script, *arguments = command
-    return subprocess.run(
-        [sys.executable, project / "stages" / script, *arguments],
-        cwd=folder,
-        env={**kept, "DVC_ROOT": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        preexec_fn=before,
-    )
 
 
 def small_files() -> None:
