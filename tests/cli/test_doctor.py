@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganscribe import cli
-from ganscribe.cli.doctor import machine, sources
+from ganscribe.cli.doctor import machine, records, sources
 from ganscribe.core.devices import explain_bf16
 from parameters import use_local
 
@@ -46,6 +46,19 @@ def folder(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def doctor(*words: str) -> Result:
     return CliRunner().invoke(cli.main, ["doctor", *words])
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_name_that_dvc_s_queue_would_miss_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_set: bool
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    for key in ("user.name", "user.email") if is_set else ():
+        subprocess.run(["git", "config", key, "somebody"], check=True)
+    (finding,) = records.check_git()
+    assert finding.is_ok
+    assert ("not set" not in finding.text, not finding.remedy) == (is_set, is_set)
 
 
 def test_a_good_set_up_has_no_fault(folder: Path) -> None:

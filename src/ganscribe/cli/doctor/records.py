@@ -81,7 +81,14 @@ def check_git() -> Iterator[Finding]:
     changed = len(status.splitlines())
     branch = (git("branch", "--show-current") or "").strip() or "no branch"
     text = f"{commit.strip()[:12]} ({branch})"
-    yield ok("git", f"{text}, {changed} uncommitted changes" if changed else f"{text}, nothing uncommitted")
+    text = f"{text}, {changed} uncommitted changes" if changed else f"{text}, nothing uncommitted"
+    if git("config", "user.name") and git("config", "user.email"):
+        yield ok("git", text)
+    else:
+        remedy = (
+            "`git config user.name NAME && git config user.email ADDRESS`: `dvc exp run --queue` needs them"
+        )
+        yield ok("git", f"{text}; your name and address are not set", remedy)
 
 
 def check_dvc() -> Iterator[Finding]:
