@@ -108,6 +108,27 @@ def test_a_run_scored_by_two_judges_stands_in_both_tables() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", ["lenet5", "x"])
+def test_of_tables_as_large_the_one_by_the_first_judge_comes_first(first: str) -> None:
+    both = [{"fid": 5.0} | FACTS, {"fid": 7.0} | FACTS | {"judge": "x"}]
+    tables = build_tables([record("a", scores=both, tags={"judge": first})], "gan")
+    assert [table.facts["judge"] for table in tables] == [first, *({"lenet5", "x"} - {first})]
+    assert [table.rows[0].is_headline for table in tables] == [True, False]
+
+
+def test_seeds_are_shown_where_they_differ() -> None:
+    alike = [gan("a", 20.0, params={"seed": "1"}), gan("b", 21.0, params={"seed": "1"})]
+    (table,) = build_tables(alike, "gan")
+    assert "seed" not in as_text(table, "gan")
+    (table,) = build_tables([*alike, gan("c", 22.0, params={"seed": "3"})], "gan")
+    _, head, *lines = as_text(table, "gan").splitlines()
+    assert [row.seed for row in table.rows] == ["1", "1", "3"]
+    assert all(
+        row.seed == line[: head.index("seed") + 4].split()[-1]
+        for row, line in zip(table.rows, lines, strict=True)
+    )
+
+
 def test_as_many_other_test_images_are_not_compared() -> None:
     """Captioners of two data seeds, and classifiers of drawn pictures: the second is not a change to the first."""
     cases = {
@@ -264,5 +285,7 @@ def test_filters() -> None:
 
 def test_json_keeps_whole_ids_and_checksums() -> None:
     (table,) = build_tables([gan("a" * 32, 20.0)], "gan")
-    (row,) = json.loads(json.dumps(leaderboard.as_json(table, "gan")))["rows"]
+    printed = json.loads(json.dumps(leaderboard.as_json(table, "gan")))
+    assert printed["score"] == "fid", "what a row's score is"
+    (row,) = printed["rows"]
     assert (row["run_id"], row["commit"], row["score"]) == ("a" * 32, "c" * 40, 20.0)

@@ -68,6 +68,7 @@ class Row:
     """One scored run, or one decoding of it; `change` is the difference to the run `baseline`, if there is one.
 
     `trained`: how far, such as `15 of 3,905 steps`; empty if an earlier version of the project did not record it.
+    `is_headline`: whether these are the scores by the run's first judge.
     """
 
     run_id: str
@@ -80,6 +81,8 @@ class Row:
     scale: str
     is_dirty: bool
     started: str
+    seed: str = ""
+    is_headline: bool = True
     trained: str = ""
     is_exercised: bool = False
     change: float | None = None
@@ -129,6 +132,8 @@ def rows_of(record: RunRecord, family: Family) -> list[tuple[dict[str, Any], Row
                 scale=record.tags.get("scale", ""),
                 is_dirty=record.tags.get("git.dirty") == "true",
                 started=datetime.fromtimestamp(record.started / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                seed=record.params.get("seed", ""),
+                is_headline=record.tags.get("judge", facts.get("judge")) == facts.get("judge"),
                 trained=str(length or ""),
                 is_exercised=length is not None and length.is_exercised,
             )
@@ -181,9 +186,10 @@ def build_tables(
     baseline: str | None = None,
     shown: Callable[[RunRecord], bool] = lambda record: True,
 ) -> list[Table]:
-    """Return the tables of a family, the largest first. The baseline of a row's change need not be `shown`.
+    """Return the tables of a family. The baseline of a row's change need not be `shown`.
 
-    Best rows come first, but those of runs that were only exercised come last.
+    The largest table comes first; of tables as large as each other, the one by the runs' first judge. In a table, the
+    best rows come first, but those of runs that were only exercised come last.
 
     `baseline` is a run's id (or its first digits), name, pipeline or commit. By default each run is compared with the
     oldest run of its own name.
@@ -201,7 +207,7 @@ def build_tables(
         compared = [row for row in compared if row.run_id in ids]
         compared.sort(key=lambda row: (row.is_exercised, row.score if kind.less_is_better else -row.score))
         tables += [Table(facts=facts, rows=compared)] if compared else []
-    return sorted(tables, key=lambda table: -len(table.rows))
+    return sorted(tables, key=lambda table: (-len(table.rows), not table.rows[0].is_headline))
 
 
 def is_named(row: Row, name: str) -> bool:
@@ -229,10 +235,10 @@ def _with_change(row: Row, baseline: Row | None) -> Row:
 def as_text(table: Table, family: str, width: int | None = None) -> str:
     """Return a table for the terminal: one line with the facts that its scores share, then one line per run.
 
-    A column that has nothing to say of any run is left out. With `width`, the number of characters in a line, so are
-    columns that do not fit: first those on a run's origin, then scores, from the last. Runs that were only exercised
-    come below a line that says so. If it is not known which data were scored, a line says that these scores cannot be
-    compared with those of other tables.
+    A column that has nothing to say of any run is left out, and so is the seed if all runs have the same. With
+    `width`, the number of characters in a line, so are columns that do not fit: first those on a run's origin, then
+    scores, from the last. Runs that were only exercised come below a line that says so. If it is not known which data
+    were scored, a line says that these scores cannot be compared with those of other tables.
     """
     kind = FAMILIES[family]
     lines = []
@@ -244,6 +250,7 @@ def as_text(table: Table, family: str, width: int | None = None) -> str:
                 kind.score: f"{row.score:.4g}",
                 "change": _change_text(row),
                 **{key: _number(row.values[key]) if key in row.values else "" for key in kind.shown},
+                "seed": row.seed,
                 "trained": row.trained,
                 "pipeline": row.pipeline,
                 "commit": row.commit[:7] + ("+" if row.is_dirty else ""),
@@ -254,6 +261,8 @@ def as_text(table: Table, family: str, width: int | None = None) -> str:
     made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
     columns = {key: [line[key] for line in lines] for key in lines[0]}
     columns = {key: cells for key, cells in columns.items() if not {"", "baseline"}.issuperset(cells)}
+    if len(set(columns.get("seed", []))) == 1:
+        del columns["seed"]
     widths = {key: max(len(key), *map(len, cells)) for key, cells in columns.items()}
     for key in ("started", "commit", "pipeline", *reversed(kind.shown)):
         if width is not None and sum(widths.values()) + len(widths) - 1 > width:
@@ -290,4 +299,5 @@ def _short(value: object) -> str:
 
 def as_json(table: Table, family: str) -> dict[str, Any]:
     """Return a table as plain values, with full ids and checksums."""
-    return {"family": family, "facts": table.facts, "rows": [asdict(row) for row in table.rows]}
+    facts = {"family": family, "score": FAMILIES[family].score, "facts": table.facts}
+    return facts | {"rows": [asdict(row) for row in table.rows]}
