@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -24,7 +25,7 @@ import gans
 from ganscribe import cli, records
 from ganscribe.core.weights import save_weights
 from ganscribe.records import sender, store
-from ganscribe.records.outbox import Entry, entries, outbox_folder
+from ganscribe.records.outbox import Entry, entries, new_entry, outbox_folder
 from loopback import Server
 
 RUN: dict[str, Any] = {"family": "gan", "name": "dcgan", "params": {"steps": 3}, "inputs": []}
@@ -402,6 +403,22 @@ def test_an_attempt_that_began_before_somebody_asked_to_try_again_says_nothing(
     assert [entry.failure() for entry in entries(outbox_folder())] == [None, None]
     assert at_work.look() and entries(outbox_folder()) == []
     assert points("key") == [(0, 0.0)]
+
+
+def test_a_recording_is_deleted_although_somebody_just_then_asks_to_try_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, remove_folder = new_entry(tmp_path, "mini"), os.rmdir
+    entry.events.write_text("{}\n")
+
+    def ask_first(*arguments: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        entry.ask_again()
+        remove_folder(*arguments, **options)
+
+    monkeypatch.setattr(os, "rmdir", ask_first)
+    entry.remove()
+    assert not entry.folder.exists()
 
 
 def test_the_next_stage_has_the_sender_at_work_try_again(

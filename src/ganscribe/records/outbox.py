@@ -15,6 +15,7 @@ Each store (an address that MLflow accepts) has a folder in `<main repository>/.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -142,7 +143,13 @@ class Entry:
 
     def remove(self) -> None:
         """Delete it, because everything has arrived."""
-        shutil.rmtree(self.folder)
+        for more in reversed(range(10)):
+            try:
+                shutil.rmtree(self.folder)
+                return
+            except OSError as error:  # not empty: another process has just asked to try it again
+                if error.errno != errno.ENOTEMPTY or not more:
+                    raise
 
 
 def new_entry(outbox: Path, name: str) -> Entry:
