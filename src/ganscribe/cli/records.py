@@ -114,7 +114,8 @@ def lineage(subject: str, is_json: bool) -> None:
     """Say where SUBJECT comes from, and which commands bring it back.
 
     SUBJECT is an MLflow run's id, a file or folder that the pipeline made, or a registered model
-    (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1).
+    (models:/ganscribe-gan-dcgan@champion, models:/ganscribe-gan-dcgan/1). A model that somebody sent you may lie
+    anywhere, together with its run_key.json.
     """
     from ganscribe.records.lineage import artifact
 

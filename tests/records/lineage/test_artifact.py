@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,32 @@ def test_what_is_said_of_a_file(mini: Miniature) -> None:
     assert "(the DVC experiment longer)" in artifact.as_text(found)
 
 
+def test_a_model_that_was_sent_is_known_by_its_run_key(mini: Miniature, tmp_path: Path) -> None:
+    for folder in (tmp_path / "sent", mini.folder / "sent"):
+        shutil.copytree(mini.folder / "models/gan/mini", folder)
+        weights = folder / "weights.txt"
+        for subject in (folder, weights):
+            found = artifact.trace(str(subject))
+            assert found.run is not None and found.output is not None
+            assert (found.run.run_id, found.output.path) == (mini.ids[2], "models/gan/mini")
+            assert not any("as the run left it" in text for text in found.warnings)
+            assert mini.commits["one"] in artifact.as_text(found)
+            assert json.loads(json.dumps(asdict(found)))["subject"] == str(subject)
+        weights.unlink()  # a link into the cache
+        weights.write_text("something else")
+        assert f"not as the run left it: {weights}" in artifact.trace(str(folder)).warnings
+        key = folder / "run_key.json"
+        for text, reason in (('{"run_key": "0a"}', "MLflow has no run of the key 0a"), ("[]", "is damaged")):
+            key.unlink()
+            key.write_text(text)
+            with pytest.raises((ValueError, FileNotFoundError), match=reason):
+                artifact.trace(str(weights))
+        key.unlink()
+        with pytest.raises(FileNotFoundError, match=r"ask for its run_key\.json"):
+            artifact.trace(str(weights))
+        shutil.rmtree(folder)
+
+
 def test_a_metrics_file_leads_to_the_run_of_its_model(mini: Miniature) -> None:
     found = artifact.trace("metrics/gan/mini.json")
     assert found.run is not None
@@ -114,6 +142,24 @@ def test_the_commands_bring_a_committed_model_back(mini: Miniature) -> None:
     assert not found.is_dirty
     mini.follow(found.commands)
     assert mini.weights() == "numbers after 1"
+    text = artifact.as_text(artifact.trace("models/gan/mini"))
+    assert "\nIt is here. To bring it back another time, in" in text
+
+
+def test_what_the_present_commit_records_needs_no_other_commit(mini: Miniature) -> None:
+    """As in a fresh clone, whose cache is empty: it stays on its branch."""
+    cache, away = mini.folder / ".dvc/cache", mini.folder / ".dvc/away"
+    cache.rename(away)
+    shutil.rmtree(mini.folder / "models")
+    found = artifact.trace("models/gan/mini")
+    assert not found.is_here
+    assert found.commands == ["dvc repro train_gan@mini"]
+    (mini.folder / "train.py").write_text((mini.folder / "train.py").read_text() + "# changed\n")
+    assert f"git checkout {mini.commits['one']}" in artifact.trace("models/gan/mini").commands
+    mini.run("git checkout train.py")
+    shutil.rmtree(cache, ignore_errors=True)
+    away.rename(cache)
+    mini.run("dvc checkout")
 
 
 def test_the_commands_bring_back_a_model_that_nobody_committed(mini: Miniature) -> None:

@@ -36,6 +36,7 @@ class Lineage:
     subject: str
     output: Output | None = None
     part: str = "."  # the path inside an output that is a folder
+    stranger: str | None = None  # a file that no dvc.lock records, known by its run_key.json
     is_here: bool = False  # whether it is in the working folder, as recorded
     run: RunRecord | None = None
     commit: str | None = None
@@ -63,9 +64,12 @@ def trace(subject: str) -> Lineage:
         elif _is_id(subject):
             _from_id(found, runs)
         else:
-            lock = _from_file(found, lock)
+            lock = _from_file(found, lock, runs)
         if found.output is None and found.run is not None:
             found.output, lock = matching.output_of(found.run, lock, cache)
+            if found.stranger:
+                changed = matching.changed_by_stranger(Path(found.stranger), found.output, cache)
+                found.warnings += [changed] if changed else []
         stage = read_stage(lock, found.output.stage) if found.output else None
         if found.run is None and found.output is not None and stage is not None:
             found.run = matching.run_of(found.output, stage, runs, cache)
@@ -118,11 +122,15 @@ def _from_version(found: Lineage, client: MlflowClient | Rows, runs: list[RunRec
     found.versions = [chosen[0]]
 
 
-def _from_file(found: Lineage, lock: str) -> str:
-    """Find the output that the file belongs to, in the working folder's lock or a commit's; return that lock."""
+def _from_file(found: Lineage, lock: str, runs: list[RunRecord]) -> str:
+    """Find the output that the file belongs to, in the working folder's lock or a commit's; return that lock.
+
+    The run of a file that is in none is found by its run_key.json.
+    """
     path = Path(os.path.normpath(project_root() / found.subject))
     if not path.is_relative_to(project_root()):
-        raise ValueError(f"{path} is outside this project, {project_root()}")
+        found.stranger, found.run = str(path), matching.run_of_stranger(path, runs)
+        return lock
     name = path.relative_to(project_root()).as_posix()
     found.output = owner_of(lock, name)
     if found.output is not None:
@@ -134,9 +142,8 @@ def _from_file(found: Lineage, lock: str) -> str:
         if found.output is not None:
             found.warnings.append(f"dvc.lock no longer records {name}; the commit {commit[:7]} does")
             return older
-    raise FileNotFoundError(
-        f"no dvc.lock records {name}: it is not an output of a stage, or `dvc repro` has not made it yet"
-    )
+    found.stranger, found.run = str(path), matching.run_of_stranger(path, runs)
+    return lock
 
 
 def _describe(found: Lineage, stage: Stage | None) -> None:
@@ -194,6 +201,9 @@ def _find_way_back(found: Lineage, client: MlflowClient | Rows | None, lock: str
                         f"DVC's cache has damaged copies of {len(damaged)} of its files, too"
                     )
                     found.commands = restore.instead_of(damaged, output, cache)
+                return
+            if differences and not restore.has_changes():
+                found.commands = [restore.get_again(output, cache)]
                 return
         if found.recorded:
             found.commands = restore.to_recording(output, found.recorded[0], cache)
@@ -269,4 +279,5 @@ def as_text(found: Lineage) -> str:
     text = "\n".join(f"{name:14}{value}" if name else value for name, value in lines)
     if not found.commands:
         return f"{text}\n\nThere is no way back to it from here: see the warnings."
-    return f"{text}\n\nTo bring it back, in the project's top folder:\n\n" + "\n".join(found.commands)
+    once = "It is here. To bring it back another time" if found.is_here else "To bring it back"
+    return f"{text}\n\n{once}, in the project's top folder:\n\n" + "\n".join(found.commands)

@@ -148,6 +148,17 @@ def is_kept_by_git(path: str) -> bool:
     return git("check-ignore", "-q", path) is None
 
 
+def has_changes() -> bool:
+    """Return whether files that git knows differ from the commit."""
+    return bool((git("status", "--porcelain", "--untracked-files=no") or "").strip())
+
+
+def get_again(output: Output, cache: Cache) -> str:
+    """Return the command that gets what DVC's cache lacks: from the remote, or by running the stage."""
+    stage = shlex.quote(output.stage)
+    return f"dvc pull {shlex.quote(output.path)}" if cache.has_remote else f"dvc repro {stage}"
+
+
 def _stash_first() -> list[str]:
     """Return the command that puts uncommitted changes aside, if there are any."""
     changed = (git("status", "--porcelain") or "").strip()
@@ -180,10 +191,9 @@ def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str
     commands = [*_stash_first(), f"git checkout {recording.commit}{comment}"]
     if is_kept_by_git(output.path):
         return commands
-    path = shlex.quote(output.path)
     if cache.has(output.md5):
-        return [*commands, f"dvc checkout --force {path}"]
-    return [*commands, f"dvc pull {path}" if cache.has_remote else f"dvc repro {shlex.quote(output.stage)}"]
+        return [*commands, f"dvc checkout --force {shlex.quote(output.path)}"]
+    return [*commands, get_again(output, cache)]
 
 
 def to_run(commit: str, patch: str | None, stage: str) -> list[str]:
