@@ -46,6 +46,7 @@ def main() -> None:
     real, samples = (
         judge_images(read_folder(folder, shape), extractor) for folder in (given.real, given.samples)
     )
+    print(f"{'num_real':12} {len(real.features):10}  real images that they were compared with")
     scores = score_gan(Scored(real, samples, seed=0))
     for score in GAN_SCORES:
         if score.name in scores:
