@@ -104,7 +104,7 @@ def test_a_batch_is_decoded_as_its_images_one_by_one() -> None:
             sample(step, one, uniforms=uniforms[image : image + 1], **options),
         )
         assert all(same(whole[image], single[0]) for whole, single in zip(batches, alone, strict=True))
-    assert torch.equal(image_uniforms(0, [10], 9)[0], uniforms[1])
+    assert torch.equal(image_uniforms(0, [10], 9)[0], uniforms[1]) and len(uniforms.unique()) == 6 * 9
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
@@ -169,8 +169,12 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
         assert counts[:2].sum() == 0
     edges = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64)
     state = {"attention": torch.zeros(2, 1)}
-    found = sample(step, state, **(options | {"uniforms": edges}))
+    found = sample(step, state, top_k=WORDS + 1, **(options | {"uniforms": edges}))
     assert [one.tokens for one in found] == [[2], [4]]
+    logits = torch.tensor([-torch.inf, -torch.inf, 0.0, 0.0, 0.0])  # a third each, in float64
+    edges = torch.tensor([[1 / 3 - 1e-9], [1 / 3 + 1e-9]], dtype=torch.float64)
+    found = sample(step, state, **(options | {"uniforms": edges}))
+    assert [one.tokens for one in found] == [[2], [3]]
 
 
 @pytest.mark.parametrize(("width", "num_images"), [(2, 24), (4, 24), (6, 3), (40, 3), (2000, 3)])

@@ -6,24 +6,39 @@ import pytest
 
 from captioners import VOCABULARY, images, saved_captioner
 from ganscribe.captioning.evaluation import caption_images, write_decoded
+from ganscribe.captioning.inference import decode
 
 
 def test_captions_become_a_table_that_pandas_reads(tmp_path: Path) -> None:
     saved, features = saved_captioner(tmp_path), images(5)
-    found = caption_images(
-        saved,
-        lambda image_ids: features[list(image_ids)].half(),
-        [4, 0, 2],
-        method="greedy",
-        width=1,
-        length_penalty=0.0,
-        temperature=1.0,
-        top_k=0,
-        seed=0,
-        max_length=6,
-        batch_size=2,
-        precision="fp32",
+    found, rounded = (
+        caption_images(
+            saved,
+            lambda image_ids: features[list(image_ids)].half(),
+            [4, 0, 2],
+            method="sample",
+            temperature=3.0,
+            top_k=0,
+            seed=0,
+            max_length=6,
+            batch_size=2,
+            precision=precision,
+        )
+        for precision in ("fp32", "bf16")
     )
+    apart = [abs(one.log_prob - other.log_prob) for one, other in zip(found, rounded, strict=True)]
+    assert 1e-4 < max(apart) < 0.5, "bfloat16 has three digits"
+    for image_id, one in zip([4, 0, 2], found, strict=True):  # whatever batch it is in
+        (alone,) = decode(
+            saved.model,
+            features[[image_id]].half().float(),
+            vocabulary=VOCABULARY,
+            image_ids=[image_id],
+            method="sample",
+            max_length=6,
+            temperature=3.0,
+        )
+        assert alone.tokens == one.tokens
     path = tmp_path / "greedy.parquet"
     write_decoded(
         path,

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from captioners import OPTIONS, VOCABULARY, images, saved_captioner
+from ganscribe.captioning.decoding import Decoded, beam, image_uniforms, sample
 from ganscribe.captioning.inference import begin, decode, load_captioner
 from ganscribe.core.weights import load_weights, save_weights
 
@@ -12,7 +13,7 @@ def test_a_captioner_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     saved = saved_captioner(tmp_path)
     assert saved.vocabulary == VOCABULARY and saved.options == OPTIONS and not saved.model.training
     assert saved.features == {"weights": "random-init"}
-    with pytest.raises(FileNotFoundError, match="train_captioner"):
+    with pytest.raises(FileNotFoundError, match=f"`dvc repro train_captioner@{tmp_path.name}`"):
         load_captioner(tmp_path / "other.safetensors")
     save_weights(tmp_path / "other.safetensors", {}, {"networks": "mlp"})
     with pytest.raises(ValueError, match="not a saved captioner"):
@@ -40,6 +41,29 @@ def test_a_batch_of_images_is_captioned_as_its_images_one_by_one(tmp_path: Path,
         torch.testing.assert_close(alone.attention, one.attention)
         assert one.attention.shape == (len(one.tokens), 64)
         torch.testing.assert_close(one.attention.sum(1), torch.ones(len(one.tokens)))
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_options_and_their_defaults_are_those_of_the_searches(tmp_path: Path, is_given: bool) -> None:
+    saved, features, image_ids = saved_captioner(tmp_path), images(40), list(range(40))
+    step, state = begin(saved.model, features, forbidden=[0, 1, 3])
+    words = {"start": 3, "end": 5, "max_length": 8}
+    narrow = {"width": 6, "length_penalty": -3.0} if is_given else {"width": 1}
+    drawn = {"temperature": 2.0, "top_k": 3} if is_given else {}
+    uniforms = image_uniforms(6 if is_given else 0, image_ids, 8)
+
+    def said(found: list[Decoded]) -> list[list[int]]:
+        return [one.tokens for one in found]
+
+    shared = {"vocabulary": VOCABULARY, "image_ids": image_ids, "max_length": 8}
+    options = {"beam": narrow, "sample": drawn | {"seed": 6}} if is_given else {"beam": {}, "sample": {}}
+    with torch.inference_mode():
+        expected = {
+            "beam": said(beam(step, state, batch_size=40, **words, **narrow)),
+            "sample": said(sample(step, state, **words, uniforms=uniforms, **drawn)),
+        }
+    for method, tokens in expected.items():
+        assert said(decode(saved.model, features, method=method, **shared, **options[method])) == tokens
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])

@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from captioners import CPU, LENGTHS, features_of, model_and_batch, tiny_features
 from ganscribe.captioning.dataset import CaptionSet, pad
@@ -74,11 +77,18 @@ def test_staged_features_are_the_features() -> None:
         assert torch.equal(narrow(image_ids), tiny_features(image_ids).bfloat16())
 
 
-@pytest.mark.parametrize("doubly_stochastic", [0.0, 0.7])
-def test_the_padded_form_gives_what_the_trimmed_one_gives(doubly_stochastic: float) -> None:
+@pytest.mark.parametrize(("doubly_stochastic", "own_words"), [(0.0, None), (0.7, None), (0.0, 1.0)])
+def test_the_padded_form_gives_what_the_trimmed_one_gives(
+    doubly_stochastic: float, own_words: float | None
+) -> None:
     """Sums and gradients agree to 1e-12 in float64, in any order of the captions and with additional padding."""
     model, features, tokens = model_and_batch(torch.float64)
-    options = {"precision": "fp32", "label_smoothing": 0.1, "doubly_stochastic": doubly_stochastic}
+    options = {
+        "precision": "fp32",
+        "label_smoothing": 0.1,
+        "doubly_stochastic": doubly_stochastic,
+        "own_words": own_words,
+    }
     weights = list(model.parameters())
     trimmed = token_loss(model, features, tokens, **options)
     order = torch.tensor([2, 0, 3, 1])
@@ -107,7 +117,21 @@ def test_the_loss_on_a_split_is_that_of_the_model_without_dropout() -> None:
     captions = CaptionSet([100, 101, 102, 103], pad([[2, 5, 3], [2, 4, 4, 4, 3], [2, 6, 3], [2, 5, 7, 3]]))
     image_ids, tokens = captions.batch(torch.arange(4))
     expected = token_loss(model, features_of(image_ids), tokens, precision="fp32")
+    narrow = token_loss(model, features_of(image_ids).bfloat16(), tokens, precision="bf16")
     model.dropout = 0.5
-    found = mean_loss(model, captions, features_of, batch_size=3, precision="fp32", device=CPU)
+
+    def read(image_ids: Sequence[int]) -> Tensor:
+        assert not torch.is_grad_enabled()
+        return features_of(image_ids)
+
+    found, rounded = (
+        mean_loss(model, captions, read, batch_size=batch_size, precision=precision, device=CPU)
+        for precision, batch_size in (("fp32", 3), ("bf16", 4))
+    )
     assert found == pytest.approx(float(expected.cross_entropy) / expected.words, rel=1e-5)
+    assert rounded == pytest.approx(float(narrow.cross_entropy) / narrow.words, rel=1e-5) != found
+    with pytest.raises(ValueError, match="no captions to compute a loss of"):
+        mean_loss(model, CaptionSet([], pad([])), read, batch_size=3, precision="fp32", device=CPU)
+    with pytest.raises(ZeroDivisionError):
+        mean_loss(model, captions, lambda _: Tensor([1 // 0]), batch_size=3, precision="fp32", device=CPU)
     assert model.training

@@ -153,6 +153,9 @@ def test_dropout_falls_on_what_is_not_recurrent_and_on_training_alone(
     monkeypatch.setattr(F, "dropout", spy)
     dropping.train()(features, tokens)
     assert shapes == [(2, 9, 7), (6, 6), (6, 8), (6, 8)]  # features; 4 + 2 words; twice the state after each
+    shapes.clear()
+    dropping.step(tokens[:, 0], torch.zeros(2, 8), dropping.encode(features))
+    assert shapes == [(2, 9, 7), (2, 6), (2, 8), (2, 8)]
 
 
 def test_initialisation_is_keras() -> None:
@@ -175,4 +178,4 @@ def test_float16_features_are_taken_and_unsorted_captions_refused() -> None:
     scores, _, _ = model(features.half(), batch([5, 3]))
     torch.testing.assert_close(scores, model(features.half().float(), batch([5, 3]))[0])
     with pytest.raises(ValueError, match="sorted"):
-        model(features, batch([3, 5]))
+        model(features, batch([4, 5]))

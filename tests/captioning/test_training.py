@@ -260,6 +260,10 @@ def test_own_words_come_more_often_from_step_to_step(monkeypatch: pytest.MonkeyP
 def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
     one, same, other = train(epochs=1), train(epochs=1), train(epochs=1, seed=1)
     assert one.history == same.history != other.history
+    first, second = (
+        train(seed=seed, learning_rate=1e-12, max_updates=1).model.output.weight for seed in (0, 1)
+    )
+    assert (first - second).abs().max() > 0.1, "a seed has weights of its own to begin with"
     assert isinstance(one.model, Captioner)
 
 

@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
 from pycocoevalcap.cider.cider import Cider
 
 from captioners import SIZES, features_of
+from ganscribe.captioning.decoding import Decoded
 from ganscribe.captioning.inference import decode
 from ganscribe.captioning.model import Captioner
 from ganscribe.captioning.validation import greedy_cider
@@ -35,7 +38,7 @@ def test_validation_goes_by_the_cider_of_the_evaluation(monkeypatch: pytest.Monk
     assert model.training
 
 
-def test_validation_splits_as_the_vocabulary_does() -> None:
+def test_validation_splits_as_the_vocabulary_does(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary = Vocabulary((PAD, UNK, START, END, *"一只猫坐在桌子"), "unicode")
     torch.manual_seed(0)
     model = Captioner(**(SIZES | {"vocabulary_size": len(vocabulary)}))
@@ -50,4 +53,13 @@ def test_validation_splits_as_the_vocabulary_does() -> None:
     expected = Cider().compute_score(
         {0: [" ".join(said[0])], 1: ["上"]}, {image: [" ".join(words)] for image, words in enumerate(said)}
     )
-    assert score(model, "fp32") == pytest.approx(expected[0]) and expected[0] > 1
+    asked: list[str] = []
+
+    def note(*arguments: Any, precision: str, **options: Any) -> list[Decoded]:
+        asked.append(precision)
+        return decode(*arguments, precision=precision, **options)
+
+    monkeypatch.setattr("ganscribe.captioning.validation.decode", note)
+    monkeypatch.setattr(captions, "_java", lambda: pytest.fail("the PTB tokenizer is asked"))
+    assert score(model, "bf16") == pytest.approx(expected[0]) and expected[0] > 1
+    assert asked == ["bf16"]
