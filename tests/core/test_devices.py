@@ -67,6 +67,13 @@ def test_an_emulated_bf16_is_warned_of_once(
     devices._warn_of_emulation.cache_clear()
 
 
+def test_products_are_in_the_precision_that_is_asked_for() -> None:
+    ones = torch.ones(2, 2)
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        with devices.autocast(precision, CPU):
+            assert (ones @ ones).dtype == dtype
+
+
 def test_unknown_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("GANSCRIBE_DEVICE", "cuda:0")

@@ -49,6 +49,18 @@ def test_digests_of_a_file(tmp_path: Path) -> None:
     assert files.file_sha256(tmp_path / "file").startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
+def test_json_has_the_keys_in_their_order_and_text_as_it_is(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"b": 1, "a": "\u72ac"})
+    assert (tmp_path / "a.json").read_bytes() == '{\n  "b": 1,\n  "a": "\u72ac"\n}\n'.encode()
+
+
+def test_the_project_s_folder_is_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "link"))
+    assert files.project_root() == tmp_path / "real"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_json_of_every_unicode_encoding(tmp_path: Path, encoding: str) -> None:
     value = {"captions": ["ein Hund", "\u72ac"]}

@@ -27,6 +27,7 @@ def test_a_length_in_words(trained: int, recipe: int, text: str, note: str, exer
 def test_facts_are_read_again() -> None:
     length = Length(30, 40)
     assert length.scores == {"trained_steps": 30, "recipe_steps": 40, "trained": 0.75}
+    assert Length(50, 40).share == 1
     assert Length.read(length.facts) == Length.find({"fid": 1.0} | length.scores) == length
     assert Length.find({"trained_steps": 3.0, "recipe_steps": 4.0}) == Length(3, 4), "as MLflow keeps them"
     assert Length.find({"fid": 1.0}) is None

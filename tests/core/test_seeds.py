@@ -27,6 +27,8 @@ def test_everything_is_seeded_and_held_to_deterministic_kernels() -> None:
         first = torch.rand(3)
         seeds.seed_everything(0)
         assert torch.equal(torch.rand(3), first)
+        seeds.seed_everything(1)
+        assert not torch.equal(torch.rand(3), first)
     finally:
         torch.set_deterministic_debug_mode(mode)
         torch.backends.cudnn.benchmark = benchmark

@@ -28,6 +28,7 @@ from ganscribe.datasets.words import unicode_words
         ("gro\u00ad\u00dfe", "große"),
         ("L\u2019homme d'\u00c9tat \u2018so\u2019", "l'homme d'\u00e9tat so"),
         ("caf\u00e9 cafe\u0301 \ufb01ne \uff21\uff22", "café café fine ab"),
+        ("\u2121 cafe\u00ad\u0301", "tel café"),  # a sign for TEL; a soft hyphen between a letter and its accent
         # Scripts without blanks: a character is a word, with its marks; Katakana is a word as a whole.
         ("一只猫坐在桌子上。", "一 只 猫 坐 在 桌 子 上"),
         ("猫がテーブルの上にいる、ｶﾒﾗ", "猫 が テーブル の 上 に い る カメラ"),

@@ -72,13 +72,13 @@ def test_what_the_network_sees_is_what_the_map_marks() -> None:
 
 def test_a_figure_has_the_image_and_a_panel_a_word_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    maps = np.random.default_rng(1).random((7, 64), dtype=np.float32)
-    words = ["a", "red", "bus", "on", "the", "wet", "street"]
+    maps = np.random.default_rng(1).random((6, 64), dtype=np.float32)
+    words = ["a", "red", "bus", "on", "the", "street"]  # and the image: one more than stand in a row
     for name in ("one.png", "two.png"):
         figure = attention_figure(Image.fromarray(pixels), words, maps, title="a red bus")
         save_figure(figure, tmp_path / name)
     drawn = [axis for axis in figure.axes if axis.images]
-    assert len(drawn) == 8 and [axis.get_title() for axis in drawn[1:]] == words
+    assert len(drawn) == 7 and [axis.get_title() for axis in drawn[1:]] == words
     content = (tmp_path / "one.png").read_bytes()
     assert content == (tmp_path / "two.png").read_bytes() and b"matplotlib" not in content.lower()
     assert Image.open(io.BytesIO(content)).size[0] > 500
@@ -102,13 +102,18 @@ def test_an_empty_caption_can_be_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "empty.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2000, 20), (20, 2000)])
-def test_pictures_of_any_shape_and_long_captions_fit(tmp_path: Path, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "heights"),
+    [((1, 1), range(500, 800)), ((2000, 20), range(200, 500)), ((20, 2000), range(800, 1200))],
+)
+def test_pictures_of_any_shape_and_long_captions_fit(
+    tmp_path: Path, size: tuple[int, int], heights: range
+) -> None:
     words = ["$\\frac$", "ninety", *["word"] * 12]
     image = as_seen(Image.new("RGB", size, "red"), crop="none")
     draw_attention(tmp_path / "figure.png", image, words, np.ones((14, 64)), note="features: $x$")
     width, height = Image.open(tmp_path / "figure.png").size
-    assert 500 < width < 2000 and 200 < height < 2000
+    assert 500 < width < 2000 and height in heights
 
 
 def test_an_image_is_shown_in_the_extent_that_the_network_saw() -> None:

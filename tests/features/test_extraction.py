@@ -18,7 +18,7 @@ from ganscribe.execution.checkpoint import Interrupted
 from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.features.loading import calibration_images
-from ganscribe.features.pictures import load_image
+from ganscribe.features.pictures import PREPROCESSING, load_image
 from ganscribe.features.shards import ShardWriter, open_shards
 
 
@@ -68,6 +68,18 @@ def test_features_by_brute_force(folder: Path, files: list[ImageFile]) -> None:
     assert torch.equal(shards.gather(range(11)), expected)
     assert shards.image_ids == [10 * number for number in range(11)]
     assert shards.metadata["weights"] == "small" and shards.metadata["precision"] == "fp32"
+    cropped = [load_image(folder / f"{number}.jpg", crop="center") for number in range(3)]
+    shards = open_shards(extract(folder, "cropped", files[:3], crop="center", precision="bf16"))
+    assert torch.equal(shards.gather(range(3)), network(torch.stack(cropped)).half())
+    assert (
+        shards.metadata["preprocessing"] == PREPROCESSING["center"] and shards.metadata["precision"] == "bf16"
+    )
+    assert shards.metadata["decoder"] == "cpu"
+    plan = plan_extraction(
+        files, folder=folder, inception=Inception(network, "small", "0" * 64), precision="fp32", crop="none",
+        decoder="gpu", batch_size=3, images_per_shard=4, working=folder,
+    )  # fmt: skip
+    assert plan.metadata["decoder"] == "gpu"
 
 
 @pytest.mark.parametrize("num_shards", [0, 1, 2])
@@ -266,14 +278,3 @@ def test_shards_are_not_lost_where_they_cannot_be_published(
     network = SmallNetwork()
     out = extract(folder, "out", files, inception=Inception(network, "small", "0" * 64))
     assert len(open_shards(out)) == 11 and network.calls == 0
-
-
-def test_shards_are_copied_to_another_file_system(
-    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(self: Path, target: Path) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    linked = extract(folder, "linked", files)
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    assert same_bytes(linked, extract(folder, "copied", files))

@@ -24,10 +24,12 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(pixels(4, 6, 1)).save(tmp_path / "pictures/more/a.bmp")
     (tmp_path / "pictures/.hidden.png").write_bytes(b"no picture")
     (tmp_path / "pictures/notes.txt").write_text("no picture")
+    (tmp_path / "pictures/album.png").mkdir()
     return tmp_path / "pictures"
 
 
 def test_pictures_come_by_name_as_they_are(folder: Path) -> None:
+    (folder / "b.png").rename(folder / "b.PNG")
     images = read_folder(folder)
     assert images.dtype == torch.uint8 and images.is_contiguous()
     expected = np.stack([pixels(4, 6, 0), pixels(4, 6, 1)]).transpose(0, 3, 1, 2)

@@ -144,12 +144,19 @@ def test_bad_weights_are_named(random_state: dict[str, torch.Tensor], tmp_path: 
     cases = {
         "is missing": {name: value for name, value in random_state.items() if name != key},
         r"is \(3,\), not \(320, 2048, 1, 1\)": random_state | {key: torch.zeros(3)},
-        "not finite": random_state | {key: torch.full((320, 2048, 1, 1), torch.nan)},
+        "not finite": random_state
+        | {key: random_state[key].clone().index_fill_(0, torch.tensor(7), torch.inf)},
     }
     for message, state in cases.items():
         save_torch(tmp_path / "weights.pth", state)
         with pytest.raises(ValueError, match=f"Inception-v3 layout: {key} .*{message}"):
             load_inception(tmp_path / "weights.pth")
+    others = [name for name in random_state if name.startswith("Mixed_7c") and "num_batches" not in name]
+    save_torch(
+        tmp_path / "weights.pth", {name: random_state[name] for name in random_state if name not in others}
+    )
+    with pytest.raises(ValueError, match=rf"\(and {len(others) - 3} more\)$"):
+        load_inception(tmp_path / "weights.pth")
     content = (tmp_path / "weights.pth").read_bytes()
     for bad in (content[: len(content) // 2], b"", b"no weights"):
         (tmp_path / "weights.pth").write_bytes(bad)

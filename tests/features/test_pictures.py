@@ -163,8 +163,15 @@ def test_grey_of_every_depth(dtype: str, scale: float) -> None:
     grey = np.asarray(scene().convert("L"))
     deep = (grey * np.float64(scale)).astype(dtype)
     deep[0, 0] = deep[0, 1] = 255 * scale  # of 32 bits and floats nothing else says what is white
+    if dtype == "<f4":
+        deep[0, 2] = np.nan
     found = np.asarray(open_image(encoded(Image.fromarray(deep), "TIFF"))).astype(int)
     assert np.abs(found[1:] - grey[1:, :, None]).max() <= 1
+
+
+def test_sixteen_bits_of_a_dark_picture_stay_dark() -> None:
+    """In PGM the header says what is white; nothing in the picture is brighter than 200 of 65,535."""
+    assert not np.asarray(open_image(b"P5 2 1 65535\n" + struct.pack(">2H", 0, 200))).any()
 
 
 def test_black_and_white_clear_and_moving_pictures() -> None:

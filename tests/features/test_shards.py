@@ -133,9 +133,14 @@ def test_bad_folders_and_writes_are_named(tmp_path: Path) -> None:
     writer = ShardWriter(folder=tmp_path, shape=SHAPE, metadata=METADATA | {"network": "other"})
     with pytest.raises(ValueError, match="not"):
         writer.write(3, image_ids=[1], file_names=["a"], features=torch.zeros(1, 4, 32).half())
+    with pytest.raises(ValueError, match=r"torch\.float32, not .* torch\.float16"):
+        writer.write(3, image_ids=[1], file_names=["a"], features=torch.zeros(1, *SHAPE))
     writer.write(3, image_ids=range(7), file_names=["a"] * 7, features=torch.zeros(7, *SHAPE).half())
     with pytest.raises(ValueError, match="different networks"):
         open_shards(tmp_path)
-    pq.write_table(pa.table({"a": [1]}), tmp_path / shard_name(0))
-    with pytest.raises(ValueError, match="not a feature shard"):
-        open_shards(tmp_path)
+    wide = pq.read_table(tmp_path / shard_name(0))
+    wide = wide.replace_schema_metadata(wide.schema.metadata | {b"dtype": b"float32"})
+    for table in (wide, pa.table({"a": [1]})):
+        pq.write_table(table, tmp_path / shard_name(0))
+        with pytest.raises(ValueError, match="not a feature shard"):
+            open_shards(tmp_path)
