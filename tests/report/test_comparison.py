@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from compared import gan_scores, write_run
@@ -126,10 +127,12 @@ def test_the_page_says_what_the_files_say(gans: tuple[Side, Side]) -> None:
     assert "key of one" in head and "key of other" in head and "trained for 90 of 100 steps" in head
     assert Page(first).rows["fid"] == ["3.25", "2.5", "+0.75"] and Page(first).marked == {("fid", 2)}
     assert Page(second).rows["fid"] == ["0.5", "1.5", "-1"]
+    assert "therefore compared" not in text, "what was scored is known of the second judge, too"
     assert (
         "Only one has only one here; Only other has only other here." in text and "Made by the code" in text
     )
     assert "objectives are different quantities" in text
+    assert comparison.differences({}, {"a": 1}) == [("a", "–", "1")]
 
 
 def test_a_run_and_itself_differ_in_nothing(gans: tuple[Side, Side]) -> None:
@@ -197,8 +200,9 @@ def test_what_is_not_known_to_be_of_the_same_data_is_taken_to_be_in_one_folder_a
 def test_an_exercised_run_is_never_the_better_one(gans: tuple[Side, Side]) -> None:
     change(gans[1], **Length(1, 100).scores)
     gans[1].path(PLACES["gan"].scores, "judges.csv").unlink()
-    text = render(gans)
+    text = render((gans[1], gans[0]))
     assert "Only exercised:" in text and 'class="best"' not in text
+    assert "Only one has scores by resnet20" in text
 
 
 def test_samples_come_from_the_same_noise(gans: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +242,12 @@ def test_captioners_are_compared_on_the_same_images(captioners: tuple[Side, Side
     for key in chosen:
         assert f"one says {key} " in text and f"other says {key} " in text and f"a person's {key}<" in text
     assert 'width="299" height="150"' in text and "(2.00)" in text
+    path = captioners[1].path(PLACES["captioner"].scores, "greedy.parquet")
+    table = pd.read_parquet(path)
+    table.assign(image_id=range(1, 21)).to_parquet(path)
+    assert shown.caption_figures(captioners, "greedy", Path()) == [], "they are of other images"
+    path.unlink()
+    assert Page(render(captioners)).rows["CIDEr"][2] == "+0", "without an interval"
 
 
 def test_no_image_is_said_to_be_captioned_better_where_it_is_not(captioners: tuple[Side, Side]) -> None:
@@ -274,14 +284,18 @@ def test_captions_of_other_images_are_not_laid_side_by_side(captioners: tuple[Si
     assert "There are no test images that both runs captioned with the same decoding" in text
 
 
-def test_classifiers_have_scores_and_curves(tmp_path: Path) -> None:
+def test_classifiers_have_scores_and_curves(tmp_path: Path, figures: list[Figure]) -> None:
     facts = {"dataset": "mnist", "source": "sample", "num_images": 5, "data_sha256": "d"}
     one, other = (
         write_run(tmp_path, "classifier", run, {"scores": {"error": error, **facts}}, network=run)
         for run, error in (("one", 0.25), ("other", 0.5))
     )
-    shutil.move(tmp_path / "plots/classifiers/other", tmp_path / "zoo/plots/classifiers/other")
+    for run in ("one", "other"):  # what is in the zoo counts where there is no other
+        shutil.copytree(tmp_path / "plots/classifiers/other", tmp_path / "zoo/plots/classifiers" / run)
+    shutil.rmtree(tmp_path / "plots/classifiers/other")
+    one.path(PLACES["classifier"].curve).write_text("step,epoch,train_loss\n1,1,0.5\n2,2,\n3,3,0.25\n")
     page = Page(render((one, other)))
+    assert np.asarray(figures[0].axes[0].lines[0].get_xydata()).tolist() == [[1, 0.5], [3, 0.25]]
     assert page.rows["error"] == ["0.25", "0.5", "-0.25"] and page.rows["network"] == ["one", "other"]
     assert [each["tag"] for each in page.pictures] == ["svg"]
 

@@ -171,6 +171,10 @@ def test_the_best_run_comes_first_whichever_way_is_better(root: Path) -> None:
     rows = tables.score_table("captioner", captioned)["rows"]
     assert [row["name"] for row in rows] == ["beam", "greedy"]
     assert [row["name"] for row in tables.interval_table(captioned)["rows"]] == ["beam", "greedy"]
+    for family, score in (("captioner", "CIDEr"), ("gan", "fid")):  # what has no such score comes last
+        found = tables.record_table(family, {"none": {"loss": 1.0}, "one": {score: 1.0}, "two": {score: 2.0}})
+        best = ["two", "one"] if family == "captioner" else ["one", "two"]
+        assert [row["name"] for row in found["rows"]] == [*best, "none"]
 
 
 def write_mnist(root: Path, source: str) -> None:
@@ -239,6 +243,7 @@ def test_the_card_of_captions_counts_captions_and_images(root: Path) -> None:
 
 
 def test_the_first_screen_shows_the_best_and_where_it_comes_from(root: Path) -> None:
+    change(root / "data/gan_scores/good/scores.json", floor_fid=0.75)
     text = page.render(root, params=PARAMS)
     first = text[: text.index('<section id="gans">')]
     assert "on the code" not in first and "Made by the code of commit abc1234." in first
@@ -248,6 +253,7 @@ def test_the_first_screen_shows_the_best_and_where_it_comes_from(root: Path) -> 
         ("99.1%", "of the test images get the right class"),
     ]
     said = html.unescape(first)
+    assert "lower is better; 0.8 between real images" in said
     assert "Drawn by 'good', the best GAN." in said and "lowest FID" not in said, "'horse' has a lower one"
 
 
@@ -373,6 +379,8 @@ def test_captioners_of_other_test_images_share_no_table(root: Path) -> None:
     together = page.render(root, params=PARAMS)
     assert "of test images</h3>" not in together and "best minus tutorial, greedy" in together
     assert ("0.73", True) in Page(together).cells
+    shorten(root / "data/captioned/tutorial/greedy.json", 20, 3900)
+    assert "best minus tutorial" not in page.render(root, params=PARAMS), "its scores mean nothing"
 
 
 def test_two_captioners_are_compared_on_the_same_images(root: Path) -> None:
@@ -433,13 +441,29 @@ def test_a_score_that_the_report_does_not_show_is_left_out(
     assert names(tables.score_table("gan", {"run": tmp_path / "scores.json"})) == ["fact"]
 
 
-def test_the_same_files_give_the_same_bytes(root: Path) -> None:
-    assert page.render(root, params=PARAMS) == page.render(root, params=PARAMS)
+def test_the_same_files_give_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file system lists them in another order, and scores are equal."""
+    for name in ("good", "horse"):
+        shutil.copytree(root / "data/gan_scores/poor", root / "data/gan_scores" / name, dirs_exist_ok=True)
+    change(root / "data/captioned/best/greedy.json", CIDEr=0.6)
+    shutil.copytree(root / "data/experiments/parallel_lines", root / "data/experiments/adam_on_wgan")
+    shutil.copy(root / "plots/judges.png", root / "plots/experiments/adam_on_wgan.png")
+    (root / "plots/captioner/best").mkdir(parents=True)
+    for number in (1, 2):
+        shutil.copy(root / "plots/judges.png", root / f"plots/captioner/best/{number:012d}.png")
+    listed, texts = Path.glob, set()
+    for step in (1, -1):
+        monkeypatch.setattr(Path, "glob", lambda *words, step=step: iter(sorted(listed(*words))[::step]))
+        texts.add(page.render(root, params=PARAMS))
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(10000, "10,000"), (3.0, "3"), (0.99123, "0.9912"), (0.00001234, "1.2e-05"), ("x", "x")],
+    [
+        *((10000, "10,000"), (3.0, "3"), (0.99123, "0.9912"), (0.00001234, "1.2e-05"), ("x", "x")),
+        *((-10000, "-10,000"), (-0.0123, "-0.0123"), (-0.00001234, "-1.2e-05")),
+    ],
 )
 def test_numbers_read_well(value: object, expected: str) -> None:
     assert tables.format_number(value) == expected

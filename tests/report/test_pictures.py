@@ -44,6 +44,10 @@ def test_what_is_like_a_photograph_becomes_small(tmp_path: Path) -> None:
     shown = picture(tmp_path / "photo.png")
     assert len(str(shown["url"])) < (tmp_path / "photo.png").stat().st_size / 3
     assert np.abs(np.asarray(decoded(shown)).astype(int) - noisy).mean() < 4
+    dots = rng.integers(0, 8, (300, 300, 3), dtype=np.uint8) * np.uint8(36)
+    for pixels in (noisy[:100, :100], dots):  # a small one, and one that would become a fifth smaller
+        Image.fromarray(pixels).save(tmp_path / "photo.png")
+        assert np.array_equal(np.asarray(decoded(picture(tmp_path / "photo.png"))), pixels)
 
 
 def test_an_animation_goes_on_moving(tmp_path: Path) -> None:
