@@ -208,7 +208,7 @@ def test_folders_and_patterns(album: list[Path], folder: Path) -> None:
     assert list(captions("odd[1].png")) == ["odd[1].png"]  # a file of that name comes before the pattern
 
 
-def test_a_pattern_may_begin_with_a_hidden_folder(tmp_path: Path) -> None:
+def test_a_pattern_may_begin_with_a_hidden_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, hidden = tmp_path / ".cache/trip/a.png", tmp_path / ".cache/trip/.thumbnails/b.png"
     hidden.parent.mkdir(parents=True)
     for path in (shown, hidden):
@@ -216,6 +216,8 @@ def test_a_pattern_may_begin_with_a_hidden_folder(tmp_path: Path) -> None:
     for name in ("", "*.png", "*/*.png", "**/*.png"):
         paths, unread = find_photographs([str(shown.parent / name)])
         assert (paths, len(unread)) == (([], 1) if name == "*/*.png" else ([shown], 0))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_photographs(["~/.cache/trip"]) == ([shown], [])
 
 
 def test_a_picture_that_no_reader_is_for_is_named(album: list[Path], folder: Path) -> None:
@@ -383,15 +385,27 @@ def test_models_by_run_and_by_file(album: list[Path], folder: Path) -> None:
     assert "not a saved captioner" in refused(album[0], "--model", "half.safetensors")
 
 
-def test_the_network_of_the_features_must_be_there_and_the_right_one(album: list[Path], folder: Path) -> None:
+def test_the_network_of_the_features_must_be_there_and_the_right_one(
+    album: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_model(folder / "other/model.safetensors", weights_sha256="another")
     assert "use the network that belongs to the model" in refused(
         album[0], "--model", "other/model.safetensors"
     )
     Path("data/features/inception.safetensors").unlink()
     assert "`dvc repro extract_features`" in refused(album[0])
-    Path("models/captioner/best/inception.safetensors").touch()  # beside the model is as good
+    beside = Path("models/captioner/best/inception.safetensors")
+    beside.touch()  # beside the model is as good
     assert captions(album[0])
+    Path("data/features/inception.safetensors").touch()
+    opened: list[Path] = []
+
+    def note(path: Path, device: torch.device) -> Inception:
+        opened.append(path)
+        return Inception(SmallNetwork(), "small", "small")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(photographs, "read_inception", note)
+    assert captions(album[0]) and [path.resolve() for path in opened] == [beside.resolve()], "it goes first"
 
 
 def test_a_model_of_the_registry(album: list[Path], folder: Path) -> None:

@@ -187,8 +187,11 @@ def test_a_folder_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert done.exit_code == 1 and "holds no captioner and no generator: `dvc repro`" in done.output
 
 
-def test_a_port_that_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(folder))
+def test_a_port_that_is_taken(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder has a generator alone, which is enough for a page."""
+    for name in ("models/gan/tiny", "data/gan_scores/tiny"):
+        shutil.copytree(folder / name, tmp_path / name)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         done = CliRunner().invoke(cli.main, ["demo", "--no-browser", "--port", port])

@@ -215,9 +215,9 @@ def test_an_old_package_is_a_fault(folder: Path) -> None:
 def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Path) -> None:
     whole, damaged = (hashlib.md5(content).hexdigest() for content in (b"whole", b"as it was"))
     cache = folder / ".dvc/cache/files/md5"
-    for digest, content in ((whole, b"whole"), (damaged, b"as it is")):
+    for digest, content in ((whole, b"whole"), (f"{whole}.dir", b"whole"), (damaged, b"as it is")):
         path = cache / digest[:2] / digest[2:]
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     assert "dvc cache" not in doctor().output
     done = doctor("--cache")
@@ -225,11 +225,11 @@ def test_a_damaged_file_of_dvcs_cache_is_named_where_it_is_looked_for(folder: Pa
     (line,) = [line for line in done.output.splitlines() if "dvc cache" in line]
     path = cache / damaged[:2] / damaged[2:]
     assert line == (
-        f"FAULT dvc cache: damaged: 1 of 2 files ({path}) -> rm {path}; then "
+        f"FAULT dvc cache: damaged: 1 of 3 files ({path}) -> rm {path}; then "
         "`dvc repro` makes again what is missing"
     )
     path.unlink()
-    assert "ok    dvc cache: no damaged file among 1" in doctor("--cache").output
+    assert "ok    dvc cache: no damaged file among 2" in doctor("--cache").output
 
 
 def test_java_starts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -222,6 +223,11 @@ def test_a_baseline_by_id_name_pipeline_or_commit(baseline: str) -> None:
         [gan("aaaa", 10.0), other], "gan", baseline=baseline, shown=lambda each: each.run_id == "aaaa"
     )
     assert [row.change for row in table.rows] == [2.0], "the baseline need not be shown"
+    (table,) = build_tables([gan("aaaa", 10.0), other], "gan", baseline="d" * 6)
+    assert [row.change for row in table.rows] == [None, None], "too few digits for a commit"
+    third = gan("cccccccc", 9.0, name="lsgan-sample", tags={"git.commit": "d" * 40})
+    (table,) = build_tables([gan("aaaa", 10.0), other, third], "gan", baseline="d" * 7)
+    assert [row.change for row in table.rows] == [0.0, 0.0, None], "which of the two is not said"
 
 
 @pytest.mark.parametrize(
@@ -283,9 +289,14 @@ def test_filters() -> None:
         assert not matches(run, **wrong)
 
 
-def test_json_keeps_whole_ids_and_checksums() -> None:
-    (table,) = build_tables([gan("a" * 32, 20.0)], "gan")
+def test_json_keeps_whole_ids_and_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC-9")  # times are those of UTC, wherever somebody looks
+        time.tzset()
+        (table,) = build_tables([gan("a" * 32, 20.0, started=10_000)], "gan")
+    time.tzset()
     printed = json.loads(json.dumps(leaderboard.as_json(table, "gan")))
     assert printed["score"] == "fid", "what a row's score is"
     (row,) = printed["rows"]
     assert (row["run_id"], row["commit"], row["score"]) == ("a" * 32, "c" * 40, 20.0)
+    assert row["started"] == "1970-01-01 00:00:10"

@@ -241,7 +241,8 @@ def test_a_change_that_git_does_not_notice_is_noticed(folder: Path) -> None:
 
 
 def test_points_are_sent_in_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with records.stage_run("many", params={}, inputs=[], run_key="many") as tracked:
+    params = {f"p{number}": number for number in range(150)}
+    with records.stage_run("many", params=params, inputs=[], run_key="many") as tracked:
         for step in range(1500):
             tracked.log(step, {"a": 1.0, "b": 2.0})
     calls = []
@@ -249,7 +250,8 @@ def test_points_are_sent_in_batches(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         MlflowClient, "log_batch", lambda *a, **k: (calls.append(len(k.get("metrics", ()))), write(*a, **k))
     )
-    assert len(points(the_run("many"), "b")) == 1500
+    run = the_run("many")
+    assert len(points(run, "b")) == 1500 and len(run.data.params) == 150
     assert max(calls) <= MAX_BATCH
     assert sum(calls) == 3000
     assert len(calls) <= 10
@@ -259,6 +261,7 @@ def test_evaluation_adds_to_the_training_run(folder: Path) -> None:
     train(range(2))
     (folder / "pictures").mkdir()
     (folder / "pictures/grid.png").write_bytes(b"png")
+    (folder / "pictures/__pycache__").mkdir()  # as in the package, whose code goes with a model
     with records.reopened_run(KEY, family="gan", name="dcgan") as tracked:
         tracked.score({"fid": 23.5, "nested": {"bleu": 1}, "judge": "lenet5", "kl": float("inf")})
         tracked.log_files("pictures", folder="evaluation")

@@ -39,6 +39,8 @@ def client(with_store: Path) -> Any:
             client.create_registered_model(name)
         version = client.create_model_version(name, "nowhere", run_id=run_id, description="what it is")
         client.set_model_version_tag(name, version.version, "fid", "3")
+    for _ in range(8):  # to version 11, which comes after 3
+        client.create_model_version("b", "nowhere", run_id=ids[1])
     for alias in ("champion", "candidate"):
         client.set_registered_model_alias("b", alias, "1")
     client.delete_model_version("b", "2")
@@ -62,10 +64,9 @@ def test_what_the_tables_hold_is_what_mlflow_says(client: Any) -> None:
     assert found[2].metrics["num_real"] == 5 and found[2].tags["judge_sha256"] == "aa"
     for query in ("", "name = 'b'", f"run_id = '{found[2].run_id}'", "name = 'c'"):
         assert store.read_versions(reader, query) == store.read_versions(client, query)
-    assert [each.aliases for each in store.read_versions(reader, "name = 'b'")] == [
-        ("candidate", "champion"),
-        (),
-    ]
+    versions = store.read_versions(reader, "name = 'b'")
+    assert [each.version for each in versions] == ["1", *map(str, range(3, 12))]
+    assert [each.aliases for each in versions] == [("candidate", "champion"), *[()] * 9]
     assert store.deleted_experiments(reader) == store.deleted_experiments(client) != {}
     with pytest.raises(ValueError, match="cannot be asked"):
         store.read_versions(reader, "name = 'a' OR 'b'")

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ganscribe import cli, records
+from ganscribe.cli import comparing
 from ganscribe.records import registry, runs, sender, store
 from ganscribe.records.outbox import sqlite_uri, tracking_uri
 from ganscribe.records.place import as_path, named_if_unreadable
@@ -189,6 +190,19 @@ def test_a_store_full_of_other_experiments_and_models_hides_nothing(with_store: 
     assert [record.aliases for record in store.read_versions(client, f"name = '{name}'")] == [("champion",)]
     with pytest.raises(ValueError, match=f"no registered model is called 'dcgan': there are {name}$"):
         registry.promote(client, "dcgan", "1")
+
+
+def test_a_run_that_cannot_be_compared_is_named(with_store: Path) -> None:
+    client = store.open_client()
+    first, _ = (client.create_run(store.experiment_id(client, "gan")).info.run_id for _ in range(2))
+    client.delete_run(first)
+    for subject, said in (
+        ("abcdef0", "abcdef0 is neither a run nor an id: `ganscribe runs` lists"),
+        ("", "begins 2 runs' ids"),
+        (first, f"was deleted in MLflow: `mlflow runs restore --run-id {first}`"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            comparing._run_of(subject)
 
 
 def test_runs_of_one_recipe_under_two_names_are_told_apart(with_store: Path) -> None:
