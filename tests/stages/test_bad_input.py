@@ -6,8 +6,10 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from ganscribe.datasets.captions import SelectedCaption, write_captions
@@ -63,10 +65,9 @@ def done(project: Path, folder: Path, *commands: str) -> None:
 
 
 def test_a_missing_local_folder(project: Path, folder: Path) -> None:
-    use_local(folder, "mnist", "nowhere")
-    message = refused(project, folder, "download.py", "mnist", out="data/raw/mnist")
-    assert f"Error: sources.mnist.folder: there is no folder {folder / 'nowhere'}" in message
-    assert message.count("\n") == 1
+    use_local(folder, "mnist", "nowhere/at/all")
+    (message,) = refused(project, folder, "download.py", "mnist", out="data/raw/mnist").splitlines()
+    assert message.startswith(f"Error: sources.mnist.folder: there is no folder {folder / 'nowhere/at/all'}")
 
 
 def test_a_truncated_archive(project: Path, folder: Path) -> None:
@@ -112,6 +113,20 @@ def test_a_corrupt_image(project: Path, folder: Path, photographs: Path) -> None
     message = refused(project, folder, "extract_features.py", out="data/features")
     assert path.name in message
     assert "max_bad_images" in message
+
+
+def test_a_decoder_that_the_device_does_not_have(
+    folder: Path, load_stage: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(folder / "params.yaml", "  decoder: cpu", "  decoder: gpu")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cpu")
+    ended = CliRunner().invoke(load_stage("extract_features")["main"])
+    assert (
+        ended.exit_code == 1
+        and "gpu needs a CUDA device, and the device is cpu: set it to cpu" in ended.stderr
+    )
 
 
 def test_a_vocabulary_larger_than_the_text(project: Path, folder: Path) -> None:

@@ -138,6 +138,11 @@ def test_every_experiment_says_what_it_found(stage: dict[str, Any]) -> None:
         said = caption.removeprefix(finding.caption).strip()
         assert ("gan_nobn (12 of 3,000 steps)." in said) == (name == "without_batch_norm") == bool(said)
     assert len(pd.read_csv("data/experiments/critic_tracks_quality/table.csv")) == 6 * 3
+    for name in ("gradient_vanishing", "gradient_instability"):  # the paper's kind of network comes first
+        assert list(pd.read_csv(f"data/experiments/{name}/table.csv")["run"].unique()) == [
+            "dcgan_deep",
+            "dcgan",
+        ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -59,17 +60,21 @@ def folder(project: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> P
     writer.write_index(1)
     splits = ["train", "train", "test", "test", "test", "test"]
     texts = [("a dog", [2, 4, 5, 3]), ("a dog runs", [2, 4, 5, 6, 3])]
-    rows = [(image, 10 * image + k, *texts[k]) for image in ids for k in (0, 1)]
+    rows = [(image, 10 * image + k, *texts[k]) for image in ids for k in (0, 1) if image > 1 or k == 0]
+    kept = [image != 4 or number == 40 for image, number, *_ in rows]  # one is a reference alone
     write_captions(
         "data/captions/captions.parquet",
-        [SelectedCaption(i, n, names[i], "", text, splits[i], True) for i, n, text, _ in rows],
+        [
+            SelectedCaption(i, n, names[i], "", text, splits[i], is_kept)
+            for (i, n, text, _), is_kept in zip(rows, kept, strict=True)
+        ],
     )
     write_tokens(
         "data/tokens/tokens.parquet",
         image_ids=[image for image, *_ in rows],
         caption_ids=[number for _, number, *_ in rows],
         splits=[splits[image] for image, *_ in rows],
-        kept=[True] * len(rows),
+        kept=kept,
         tokens=[tokens for *_, tokens in rows],
     )
     Path("data/raw/coco/train2014").mkdir(parents=True)
@@ -152,12 +157,12 @@ def test_what_is_known_of_the_images_is_scored(
     known = [
         SceneObject(image, *words, *box, 400, 300)
         for image in range(6)
-        for words, box in ((("no", "thing"), (0, 0, 9, 9)), ((colour, shape), (40, 30, 200, 160)))
+        for words, box in ((("no", "thing"), (0, 0, 9, 9)), ((colour, shape), (40, 30, 200, 60)))
     ]
     write_objects("data/captions/objects.parquet", known)
     done = evaluate(stage)
     assert done.exit_code == 0, done.output
-    found = {}
+    found, longest = {}, 0
     for way in ("greedy", "beam"):
         table = pd.read_parquet(f"data/captioned/best/{way}.parquet")
         named, hits = [], []
@@ -167,15 +172,20 @@ def test_what_is_known_of_the_images_is_scored(
             if at:
                 row, column = np.unravel_index(np.argmax(maps[at[0]]), (8, 8))
                 x, y = 400 / 299 * (37.5 + 32 * column), 300 / 299 * (37.5 + 32 * row)
-                hits.append(40 <= x <= 240 and 30 <= y <= 190)
+                hits.append(40 <= x <= 240 and 30 <= y <= 90)
         scores = json.loads(Path(f"data/captioned/best/{way}.json").read_text())
         assert scores["object_accuracy"] == np.mean(named) and list(table["object_accuracy"]) == named
         assert scores.get("attention_on_object") == (np.mean(hits) if hits else None)
         assert scores["trained"] == 0.75 and set(SAME["captioner"]) <= scores.keys()
+        assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
+        assert (scores["num_images"], scores["num_references"]) == (4, 8)
+        statistics = {"mean_length": 2.5, "vocabulary": 3, "distinct": 0.25, "copied": 0.5}
+        assert scores["references"] == statistics  # of training, "a dog" alone is known
+        longest = max(longest, *map(len, table["caption"].str.split()))
         interval = scores["intervals"]["object_accuracy"]
         assert interval["low"] <= scores["object_accuracy"] <= interval["high"]
         found[way] = named
-    assert any(found["greedy"])
+    assert any(found["greedy"]) and longest == 3, "max_length"
     headlines = json.loads(Path("metrics/captioner/best.json").read_text())
     assert headlines["objects"] == pytest.approx(np.mean(found["greedy"]), abs=1e-4), "of the first decoding"
 
@@ -204,6 +214,24 @@ def test_captions_are_scored_as_the_captioner_splits_them(
     assert done.exit_code == 0, done.output
     scores = json.loads(Path("data/captioned/best/greedy.json").read_text())
     assert scores["BLEU-3"] == pytest.approx(1) and scores["tokeniser"] == "unicode"
+
+
+def test_what_cannot_be_scored_is_named(stage: dict[str, Any]) -> None:
+    model = Path("models/captioner/best/model.safetensors")
+    captions = read_captions("data/captions/captions.parquet")
+    write_captions("data/captions/captions.parquet", [each for each in captions if each.split == "train"])
+    with pytest.raises(
+        ValueError, match=r"no test images with features: raise the last share of captions\.split"
+    ):
+        stage["open_exam"](model, precision="fp32")
+    saved = load_captioner(model)
+    other = saved.features | {"weights_sha256": "1"}
+    state = saved.model.state_dict()
+    save_captioner(model, options=saved.options, vocabulary=VOCABULARY, features=other, state_dict=state)
+    with pytest.raises(
+        ValueError, match="trained on other features than those in data/features: run `dvc repro`"
+    ):
+        stage["open_exam"](model, precision="fp32")
 
 
 def test_the_scored_data_are_the_test_pictures_and_their_references(stage: dict[str, Any]) -> None:

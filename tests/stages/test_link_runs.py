@@ -112,7 +112,7 @@ def test_links(link: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
     assert captioner.data.metrics == {"beam.CIDEr": 0.4, "greedy.CIDEr": 0.3}
     assert tags["beam.SPICE"] == "not installed"
     scores = [json.loads(value) for key, value in captioner.data.tags.items() if key.startswith("scores.")]
-    assert [each["beam.CIDEr"] for each in scores] == [0.4]
+    assert [(each["beam.CIDEr"], each["pipeline"]) for each in scores] == [(0.4, "first")]
     assert [len(store.find_runs(client, name * 4)) for name in ("dcgan", "best")] == [1, 1]
 
 

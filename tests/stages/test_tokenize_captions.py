@@ -27,6 +27,7 @@ def test_the_tokeniser_of_the_parameters(
         ("tokeniser: tutorial", f"tokeniser: {tokeniser}"),
     )
     rows = [SelectedCaption(n, n, f"{n}.jpg", "", text, "train", True) for n, text in enumerate(TEXTS)]
+    rows.append(rows[0]._replace(caption="一 鸟鸟鸟鸟", split="val"))  # which adds nothing to the vocabulary
     write_captions("data/captions/captions.parquet", rows)
     done = CliRunner().invoke(load_stage("tokenize_captions")["main"])
     assert done.exit_code == 0, done.output
@@ -34,5 +35,6 @@ def test_the_tokeniser_of_the_parameters(
     lengths = [len(tokens) for tokens in pd.read_parquet("data/tokens/tokens.parquet")["tokens"]]
     assert vocabulary.tokeniser == tokeniser
     assert ("一只猫坐在桌子上。" in vocabulary.words) == (tokeniser == "tutorial")
-    assert lengths == ([3, 3] if tokeniser == "tutorial" else [10, 9])
+    assert lengths == ([3, 3, 4] if tokeniser == "tutorial" else [10, 9, 7])
+    assert ("一" if tokeniser == "tutorial" else "鸟") not in vocabulary.words
     assert ("Warning: 2 captions have no blank" in done.stderr) == (tokeniser == "tutorial")

@@ -12,6 +12,8 @@ import captioners
 from ganscribe.captioning.recipe import CaptionerRecipe
 from ganscribe.config.stages import CaptionerRun
 from ganscribe.core.length import Length
+from ganscribe.datasets.captions import SelectedCaption, write_captions
+from ganscribe.datasets.tokens import END, PAD, START, UNK, Vocabulary, write_tokens
 from ganscribe.training.budget import Budget
 
 
@@ -34,13 +36,42 @@ def test_a_training_is_measured_against_what_its_recipe_would_have_done(
     assert measure(trained, captioners.tiny_data(), run) == length
 
 
-def test_a_real_training_that_a_cap_ends(load_stage: Any) -> None:
-    measure = load_stage("train_captioner")["measure"]
-    recipe = CaptionerRecipe(epochs=3, batch_size=5)
-    for cap, length in ((7, Length(7, 15)), (None, Length(15, 15))):
-        run = CaptionerRun(recipe=recipe, budget=Budget(seed=0, max_updates=cap))
-        trained = captioners.train(max_updates=cap)
-        assert measure(trained, captioners.tiny_data(), run) == length
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("patience", [None, 2])
+def test_data_are_the_chosen_captions_of_images_with_features(
+    load_stage: Any, monkeypatch: pytest.MonkeyPatch, patience: int | None
+) -> None:
+    """Image 3 has none. The longest of the chosen captions is in the test split."""
+    rows = [(1, "train", 4, True), (2, "train", 3, True), (3, "train", 9, True), (4, "val", 5, True)]
+    rows += [(4, "val", 8, False), (5, "test", 6, True)]
+    ids, splits, lengths, kept = ([*column] for column in zip(*rows, strict=True))
+    numbers, tokens = [*range(6)], [[2, *[4] * (length - 2), 3] for length in lengths]
+    write_tokens(
+        "data/tokens/tokens.parquet",
+        image_ids=ids,
+        caption_ids=numbers,
+        splits=splits,
+        kept=kept,
+        tokens=tokens,
+    )
+    texts = zip(ids, numbers, splits, kept, strict=True)
+    captions = [
+        SelectedCaption(i, n, f"{i}.jpg", "", f"caption {n}", split, is_kept)
+        for i, n, split, is_kept in texts
+    ]
+    write_captions("data/captions/captions.parquet", captions)
+    asked: list[Any] = []
+    read_data = load_stage("train_captioner")["read_data"]
+    score = lambda references, features, **options: asked.append((references, options))  # noqa: E731
+    monkeypatch.setitem(read_data.__globals__, "greedy_cider", score)
+    shards: Any = SimpleNamespace(row_of={1: 0, 2: 1, 4: 2, 5: 3}, gather_images=None, shape=(64, 12))
+    vocabulary = Vocabulary((PAD, UNK, START, END, "a"))
+    recipe = CaptionerRecipe(epochs=1, batch_size=7, early_stopping=patience)
+    data = read_data(recipe, vocabulary, shards)
+    assert (data.train.image_ids, data.val.image_ids, data.longest) == ([1, 2], [4], 9)
+    assert (data.vocabulary_size, data.feature_dim) == (5, 12)
+    options = {"vocabulary": vocabulary, "max_length": 9, "batch_size": 7}
+    assert asked == ([] if patience is None else [({4: ["caption 3", "caption 4"]}, options)])
 
 
 def test_the_precision_of_the_features_is_not_recorded_as_that_of_the_training(

@@ -53,4 +53,8 @@ def test_networks_are_saved_with_their_options_and_recipe(
     assert facts["recipe"].items() >= {**changes, "steps": 2, "seed": 3, "max_updates": None}.items()
     assert (facts["generator_updates"], facts["critic_updates"], facts["num_images"]) == (2, 2, 70)
     assert (facts["trained_steps"], facts["recipe_steps"]) == (2, 2)
+    sizes = [
+        sum(each.numel() for each in net.parameters()) for net in (gan.kept_generator, gan.discriminator)
+    ]
+    assert [facts["generator_parameters"], facts["critic_parameters"]] == sizes
     assert json.loads((folder / "run_key.json").read_text()) == identity
