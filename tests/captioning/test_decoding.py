@@ -175,6 +175,11 @@ def test_sampling_follows_the_softmax_with_temperature_and_top_k() -> None:
     edges = torch.tensor([[1 / 3 - 1e-9], [1 / 3 + 1e-9]], dtype=torch.float64)
     found = sample(step, state, **(options | {"uniforms": edges}))
     assert [one.tokens for one in found] == [[2], [3]]
+    logits = torch.tensor([-torch.inf, -torch.inf, 0.0, 0.1, 0.2])
+    assert logits.log_softmax(0).double().softmax(0).cumsum(0)[-1] < 1
+    edges = torch.tensor([[1 - 2**-53], [0.0]], dtype=torch.float64)
+    found = sample(step, state, **(options | {"uniforms": edges}))
+    assert [one.tokens for one in found] == [[4], [2]]
 
 
 @pytest.mark.parametrize(("width", "num_images"), [(2, 24), (4, 24), (6, 3), (40, 3), (2000, 3)])

@@ -84,9 +84,8 @@ def sample(
         if 0 < top_k < scaled.shape[1]:
             scaled = scaled.masked_fill(scaled < scaled.topk(top_k, 1).values[:, -1:], -torch.inf)
         cumulative = scaled.softmax(1).cumsum(1)
-        last = cumulative[:, -1:]  # 1 but for rounding
+        last = cumulative[:, -1:]  # 1 but for rounding; its product with a number below 1 stays below it
         threshold = uniforms[:, position : position + 1].to(cumulative.device) * last
-        threshold = threshold.minimum(last.nextafter(torch.zeros_like(last)))
         return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
 
     return _follow(
