@@ -201,6 +201,8 @@ def test_a_run_of_an_earlier_version_is_read_from_its_metrics() -> None:
 
 def test_many_decodings_hide_neither_each_other_nor_the_newest_scores() -> None:
     """All scores together are too long for a tag of MLflow."""
+    (name, text), *_ = score_tags({"fid": 1 / 3, "judge": "a", "source": "b"}, "p").items()
+    assert json.loads(text)["fid"] == 0.33333333 and name in score_tags({"source": "b", "judge": "a"}, "q")
     facts: dict[str, Any] = {"num_images": 5, "num_references": 25, "preprocessing": "x" * 500}
     few = score_tags({"beam": {"CIDEr": 0.5, **facts}}, "p")
     ways = {f"way{number:02}": {"CIDEr": number / 8, **facts} for number in range(20)}

@@ -44,7 +44,7 @@ def empty(client: Any) -> None:
 
 def add(client: Any, name: str, *scores: dict[str, Any], family: str = "gan") -> str:
     """Register a version whose run has been scored so, by further judges after the first; its number."""
-    tags = {"git.commit": "c" * 40, "scale": "tiny"}
+    tags = {"git.commit": "c" * 40, "git.dirty": "false", "scale": "tiny"}
     run = client.create_run(store.experiment_id(client, family), tags=tags)
     tracked = TrackedRun(client, run, registered_name=name, is_reopened=True)
     for each in ({key: value for key, value in each.items() if value is not None} for each in scores):

@@ -132,6 +132,11 @@ def test_a_model_without_its_run_is_registered(link: Callable[[str], list[str]])
     assert (version.name, version.version, version.aliases) == ("ganscribe-gan-dcgan", "1", ("candidate",))
     expected = {"dvc.md5": "9c1185a5c5e9fc54612808977ee8f548.dir", "dvc.path": "models/gan/dcgan"}
     assert (expected | {"fid": "20.5"}).items() <= version.tags.items()
+    client = store.open_client()
+    client.create_model_version(version.name, "nowhere")  # by another training, since
+    client.set_registered_model_alias(version.name, "candidate", "2")
+    link("pulled")
+    assert [each.aliases for each in store.read_versions(client)] == [(), ("candidate",)]
 
 
 def test_a_network_of_the_zoo_is_known_by_the_zoo_s_lock(link: Callable[[str], list[str]]) -> None:

@@ -91,6 +91,13 @@ def test_a_model_that_was_sent_is_known_by_its_run_key(mini: Miniature, tmp_path
         shutil.rmtree(folder)
 
 
+def test_digits_that_several_ids_begin_with_are_named() -> None:
+    facts = {"name": "mini", "family": "gan", "status": "FINISHED", "started": 0}
+    runs = [store.RunRecord(run_id=f"abcdef{digit}", **facts) for digit in "12"]
+    with pytest.raises(ValueError, match="abcdef: the ids of 2 runs begin like this"):
+        artifact._from_id(artifact.Lineage(subject="abcdef"), runs)
+
+
 def test_a_metrics_file_leads_to_the_run_of_its_model(mini: Miniature) -> None:
     found = artifact.trace("metrics/gan/mini.json")
     assert found.run is not None

@@ -51,4 +51,6 @@ def test_the_static_walk_finds_every_module_that_python_imports(project: Path, n
     read = imported_by("import ganscribe.config", script.parent)  # recipes that only check params.yaml
     assert loaded > read
     expected = {path for path in loaded - read if path.name != "__init__.py" and not run_key.is_neutral(path)}
-    assert expected <= set(run_key.code_files(script))
+    files = run_key.code_files(script)
+    assert expected <= set(files)
+    assert files == sorted(files), "or each process would have another key"
