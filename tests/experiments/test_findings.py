@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import pandas as pd
@@ -14,17 +15,17 @@ from ganscribe.experiments.distances import closed_forms
 from ganscribe.experiments.findings import Finding
 
 
-def gradients(fall: float = 1e-5, growth: tuple[float, float] = (100.0, 50.0), steps: int = 4000) -> Any:
+def gradients(fall: float = 1e-5, growth: tuple[float, ...] = (100.0, 50.0), steps: int = 4000) -> Any:
     """Return gradients of the paper's kind of network, and of `dcgan`, which stay because its critic learns less."""
     own = gradients_of("dcgan_deep", fall, growth, steps)
     return pd.concat([gradients_of("dcgan", 0.5, (200.0, 300.0), steps, loss=0.5), own], ignore_index=True)
 
 
 def gradients_of(
-    run: str, fall: float, growth: tuple[float, float], steps: int, loss: float = 0.25
+    run: str, fall: float, growth: tuple[float, ...], steps: int, loss: float = 0.25
 ) -> pd.DataFrame:
     rows = []
-    for epochs, factor in zip((1, 25), growth, strict=True):
+    for epochs, factor in zip((1, 25, 50), growth, strict=False):
         for step in range(0, steps + 1, steps // 10):
             late = step >= steps // 2
             rows.append(
@@ -102,6 +103,12 @@ def test_instability_gives_factors_of_growth() -> None:
     assert finding.metric["norm_growth_dcgan_deep_1_epochs"] == pytest.approx(100)
     assert finding.metric["variance_growth_dcgan_deep_25_epochs"] == pytest.approx(50)
     assert finding.metric["early_models_grow"] is True and finding.metric["converged_grows_least"] is True
+    assert finding.metric["norm_growth"] == pytest.approx(100)
+    three = findings.gradient_instability(gradients(growth=(4.0, 3.0, 0.5))).metric
+    assert three["norm_growth"] == pytest.approx(3) and three["early_models_grow"] is True
+    assert (
+        findings.gradient_instability(gradients(growth=(9.0, 0.5, 0.1))).metric["early_models_grow"] is False
+    )
     other = findings.gradient_instability(gradients(growth=(0.5, 2.0)))
     assert other.metric["early_models_grow"] is False and other.metric["converged_grows_least"] is False
     assert other.caption.count("against the papers") == 2
@@ -237,3 +244,51 @@ def test_two_estimates_that_fall_alike_are_no_collapse() -> None:
     assert finding.metric["late_share_of_peak_adam"] < 0.1 and finding.metric["loss_collapsed_adam"] is False
     assert finding.metric["largest_rise_adam"] == 1
     assert finding.caption.count("against the papers") == 3
+
+
+@pytest.mark.parametrize(("orders", "vanishes"), [(1.9, False), (2.1, True), (math.inf, True)])
+def test_two_orders_of_magnitude_are_a_vanished_gradient(orders: float, vanishes: bool) -> None:
+    finding = findings.gradient_vanishing(gradients(fall=10**-orders))
+    check(finding)
+    assert finding.metric["vanishes"] is vanishes
+    if vanishes and orders == math.inf:  # of a gradient of 0: down to the smallest float64
+        expected = math.log10(2.0) - math.log10(sys.float_info.min)
+        assert finding.metric["orders_of_magnitude"] == pytest.approx(expected)
+
+
+def test_a_gradient_that_begins_at_zero_has_a_finite_growth() -> None:
+    rows = gradients()
+    rows.loc[rows["critic_step"] == 0, ["nonsaturating_norm", "nonsaturating_variance"]] = 0.0
+    check(findings.gradient_instability(rows))
+
+
+@pytest.mark.parametrize(
+    ("js", "gp", "constant", "linear"),
+    [
+        (0.65, [1.05, 0.52, 0.0, 0.53, 1.03], True, True),
+        (0.63, [1.2, 0.6, 0.0, 0.6, 1.2], False, False),  # too steep
+        (0.76, [1.2, 0.5, 0.0, 0.5, 0.8], False, False),  # of the right slope, but no line
+    ],
+)
+def test_estimates_are_lines_of_slope_1_within_a_tenth_and_constants_within_0_05(
+    js: float, gp: list[float], constant: bool, linear: bool
+) -> None:
+    found = findings.parallel_lines(lines(1.0, js).assign(gp_estimate=gp)).metric
+    assert (found["js_constant"], found["w_linear"]) == (constant, linear)
+
+
+@pytest.mark.parametrize("fids", [[5.0] * 5, [9.0, 5.0]])
+def test_too_few_generators_or_alike_ones_have_no_correlation(fids: list[float]) -> None:
+    rows = pd.concat(snapshots({run: [9.0, 5.0, 4.0, 2.0, 1.0]}).head(len(fids)) for run in ("wgan", "gan"))
+    finding = findings.critic_tracks_quality(rows.assign(fid=fids * 2))
+    check(finding)
+    assert set(finding.metric) == {"high_wasserstein_runs", "num_snapshots"}
+
+
+def test_as_many_modes_are_no_fewer() -> None:
+    scores = {
+        run: {"fid": 50.0, "modes": 10, "num_samples": 10000} for run in ("gan_nobn", "wgan_nobn", "gan")
+    }
+    caption = comparisons.without_batch_norm(scores | {"wgan_mlp": scores["gan"]}).caption
+    assert caption.count("covers no fewer modes, as the papers expect") == 2
+    assert caption.count("behind by FID, against the papers") == 2
