@@ -112,7 +112,7 @@ def test_steps_are_dense_at_the_start_and_end_with_the_last() -> None:
 
 
 def test_rows_and_what_stays_as_it_was() -> None:
-    models = generators(1, 25)
+    models = generators(25, 1)
     before = copy.deepcopy(models)
     rows = measure(models)
     assert [(row["epochs"], row["critic_step"]) for row in rows] == [
@@ -123,6 +123,8 @@ def test_rows_and_what_stays_as_it_was() -> None:
             assert torch.equal(ours, theirs)
     assert rows[6]["critic_loss"] < rows[0]["critic_loss"]
     assert measure(models) == rows
+    one, other = measure({1: models[1], 25: models[1]}, critic_steps=0)
+    assert one["critic_loss"] != other["critic_loss"], "each has a critic and noise of its own"
 
 
 def test_each_measurement_has_as_many_batches_of_fresh_noise_as_asked(
