@@ -8,10 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganscribe import convnets
 from ganscribe.convnets.common.evaluation import calibration_error, evaluate_classifier, predict_scores
-from ganscribe.datasets.pixels import scale_images
-from ganscribe.training.cost import count_flops, count_parameters
+from ganscribe.metrics.classifier_scores import CLASSIFIER_SCORES
 
 
 def brute_force_ece(probabilities: torch.Tensor, labels: torch.Tensor, num_bins: int) -> float:
@@ -68,12 +66,20 @@ def test_evaluation_against_scikit_learn() -> None:
     assert found.error == pytest.approx(1 - found.accuracy)
     assert found.nll == pytest.approx(metrics.log_loss(labels, found.probabilities), rel=1e-5)
     assert found.confusion.tolist() == metrics.confusion_matrix(labels, predicted, labels=range(3)).tolist()
+    expected = brute_force_ece(found.probabilities, labels, 15)
+    assert found.calibration_error == pytest.approx(expected, rel=1e-6)
+    right, wrong = (evaluate_classifier(Brightness(), images, each) for each in (predicted, 2 - predicted))
+    for score in CLASSIFIER_SCORES:
+        if score.better:
+            better = getattr(right, score.name) - getattr(wrong, score.name)
+            assert (better > 0) == (score.better == "higher") and better, score.name
 
 
-def test_labels_that_the_model_lacks() -> None:
+@pytest.mark.parametrize("labels", [[0, 3], [0, -1], [0], [0, 1, 2]])
+def test_labels_that_do_not_fit(labels: list[int]) -> None:
     images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"\[0, 3\)"):
-        evaluate_classifier(Brightness(), images, torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match=rf"2 images need as many labels in \[0, 3\): got {len(labels)}"):
+        evaluate_classifier(Brightness(), images, torch.tensor(labels))
 
 
 def test_prediction_is_independent_of_the_batch_and_of_the_mode() -> None:
@@ -83,17 +89,6 @@ def test_prediction_is_independent_of_the_batch_and_of_the_mode() -> None:
     one_by_one = torch.cat([predict_scores(model, image[None]) for image in images])
     torch.testing.assert_close(predict_scores(model, images, batch_size=3), one_by_one)
     assert model.training
-
-
-def test_scaled_pixels() -> None:
-    assert scale_images(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1, 1]
-
-
-def test_cost_of_lenet_from_its_layers() -> None:
-    model = convnets.build("lenet5", num_classes=10, image_shape=(1, 28, 28))
-    convolutions = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 6 * 25
-    assert count_flops(model, (1, 28, 28)) == 2 * (convolutions + 400 * 120 + 120 * 84 + 84 * 10)
-    assert count_parameters(model) == 61_706
 
 
 def test_nll_of_a_sure_mistake_is_finite() -> None:

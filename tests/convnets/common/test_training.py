@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -198,10 +200,13 @@ def test_resumed_training_with_norms_dropout_and_channels_last(tmp_path: Path) -
     assert torch.equal(weights(resumed), weights(unbroken))
 
 
-def test_seconds_are_logged_and_not_kept() -> None:
+def test_seconds_are_logged_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by a second whenever it is read: before the first update, and twice in a row."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr("ganscribe.convnets.common.training.time", clock)
     rows: list[dict[str, float]] = []
-    trained = train(epochs=2, log=lambda step, row: rows.append(row))
-    assert [row["seconds_an_epoch"] > 0 for row in rows] == [True, True]
+    trained = train(epochs=1.5, log=lambda step, row: rows.append(row))
+    assert [row["seconds_an_epoch"] for row in rows] == [1, 2]  # the second row is half an epoch
     assert not any("seconds_an_epoch" in row for row in trained.history)
 
 
@@ -222,16 +227,26 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
         train(**changes)
 
 
+NONE = torch.zeros(0, 1, 28, 28, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": torch.zeros(10)}, "training images .* one label each"),
-        ({"class_names": list("abc")}, r"training labels must lie in \[0, 3\)"),
+        ({"labels": torch.zeros(10)}, r"images .* one label each: got torch.uint8 \(20, 1, 28, 28\) with 10"),
+        ({"images": torch.zeros(20, 1, 28, 28)}, "images must be uint8 .*: got torch.float32"),
+        (
+            {"images": torch.zeros(20, 28, 28, dtype=torch.uint8)},
+            r"images .*: got torch.uint8 \(20, 28, 28\)",
+        ),
+        ({"images": NONE, "labels": torch.zeros(0)}, r"images must be .*, N > 0.* with 0 labels"),
+        ({"labels": torch.full((20,), 4)}, r"labels must lie in \[0, 4\): found up to 4"),
+        ({"labels": torch.full((20,), -1)}, r"labels must lie in \[0, 4\): found up to -1"),
     ],
 )
-def test_data_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
-    images = corners(20, 0)
-    with pytest.raises(ValueError, match=message):
-        train_classifier(
-            replace(images, **changes), images, ClassifierRecipe(**RECIPE), budget=Budget(seed=3), device=CPU
-        )
+def test_data_that_do_not_fit(split: str, changes: dict[str, Any], message: str) -> None:
+    data = {name: corners(20, 0) for name in ("training", "validation")}
+    data[split] = replace(data[split], **changes)
+    with pytest.raises(ValueError, match=f"^{split} {message}"):
+        train_classifier(*data.values(), ClassifierRecipe(**RECIPE), budget=Budget(seed=3), device=CPU)
