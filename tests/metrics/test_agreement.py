@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import pandas as pd
@@ -27,7 +28,7 @@ def test_rho_is_that_of_the_ranks() -> None:
     )
     assert found.lowest["fid"] == pytest.approx(0.8)
     assert found.lowest["kid"] == pytest.approx(1)
-    assert "fid 0.80" in found.caption
+    assert "rank correlation between judges: fid 0.80" in found.caption
     assert "First by FID: run0 (one), run1 (two)" in found.caption
 
 
@@ -52,6 +53,9 @@ def test_the_p_value_of_few_pairs_is_the_share_of_orders_that_are_as_far_from_0(
 def test_the_p_value_of_many_pairs_is_that_of_the_t_distribution() -> None:
     first, second = list(range(12)), [3, 1, 2, 6, 5, 4, 9, 7, 8, 12, 11, 10]
     assert rank_correlation(first, second) == tuple(spearmanr(first, second))
+    assert rank_correlation(first[:9], second[:9]) == tuple(spearmanr(first[:9], second[:9]))
+    # Of eight, the last whose orders are counted, two are in perfect order, up and down.
+    assert rank_correlation(first[:8], first[:8])[1] == pytest.approx(2 / math.factorial(8))
 
 
 def test_three_judges_are_compared_two_by_two() -> None:
@@ -65,6 +69,7 @@ def test_three_judges_are_compared_two_by_two() -> None:
     assert rho == {("a", "b"): pytest.approx(-1), ("a", "c"): pytest.approx(1), ("b", "c"): pytest.approx(-1)}
     assert [row["judge"] for row in found.correlations if row["score"] == "recall"] == ["a"]
     assert found.lowest["fid"] == pytest.approx(-1)
+    assert "rank correlation between judges, the lowest of any two: fid -1.00" in found.caption
 
 
 def test_judges_of_different_runs_are_refused() -> None:

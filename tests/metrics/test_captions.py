@@ -18,6 +18,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 from ganscribe.core.files import write_json
 from ganscribe.datasets.words import unicode_words
 from ganscribe.metrics import captions
+from ganscribe.metrics.caption_scores import CAPTION_SCORES
 from ganscribe.metrics.captions import caption_statistics, score_captions, tokenise
 from ganscribe.metrics.intervals import corpus_bleu
 
@@ -145,6 +146,9 @@ def test_identical_captions_score_one(found: Found) -> None:
     scores = found.identical
     assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx([1.0] * 4, abs=1e-6)
     assert scores["METEOR"] == pytest.approx(1.0) and scores["ROUGE-L"] == pytest.approx(1.0)
+    better = {score.name: score.better for score in CAPTION_SCORES}
+    for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"):
+        assert better[name] == "higher" and float(scores[name]) > float(found.scores[name])
 
 
 def test_a_single_image_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +309,8 @@ def test_statistics_of_captions() -> None:
         "distinct": 0.75,
         "copied": 0.25,
     }
+    with pytest.raises(ValueError, match=r"^there are no captions to describe: is the split empty\?$"):
+        caption_statistics([], training)
 
 
 CHINESE = {

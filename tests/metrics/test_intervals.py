@@ -60,7 +60,7 @@ def test_bleu_of_a_resampled_corpus_is_pycocoevalcaps(draw: list[int]) -> None:
 
 def test_means_and_draws_by_brute_force() -> None:
     draws = draw_images(7, seed=3, resamples=50)
-    assert draws.shape == (50, 7) and (draws.sum(1) == 7).all()
+    assert draws.shape == (50, 7) and draw_images(7, seed=3).shape == (2000, 7) and (draws.sum(1) == 7).all()
     assert (draws == draw_images(7, seed=3, resamples=50)).all()
     assert (draws != draw_images(7, seed=4, resamples=50)).any()
     values = np.random.default_rng(0).random(7)

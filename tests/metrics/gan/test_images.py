@@ -146,6 +146,7 @@ def test_inception_score_limits() -> None:
     in_order = 50 * torch.eye(4).repeat_interleave(250, dim=0)  # class by class, which no part of ten may be
     assert inception_score(in_order, seed=0) == pytest.approx(4, rel=0.03)
     assert inception_score(torch.zeros(100, 4), seed=0) == pytest.approx(1)
+    assert inception_score(50 * torch.eye(20), seed=0) == pytest.approx(2)  # ten parts, of two classes each
     assert inception_score(sure[:1], seed=0) == pytest.approx(1)  # fewer images than parts
 
 
@@ -240,9 +241,10 @@ def test_judge_sees_pixels_from_minus_one_to_one_in_evaluation_mode() -> None:
     assert judged.features.dtype == torch.float64 and judged.logits.shape == (EXTRACTION_BATCH + 3, 10)
 
 
-def test_floats_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"need images .* uint8"):
-        judge_images(pictures(10).float(), classifier_extractor(Judge()))
+def test_floats_and_images_without_channels_are_refused() -> None:
+    for images in (pictures(10).float(), pictures(10)[:, 0]):
+        with pytest.raises(ValueError, match=r"need images .* uint8"):
+            judge_images(images, classifier_extractor(Judge()))
 
 
 def test_coverage_of_constructed_counts() -> None:
@@ -282,6 +284,7 @@ def test_sliced_wasserstein_of_a_shift_in_many_dimensions() -> None:
     other = pictures(20, seed=1) // 2  # pixels count from 0 to 1
     of_parts = sliced_wasserstein(images.double() / 255, other.double() / 255, seed=0)
     assert sliced_wasserstein(images, other, seed=0) == pytest.approx(of_parts, rel=1e-9)
+    assert sliced_wasserstein(images, other, num_projections=256, seed=0) == pytest.approx(of_parts, rel=1e-9)
 
 
 def test_nearest_neighbours_against_brute_force() -> None:
@@ -304,9 +307,10 @@ def fid_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_fid_inception_takes_grey_images_and_only_its_own_weights(tmp_path: Path, fid_weights: Path) -> None:
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="is not a state dict of the FID Inception network"):
-        inception_extractor(tmp_path / "other.pth")
+    for other in ({"weight": torch.zeros(1)}, [torch.zeros(1)]):
+        torch.save(other, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match="is not a state dict of the FID Inception network"):
+            inception_extractor(tmp_path / "other.pth")
     with pytest.raises(FileNotFoundError, match=r"none\.pth is missing: it should be torch-fidelity's file"):
         inception_extractor(tmp_path / "none.pth")
     grey = pictures(2)

@@ -130,3 +130,23 @@ def test_a_score_that_is_no_number_is_named(scored: Scored, monkeypatch: pytest.
 def test_too_few_images_are_refused(scored: Scored) -> None:
     with pytest.raises(ValueError, match="3 images are too few to score: give at least 4"):
         score_gan(replace(scored, generated=judged(3, 2)))
+
+
+def test_each_score_is_better_for_better_images(scored: Scored) -> None:
+    """Samples of the real images' distribution, against others that are far from it, dark, and of one class."""
+
+    def far(found: Judged) -> Judged:
+        return Judged(found.features + 10, torch.zeros_like(found.logits))
+
+    assert scored.pixels is not None and scored.inception is not None
+    poor = replace(
+        scored,
+        generated=far(scored.generated),
+        pixels=(scored.pixels[0], scored.pixels[1] // 4),
+        inception=replace(scored.inception, generated=far(scored.inception.generated)),
+    )
+    good, bad = score_gan(scored), score_gan(poor)
+    assert sum(bool(score.better) for score in GAN_SCORES) == 13
+    for score in GAN_SCORES:
+        change = {"higher": 1, "lower": -1, "": 0}[score.better] * (good[score.name] - bad[score.name])
+        assert change > 0 or not score.better, score.name
