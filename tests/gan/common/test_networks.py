@@ -90,6 +90,7 @@ def test_batch_norm_mixes_a_batch() -> None:
 def test_shapes_that_do_not_halve_twice_are_refused(part: str, image_shape: Any) -> None:
     with pytest.raises(ValueError, match="both sides multiples of 4 from 16 up"):
         gans.build("dcgan", part, image_shape)
+    gans.build("dcgan", part, (1, 16, 20))
 
 
 @pytest.mark.parametrize(

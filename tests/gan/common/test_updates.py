@@ -193,6 +193,36 @@ def test_the_held_out_loss_is_that_of_the_critic_in_training_mode() -> None:
     assert loss == pytest.approx((fake.mean() - real.mean()).item(), rel=1e-4)
 
 
+@pytest.mark.parametrize(("count", "chosen"), [(300, 256), (40, 32), (10, 10)])
+def test_an_estimate_is_on_held_out_images_of_all_in_whole_batches_and_on_noise_of_its_own(
+    count: int, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def note(
+        gan: TrainedGan, objective: Any, held_out: torch.Tensor, noise: torch.Tensor, *rest: Any, **more: Any
+    ) -> float:
+        seen.append((held_out, noise))
+        return 0.0
+
+    monkeypatch.setattr("ganscribe.gan.common.training.held_out_loss", note)
+    images = pictures(count, seed=1)
+    train(steps=4, held_out=images)
+    (first, noise), (second, other) = seen
+    numbers = {image.numpy().tobytes(): number for number, image in enumerate(images)}
+    found = [numbers[image.numpy().tobytes()] for image in first]
+    assert len(found) == len(set(found)) == len(noise) == chosen and found != list(range(chosen))
+    assert torch.equal(first, second) and not torch.equal(noise, other)
+
+
+def test_a_row_has_the_mean_losses_of_its_own_updates() -> None:
+    each, rows = (train(steps=8, critic_steps=2, log_every=every, snapshots=1).history for every in (1, 3))
+    assert [row["step"] for row in rows] == [3, 6, 8]
+    for row, part in zip(rows, (each[:3], each[3:6], each[6:]), strict=True):
+        for name in ("critic_loss", "generator_loss"):
+            assert row[name] == pytest.approx(statistics.mean(one[name] for one in part), rel=1e-5)
+
+
 def test_rows_hold_the_estimates_and_their_medians_over_five_rows() -> None:
     gan = train(objective="wgan_gp", steps=16, held_out=pictures(30))
     assert [row["step"] for row in gan.history] == list(range(2, 17, 2))
@@ -261,14 +291,12 @@ def test_the_penalty_is_alike_in_both_precisions() -> None:
 
 def test_an_averaged_generator_is_drawn_from_with_its_own_statistics() -> None:
     """Batch norm's mean is that of the averaged layer's outputs, both in the grids and in what is kept."""
-    gan = train(networks="dcgan", steps=3, ema_decay=0.5, learning_rate=0.02)
-    rng, linear = random_stream(gans.SETTINGS["seed"], "gan", "norms"), gan.kept_generator[0]
-    assert isinstance(linear, torch.nn.Linear)
-    recipe = gan.recipe
-    batches = [torch.rand(recipe.batch_size, recipe.noise_dim, generator=rng) * 2 - 1 for _ in range(50)]
-    with torch.no_grad():
-        expected = torch.stack([linear(batch).relu().mean(0) for batch in batches]).mean(0)
-    norm = next(layer for layer in gan.kept_generator if isinstance(layer, torch.nn.BatchNorm1d))
-    torch.testing.assert_close(norm.running_mean, expected, atol=1e-4, rtol=1e-3)
-    step, kept = gan.snapshots[-1]
-    assert step == 3 and same(list(kept.values()), list(gan.kept_generator.state_dict().values()))
+    gan = train(networks="dcgan", steps=3, ema_decay=0.5, learning_rate=0.02, noise="normal")
+    rng = random_stream(gans.SETTINGS["seed"], "gan", "norms")
+    batches = [torch.randn(gan.recipe.batch_size, gan.recipe.noise_dim, generator=rng) for _ in range(50)]
+    assert [step for step, _ in gan.snapshots] == [2, 3]  # without a grid, and with one
+    for _, kept in gan.snapshots:
+        linear = torch.stack([batch @ kept["0.weight"].T + kept["0.bias"] for batch in batches])
+        expected = linear.relu().mean((0, 1))
+        torch.testing.assert_close(kept["2.running_mean"], expected, atol=1e-4, rtol=1e-3)
+    assert same(list(kept.values()), list(gan.kept_generator.state_dict().values()))

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import gans
 from ganscribe.gan.networks.dcgan_deep import CropEnd, same_padding
 from ganscribe.training.cost import count_parameters
+from written_out import Weights, check_pair
 
 # By channels and side: (inputs, outputs, kernel area) of every layer with weights and biases, the norms' widths.
 SHAPES = {1: (1, 28, 28), 3: (3, 32, 32)}
@@ -78,6 +80,25 @@ def test_transposed_convolutions_are_the_transposes_of_tensorflow_s(side: int) -
     x = torch.randn(2, 2, 2 * side, 2 * side, dtype=torch.float64)
     ours = (CropEnd()(transposed(y)) * x).sum()
     torch.testing.assert_close(ours, (y * tensorflow_same(x, transposed.weight)).sum())
+
+
+def generator(weights: Weights, noise: Tensor) -> Tensor:
+    maps = F.leaky_relu(weights.norm(weights.linear(noise)), 0.01).unflatten(1, (512, 4, 4))
+    maps = F.leaky_relu(weights.norm(weights.conv_transpose(maps, stride=1)), 0.01)
+    maps = F.leaky_relu(weights.norm(weights.conv_transpose(maps)[:, :, :-1, :-1]), 0.01)
+    return weights.conv_transpose(maps)[:, :, :-1, :-1].tanh()
+
+
+def discriminator(weights: Weights, maps: Tensor) -> Tensor:
+    maps = weights.conv(F.pad(maps, (0, 1, 0, 1)), bias=True, stride=2, is_padded=False)
+    maps = weights.conv(F.pad(F.leaky_relu(maps, 0.01), (0, 1, 0, 1)), bias=True, stride=2, is_padded=False)
+    maps = F.leaky_relu(weights.norm(maps), 0.01)
+    maps = weights.conv(maps, bias=True, stride=2)  # of 7 pixels: one on each side
+    return weights.linear(F.leaky_relu(weights.norm(maps), 0.01).flatten(1)).flatten()
+
+
+def test_outputs_are_those_of_the_layers_written_out() -> None:
+    check_pair("dcgan_deep", generator, discriminator)
 
 
 def test_it_starts_as_keras_does() -> None:
