@@ -147,6 +147,7 @@ def test_identical_captions_score_one(found: Found) -> None:
     assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx([1.0] * 4, abs=1e-6)
     assert scores["METEOR"] == pytest.approx(1.0) and scores["ROUGE-L"] == pytest.approx(1.0)
     better = {score.name: score.better for score in CAPTION_SCORES}
+    assert better["loss"] == better["perplexity"] == "lower"
     for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"):
         assert better[name] == "higher" and float(scores[name]) > float(found.scores[name])
 

@@ -41,9 +41,14 @@ def score(folder: Path) -> list[dict[str, float]]:
     return score_snapshots(folder, features, extractor, num_samples=20, seed=2, device=gans.CPU)
 
 
-def test_snapshots_are_found_by_their_steps(folder: Path) -> None:
-    steps = snapshot_steps(folder)
-    assert set(steps) == {5, 40, 1_000_000}
+def test_snapshots_are_found_in_the_order_of_their_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = sorted(folder.glob("step-*"), reverse=True)  # a folder has no order of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", lambda self, pattern: iter(listed))
+        steps = snapshot_steps(folder)
+    assert list(steps) == [5, 40, 1_000_000]
     assert steps[40] == folder / "step-000040.safetensors"
     assert snapshot_steps(folder / "absent") == {}
 
