@@ -49,17 +49,20 @@ def test_joining_slope_of_a_plane_is_its_slope_along_theta() -> None:
     assert joining_slope(plane, 0.5) == pytest.approx(3.0)
 
 
-def test_estimates_are_means_over_the_middles_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("factor", "distance"), [(-1.0, 0.25), (0.0, 0.0)])
+def test_estimates_are_means_over_the_middles_of_a_grid(
+    factor: float, distance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A critic f(x, z) = -x z, instead of a trained one: E f(P_0) - E f(P_theta) = theta / 2, its largest slope 1."""
 
     class Product(nn.Module):
         def forward(self, points: torch.Tensor) -> torch.Tensor:
-            return -points[:, 0] * points[:, 1]
+            return factor * points[:, 0] * points[:, 1]
 
     monkeypatch.setattr(distances, "train_critic", lambda *rest, **options: Product())
     found = critic_distances(0.5, critic_steps=1, seed=0)
     for name in ("gp_estimate", "clipped_raw", "clipped_estimate"):
-        assert found[name] == pytest.approx(0.25, rel=1e-6)
+        assert found[name] == pytest.approx(distance, rel=1e-6)
 
 
 def test_critics_find_what_they_stand_for() -> None:

@@ -29,15 +29,16 @@ SMALL_GAN: dict[str, Any] = {
 
 
 def gan(
-    device: torch.device = CPU, *, checkpoint: Checkpoint | None = None, **changes: Any
+    device: torch.device = CPU, *, checkpoint: Checkpoint | None = None, held_out: int = 40, **changes: Any
 ) -> dict[str, Any]:
     """A short GAN training: its rows, and the weights of both networks. Without a checkpoint it has no dropout."""
     settings = SMALL_GAN | {"steps": 6, "log_every": 2} | changes
-    held_out = gans.pictures(40, seed=1)
     with contextlib.ExitStack() as stack:
         if checkpoint is None:  # other workers, other masks
             stack.enter_context(mock.patch("torch.nn.Dropout.forward", lambda self, inputs: inputs))
-        trained = gans.train(device=device, held_out=held_out, checkpoint=checkpoint, **settings)
+        trained = gans.train(
+            device=device, held_out=gans.pictures(held_out, seed=1), checkpoint=checkpoint, **settings
+        )
     networks = (trained.kept_generator, trained.discriminator)
     weights = [value for network in networks for value in network.state_dict().values()]
     return {"history": trained.history, "weights": weights}

@@ -21,7 +21,10 @@ CASES: dict[str, together.Case] = {
     "noise on the images": ("gan", {"objective_options": {"instance_noise": 0.1}}),
     "batch norm in both networks": ("gan", {"networks": "dcgan_deep", "steps": 3, "generator_first": True}),
     "batch norm in an averaged generator": ("gan", {"networks": "dcgan", "steps": 3, "ema_decay": 0.5}),
-    "gradient penalty, two critic steps": ("gan", {"objective": "wgan_gp", "critic_steps": 2}),
+    "gradient penalty, two critic steps, held-out images that cannot be shared evenly": (
+        "gan",
+        {"objective": "wgan_gp", "critic_steps": 2, "held_out": 5},
+    ),
     "penalty on real images": ("gan", {"objective_options": {"r1_penalty": 1.0}, "optimiser": "adam"}),
     "spectral norm": ("gan", {"objective": "hinge", "networks": "dcgan_sn", "steps": 4}),
     "relativistic pairs, both penalties": (
@@ -91,10 +94,23 @@ def test_a_training_that_is_resumed_ends_bit_for_bit_where_an_unbroken_one_does(
         assert all(torch.equal(one, other) for one, other in zip(whole, again, strict=True))
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_a_batch_that_cannot_be_shared_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "count", lambda: 3)
     with pytest.raises(ValueError, match="batch of 16 cannot be shared evenly by 3 workers"):
-        together.gan()
+        together.KINDS[kind]()
+
+
+def test_a_norm_over_workers_has_all_that_the_network_s_own_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "count", lambda: 2)
+    own = nn.BatchNorm2d(3, eps=0.01, momentum=0.3)
+    network = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Sequential(own)).eval()
+    workers.share_norms(network)
+    norm = network[1][0]
+    assert isinstance(norm, workers.SharedBatchNorm) and not norm.training
+    assert (norm.eps, norm.momentum) == (0.01, 0.3)
+    for name, value in own.state_dict(keep_vars=True).items():
+        assert norm.state_dict(keep_vars=True)[name] is value
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.0, None])
