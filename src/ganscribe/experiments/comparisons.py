@@ -77,7 +77,7 @@ def adam_on_wgan(curves: Mapping[str, pd.DataFrame], scores: Mapping[str, Mappin
     tables, shares = [], {}
     for name, run in OPTIMISER_RUNS.items():
         curve = curves[run]
-        cosine = curve["critic_cosine"].dropna()
+        cosine = curve["critic_cosine"]
         numbers = _loss_numbers(curve)
         numbers |= {"negative_cosine_share": float((cosine < 0).mean()), "mean_cosine": float(cosine.mean())}
         numbers |= {"lowest_cosine": float(cosine.min()), "fid": float(scores[run]["fid"])}
