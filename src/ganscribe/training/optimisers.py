@@ -57,9 +57,7 @@ def build_optimiser(
             weights, rate, betas=pair, weight_decay=weight_decay, fused=True, **capturable
         )
     if name == "rmsprop":
-        return _without_hints(torch.optim.RMSprop)(
-            weights, rate, weight_decay=weight_decay, momentum=momentum, **capturable
-        )
+        return _without_hints(torch.optim.RMSprop)(weights, rate, weight_decay=weight_decay, **capturable)
     if name == "sgd":
         return _without_hints(torch.optim.SGD)(
             weights,

@@ -56,7 +56,7 @@ def build_schedule(name: str, steps: int, options: Mapping[str, Any] | None = No
     for option in own:
         if option not in taken:
             raise ValueError(f"schedule {name!r} has no option {option!r}: it takes {', '.join(taken)}")
-    if not (isinstance(warm_up, int) and 0 <= warm_up < max(1, steps)):
+    if not (isinstance(warm_up, int) and 0 <= warm_up < steps):
         raise ValueError(f"schedule_options.warm_up {warm_up!r} must be a number of steps below {steps}")
 
     def factor(done: float) -> float:

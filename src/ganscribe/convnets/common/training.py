@@ -213,7 +213,7 @@ def _start(data: Images, recipe: ClassifierRecipe, precision: str, device: torch
         learning_rate=recipe.learning_rate,
         device=device,
         betas=recipe.betas,
-        momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
+        momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
     )
     weights = torch.tensor(head_weights(recipe.network), device=device)
