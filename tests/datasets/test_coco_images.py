@@ -204,7 +204,7 @@ def test_images_in_place_are_checked_and_never_written(project: Path) -> None:
     images = [(1, "1.jpg", ""), (2, "2.jpg", "")]
     listed = {"1.jpg": file_sha256(project / "train2014/1.jpg"), "2.jpg": "0" * 64}
     with pytest.raises(
-        ValueError, match=r"1 of 2 images are missing or broken, 0 are allowed \(2\.jpg: missing"
+        ValueError, match=r"train2014: 1 of 2 images are missing or broken, 0 are allowed \(2\.jpg: missing"
     ):
         fetch(project, images, "in place", listed=listed)
     files = fetch(project, images, "in place", listed=listed, max_bad_images=0.5)

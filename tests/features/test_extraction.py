@@ -192,7 +192,7 @@ def test_the_budget_holds_for_shards_that_were_made_before(folder: Path, files: 
     for number in plan.missing():
         plan.make_alone(number, pipeline=pipeline, num_workers=1)
     out = folder.parent / "out"
-    with pytest.raises(ValueError, match="4 of 11 images are missing or broken, 2 are allowed"):
+    with pytest.raises(ValueError, match=f"{folder}: 4 of 11 images are missing or broken, 2 are allowed"):
         extract_features(
             plan, inception=inception, device=torch.device("cpu"), max_bad_images=0.2, out=out, num_workers=1
         )

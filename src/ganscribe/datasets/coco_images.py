@@ -58,7 +58,7 @@ def fetch_images(
         folder = source_folder if fetched == "in place" else working
         files = _describe(images, folder, problems)
         bad = [(file.file_name, file.problem) for file in files if file.problem is not None]
-        check_budget(bad, num_images=len(files), max_bad_images=max_bad_images)
+        check_budget(bad, folder=folder, num_images=len(files), max_bad_images=max_bad_images)
         if fetched == "in place":
             _check_unchanged(files, listed)
         else:

@@ -25,14 +25,16 @@ def bad_image_budget(num_images: int, max_bad_images: float) -> int:
     return int(num_images * max_bad_images + 1e-9)  # 0.29 * 100 is 28.999...
 
 
-def check_budget(problems: Sequence[tuple[str, str]], *, num_images: int, max_bad_images: float) -> None:
-    """Raise ValueError if there are more (file name, reason) pairs than the budget allows."""
+def check_budget(
+    problems: Sequence[tuple[str, str]], *, folder: Path, num_images: int, max_bad_images: float
+) -> None:
+    """Raise ValueError if there are more (file name, reason) pairs of `folder` than the budget allows."""
     allowed = bad_image_budget(num_images, max_bad_images)
     if len(problems) > allowed:
         first = "; ".join(f"{name}: {reason}" for name, reason in problems[:3])
         raise ValueError(
-            f"{len(problems)} of {num_images} images are missing or broken, {allowed} are allowed ({first})."
-            " Put them right, or raise features.max_bad_images in params.yaml"
+            f"{folder}: {len(problems)} of {num_images} images are missing or broken, {allowed} are allowed"
+            f" ({first}). Put them right, or raise features.max_bad_images in params.yaml"
         )
 
 

@@ -134,7 +134,7 @@ class Extraction:
     def check_rejected(self, rejected: Sequence[RejectedImage], *, max_bad_images: float) -> None:
         """Raise ValueError where more than the share `max_bad_images` of all images is without features."""
         problems = [(image.file_name, image.reason) for image in rejected]
-        check_budget(problems, num_images=len(self.files), max_bad_images=max_bad_images)
+        check_budget(problems, folder=self.folder, num_images=len(self.files), max_bad_images=max_bad_images)
 
 
 def plan_extraction(

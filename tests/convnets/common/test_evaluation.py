@@ -75,10 +75,11 @@ def test_evaluation_against_scikit_learn() -> None:
             assert (better > 0) == (score.better == "higher") and better, score.name
 
 
-@pytest.mark.parametrize("labels", [[0, 3], [0, -1], [0], [0, 1, 2]])
+@pytest.mark.parametrize("labels", [[0, 3], [0, -1], [0], [0, 1, 2], []])
 def test_labels_that_do_not_fit(labels: list[int]) -> None:
     images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=rf"2 images need as many labels in \[0, 3\): got {len(labels)}"):
+    found = f"{len(labels)} from {min(labels)} to {max(labels)}" if labels else "none"
+    with pytest.raises(ValueError, match=rf"2 images need as many labels in \[0, 3\): got {found}"):
         evaluate_classifier(Brightness(), images, torch.tensor(labels))
 
 

@@ -241,8 +241,8 @@ NONE = torch.zeros(0, 1, 28, 28, dtype=torch.uint8)
             r"images .*: got torch.uint8 \(20, 28, 28\)",
         ),
         ({"images": NONE, "labels": torch.zeros(0)}, r"images must be .*, N > 0.* with 0 labels"),
-        ({"labels": torch.full((20,), 4)}, r"labels must lie in \[0, 4\): found up to 4"),
-        ({"labels": torch.full((20,), -1)}, r"labels must lie in \[0, 4\): found up to -1"),
+        ({"labels": torch.full((20,), 4)}, r"labels must lie in \[0, 4\): found 4 to 4"),
+        ({"labels": torch.full((20,), -1)}, r"labels must lie in \[0, 4\): found -1 to -1"),
     ],
 )
 def test_data_that_do_not_fit(split: str, changes: dict[str, Any], message: str) -> None:

@@ -68,7 +68,8 @@ def evaluate_classifier(
     scores = predict_scores(model.to(device), images.to(device)).cpu()
     num_classes = scores.shape[1]
     if len(images) != len(labels) or not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(f"{len(images)} images need as many labels in [0, {num_classes}): got {len(labels)}")
+        found = f"{len(labels)} from {int(labels.min())} to {int(labels.max())}" if len(labels) else "none"
+        raise ValueError(f"{len(images)} images need as many labels in [0, {num_classes}): got {found}")
     predicted = scores.argmax(1)
     num_errors = int((predicted != labels).sum())
     confusion = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)

@@ -112,7 +112,8 @@ def _check_data(data: Images, num_classes: int, split: str) -> None:
             f"got {images.dtype} {tuple(images.shape)} with {len(labels)} labels"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(f"{split} labels must lie in [0, {num_classes}): found up to {int(labels.max())}")
+        found = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{split} labels must lie in [0, {num_classes}): found {found}")
 
 
 @dataclass(frozen=True)
