@@ -8,6 +8,7 @@ import functools
 import io
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from itertools import product
@@ -18,12 +19,14 @@ import pytest
 import torch
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
+from dvc_objects.fs.utils import tmp_fname
 from ruamel.yaml import YAML
 
 from ganscribe import config
 from ganscribe.config import reading
 from ganscribe.convnets import build
 from ganscribe.convnets.common.building import CONVNETS
+from ganscribe.core import files
 from ganscribe.core.registry import Registry
 from ganscribe.gan.common.networks import NETWORKS
 from ganscribe.gan.common.objective import OBJECTIVES
@@ -237,6 +240,20 @@ def test_the_lock_is_short_and_has_no_stage_that_is_gone(stages: list[Any], proj
     recorded = set(re.findall(r"^  (\S+):$", text, re.MULTILINE))
     assert len(text.splitlines()) <= 68 * len(recorded)
     assert recorded == {stage.name for stage in stages if not stage.relpath.startswith("zoo")}
+
+
+def test_what_a_killed_process_leaves_is_nobodys_input(project: Path, tmp_path: Path) -> None:
+    """In a folder that a stage depends on, it would make that stage stale; in one of git's, it would be committed."""
+    with files.atomic_write(tmp_path / "gan.csv"), files.atomic_folder(tmp_path / "gan"):
+        names = [path.name for path in tmp_path.iterdir()]
+    assert len(names) == 2
+    names.append(tmp_fname())  # as DVC calls what it is just restoring
+    with Repo(str(project)) as repo:
+        for name in names:
+            assert repo.dvcignore.is_ignored_file(str(project / "curves/gan" / name)), name
+    paths = [f"curves/gan/{name}" for name in names]
+    found = subprocess.run(["git", "check-ignore", *paths], cwd=project, capture_output=True, text=True)
+    assert found.stdout.splitlines() == paths
 
 
 def test_a_plain_repro_leaves_the_zoo_out_unless_it_judges(project: Path) -> None:
