@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -237,6 +238,24 @@ def test_a_change_that_git_does_not_notice_is_noticed(folder: Path) -> None:
     params.write_text("seed: 0\n")
     subprocess.run(["git", "apply", str(patch)], check=True)
     assert (params.read_text(), added.read_text()) == ("seed: 1\n", "a = 1\n")
+
+
+def test_a_disk_that_is_full_while_a_folder_is_kept_is_one_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copyfile(source: Path, target: Path, **settings: bool) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+    for name in ("a", "b"):
+        Path("grids", name).parent.mkdir(exist_ok=True)
+        Path("grids", name).touch()
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    with (
+        pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: 'grids/[ab]' -> ") as raised,
+        records.training_run(family="gan", name="dcgan", run_key=KEY, params={}, inputs=[]) as tracked,
+    ):
+        tracked.log_files("grids")
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_points_are_sent_in_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,10 +48,16 @@ class Recording:
         self._num_files += 1
         target = self._entry.folder / kept
         target.parent.mkdir(parents=True)
-        if path.is_dir():
-            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
+        if path.is_file():
             shutil.copyfile(path, target)
+            return kept.as_posix()
+        target.mkdir()
+        # Not by copytree: if the disk is full, that goes on, and ends with a list of all that it could not copy.
+        for file in path.rglob("*"):
+            name = file.relative_to(path)
+            if file.is_file() and "__pycache__" not in name.parts:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / name)
         return kept.as_posix()
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
