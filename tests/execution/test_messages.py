@@ -50,6 +50,15 @@ def test_a_full_disk_is_named_whatever_hides_it(
         assert message.count("\n") == 1
 
 
+def test_of_a_copy_that_fills_the_disk_the_target_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), messages_for_errors():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "models/small.pt", None, "/full/small.pt")
+    message = capsys.readouterr().err
+    assert message.startswith(
+        "Error: nothing more could be written (No space left on device: /full/small.pt): "
+    )
+
+
 def test_the_traceback_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSCRIBE_TRACEBACK", "1")
     with pytest.raises(ValueError, match="so"), messages_for_errors():

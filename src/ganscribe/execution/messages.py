@@ -61,8 +61,9 @@ def messages_for_errors() -> Iterator[None]:
                 raise
             message = traceback.format_exc()
         elif full is not None:
+            place = full.filename2 or full.filename or Path.cwd()  # of a copy, the second is the target
             message = (
-                f"Error: nothing more could be written ({full.strerror}: {full.filename or Path.cwd()}): free "
+                f"Error: nothing more could be written ({full.strerror}: {place}): free "
                 "some space and run it again; `dvc repro` continues from the complete files\n"
             )
         sys.stderr.write(hide_secrets(message))
