@@ -90,6 +90,17 @@ def test_a_save_follows_one_that_was_killed_on_the_way(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 2
 
 
+def test_a_save_that_fails_twice_leaves_two_states_and_no_third_name(tmp_path: Path) -> None:
+    folder = tmp_path / ".checkpoints" / "key"
+    for number in range(2):
+        with pytest.raises(OSError, match="No space left"), open_checkpoint("key") as checkpoint:
+            if number == 0:
+                checkpoint.save({"step": 1})
+            (folder / f".state.pt.{os.getpid()}.tmp").symlink_to("/dev/full")
+            checkpoint.save({"step": 2, "weights": torch.zeros(100_000)})
+    assert {path.name for path in folder.iterdir()} == {"state.pt", "previous.pt"}
+
+
 def test_after_a_save_a_fault_is_not_put_down_to_the_state_that_was_read(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="power cut"), open_checkpoint("key") as checkpoint:
         checkpoint.save({"step": 1})

@@ -91,6 +91,7 @@ class Checkpoint:
             link.unlink(missing_ok=True)
             link_or_copy(path, link)
             link.replace(self.directory / "previous.pt")
+            link.unlink(missing_ok=True)  # nothing was renamed if both were names of one file already
         self.loaded = None
         save_torch(path, state | {KEY: self.directory.name})
         self._saved_at = time.monotonic()
