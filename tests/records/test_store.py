@@ -159,6 +159,16 @@ def test_a_folder_of_any_name_keeps_its_own_store(
     assert list(tmp_path.iterdir()) == [folder, tmp_path / "git.diff"]
 
 
+def test_a_store_is_made_in_a_folder_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / 'it\'s "größe" :1'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert [experiment.name for experiment in store.open_client().search_experiments()] == ["Default"]
+    assert (folder / "mlflow.db").is_file()
+
+
 def test_a_plain_folder_keeps_its_address(workplace: Path) -> None:
     """The outbox is named after the address, and older stores are found by it."""
     assert tracking_uri() == f"sqlite:///{workplace}/mlflow.db"

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganscribe.core.files import project_root
@@ -46,6 +47,7 @@ def open_client() -> MlflowClient:
     with store_lock():
         check_sqlite()
         try:
+            _make_store(uri)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
         except Exception as error:  # SQLAlchemy, drivers and MLflow raise what they like
@@ -53,6 +55,18 @@ def open_client() -> MlflowClient:
                 f"the MLflow store at {hide_secrets(uri)} cannot be opened: {one_line(error)} {_remedy(error)}"
             ) from error
     return client
+
+
+def _make_store(uri: str) -> None:
+    """Make the sqlite file of the store if there is none, whatever the working folder is called.
+
+    MLflow writes the folder's name into a query as it is, which is none if it has both kinds of quotes, or ` :`.
+    """
+    path = store_file()
+    if path is not None and not path.exists():
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        SqlAlchemyStore(uri, Path("mlruns").absolute().as_uri())
 
 
 def _remedy(error: Exception) -> str:
