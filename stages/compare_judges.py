@@ -26,7 +26,9 @@ def read_runs() -> dict[str, dict[str, Any]]:
 
     Runs that were only exercised are left out: the first judge alone has scored them, and their scores mean nothing.
     """
-    scores = {path.parent.name: json.loads(path.read_text()) for path in sorted(SCORES.glob("*/scores.json"))}
+    scores = {
+        path.parent.name: json.loads(path.read_text()) for path in sorted(SCORES.glob("[!.]*/scores.json"))
+    }
     scores = {run: each for run, each in scores.items() if not is_exercised(each)}
     data = {
         run: tuple(value for key, value in made_of("gan", each).items() if not key.startswith("judge"))

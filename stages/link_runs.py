@@ -124,7 +124,7 @@ def main() -> None:
     locks = {path: read_lock(path) for path in LOCKS if path.exists()}
     sender.finish()  # all that the other stages have recorded
     client = store.open_client()
-    models = {path: read_json(path) for path in sorted(Path("models").rglob("run_key.json"))}
+    models = {path: read_json(path) for path in sorted(Path("models").glob("*/[!.]*/run_key.json"))}
     for path, model in models.items():
         link = link_run(client, path.parent, locks, **model)
         click.echo(f"{model['family']}/{model['name']}: {link}")

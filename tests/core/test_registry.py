@@ -58,6 +58,7 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry
 def test_names_are_those_of_the_files(shapes: Registry) -> None:
     assert shapes.names() == ["broken", "circle", "point"]
     (shapes.folder / "arc.py").touch()
+    (shapes.folder / ".#arc.py").touch()  # of an editor
     assert shapes.names() == ["arc", "broken", "circle", "point"]
 
 

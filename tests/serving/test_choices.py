@@ -34,6 +34,7 @@ def test_the_best_comes_first_and_what_means_nothing_last(tmp_path: Path) -> Non
     add(tmp_path, "by another judge", 1000, {"judge": "resnet20", "fid": 1.0, "recall": 0.5})
     add(tmp_path, "not scored", 1000, None)
     add(tmp_path, "old", None, judge | {"fid": 50.0})
+    add(tmp_path, ".old.tmp", None, judge | {"fid": 50.0})  # half-written by a process that was killed
     assert [choice.label for choice in rank_models(tmp_path, "gan").values()] == [
         "good: on mnist, FID 18.04, 400 of 1,000 steps",
         "old: FID 50",

@@ -48,6 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for run in "bac":
         write_run(run, {judge: fids[run] for judge, fids in FIDS.items()})
     write_run("horse", {"lenet5": 3.0}, dataset="cifar10")
+    write_run(".a.tmp", {judge: fids["a"] for judge, fids in FIDS.items()})  # by a process that was killed
     return tmp_path
 
 

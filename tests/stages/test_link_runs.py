@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def test_links(link: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
         Path(path).mkdir(parents=True)
         key = {"family": family, "name": name, "run_key": name * 4}
         Path(path, "run_key.json").write_text(json.dumps(key))
+    shutil.copytree("models/gan/dcgan", "models/gan/.dcgan.tmp")  # half-written by a process that was killed
     for path, scores in (
         ("metrics/gan/dcgan.json", {"fid": 20.5, "judge": "lenet5"}),
         ("metrics/gan/gan.json", {"fid": 100}),

@@ -76,7 +76,9 @@ def _copy_tables(side: Side) -> None:
 
     root = project_root()
     own = {record.get("data_sha256") for record in side.records.values()} - {None}
-    scores = (json.loads(path.read_text()) for path in root.glob(side.places.scores.format(run="*/*.json")))
+    scores = (
+        json.loads(path.read_text()) for path in root.glob(side.places.scores.format(run="[!.]*/*.json"))
+    )
     if any(each.get("data_sha256") in own for each in scores):
         for name in (each for each in side.places.further if (root / each).is_file()):
             (side.root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -284,7 +284,7 @@ def read(folder: Path = Path()) -> tuple[files.Params, files.Scale]:
     params, problems = _parse(params_path, files.Params)
     found = None if params else read_yaml(params_path)
     name = params.scale if params else found.get("scale") if isinstance(found, dict) else None
-    scales = sorted(path.stem for path in (folder / "params").glob("*.yaml"))
+    scales = sorted(path.stem for path in (folder / "params").glob("[!.]*.yaml"))
     if name not in scales:
         known = f"is unknown, choose one of {', '.join(scales)}"
         problems.append(f"{params_path}: scale: {reprlib.repr(name)} {known}")

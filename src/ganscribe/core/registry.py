@@ -33,7 +33,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return the names that exist, in alphabetical order."""
-        return sorted(path.stem for path in self.folder.glob("*.py") if path.stem != "__init__")
+        return sorted(path.stem for path in self.folder.glob("[!.]*.py") if path.stem != "__init__")
 
     def file(self, name: str) -> Path:
         """Return the file of `name`. Raises ValueError with the names that exist for an unknown one."""

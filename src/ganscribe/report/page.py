@@ -103,10 +103,12 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
     )
     data, plots = root / "data", root / "plots"
     gans, classifiers = (
-        {path.parent.name: path for path in sorted(folder.glob("*/scores.json"))}
+        {path.parent.name: path for path in sorted(folder.glob("[!.]*/scores.json"))}
         for folder in (data / "gan_scores", plots / "classifiers")
     )
-    captioned = {f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/*/*.json"))}
+    captioned = {
+        f"{path.parent.name}, {path.stem}": path for path in sorted(data.glob("captioned/[!.]*/*.json"))
+    }
     gan_groups, classifier_groups = score_tables("gan", gans), score_tables("classifier", classifiers)
     caption_groups = caption_tables(root, captioned)
     # A captioner takes the place of its best decoding.
@@ -130,7 +132,7 @@ def render(root: Path, *, params: dict[str, Any]) -> str:
         ],
         experiments=[
             captioned_figure(path.parent, plots / "experiments" / f"{path.parent.name}.png")
-            for path in sorted(data.glob("experiments/*/caption.txt"))
+            for path in sorted(data.glob("experiments/[!.]*/caption.txt"))
         ],
         classifier_groups=classifier_groups,
         classifiers=[classifier_entry(root, name) for name in _names(classifier_groups)],

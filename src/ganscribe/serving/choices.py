@@ -34,7 +34,7 @@ def rank_models(root: Path, family: str) -> dict[str, Choice]:
     scores, runs that collapsed, and runs that were only exercised come last, in this order.
     """
     folder, file_name, scores_folder, scores_name = PLACES[family]
-    models = {path.parent.name: path for path in sorted((root / folder).glob(f"*/{file_name}"))}
+    models = {path.parent.name: path for path in sorted((root / folder).glob(f"[!.]*/{file_name}"))}
     files = {run: path for run in models if (path := root / scores_folder / run / scores_name).is_file()}
     name = RANKING[family]
     score = find(family, name)
