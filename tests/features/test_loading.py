@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,7 +96,9 @@ def test_what_a_card_cannot_decode_the_cpu_does(
         asked.append(len(contents))
         if fails:
             monkeypatch.undo()  # the CPU's decoder goes by the same name
-            raise RuntimeError("nvjpegDecodeBatched failed: 5")
+            raise RuntimeError(
+                "Error while decoding JPEG images: Failed to decode batch: 3\nException raised"
+            )
         return one_by_one(contents, **options)
 
     expected = list(load_images(mixed, folder, crop="none", num_workers=1))
@@ -111,16 +114,29 @@ def test_what_a_card_cannot_decode_the_cpu_does(
     assert [image.image_id for image in rejected] == [50, 60] and "truncated" in rejected[0].reason
 
 
-def test_a_card_that_is_out_of_memory_says_so(
-    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "said",
+    [
+        "decode_jpegs_cuda: torchvision not compiled with nvJPEG support",
+        "Failed to initialize nvjpeg with hardware backend: 7",
+        "Error while decoding JPEG images: CUDA out of memory. Tried to allocate 2.00 GiB.\nException raised",
+        "Error while decoding JPEG images: Failed to decode batch: 5\nException raised",
+        "Error while decoding JPEG images: Failed to synchronize CUDA stream: 700",
+    ],
+)
+def test_a_card_that_cannot_decode_says_so(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
+    """In torchvision's words, which are a plain RuntimeError's even where the card is out of memory."""
+
     def decode_jpeg(contents: list[torch.Tensor], *, mode: object, device: torch.device) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise RuntimeError(said)
 
     loaded = list(load_images(files, folder, crop="none", num_workers=1, decoder="gpu"))
     monkeypatch.setattr(torchvision.io, "decode_jpeg", decode_jpeg)
-    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+    with pytest.raises(RuntimeError, match=re.escape(said)) as caught:
         decode_on_card(loaded, torch.device("cpu"), crop="none")
+    assert "features.decoder: cpu" in caught.value.__notes__[0]
 
 
 def test_what_is_too_narrow_to_be_cropped_is_rejected(

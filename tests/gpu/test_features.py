@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganscribe.core.files import file_sha256
 from ganscribe.datasets.image_files import ImageFile
-from ganscribe.features import extraction
+from ganscribe.features import extraction, loading
 from ganscribe.features.extraction import extract_features, plan_extraction
 from ganscribe.features.inception import Inception, compute_features, load_inception, prepare
 from ganscribe.features.loading import RejectedImage, decode_on_card, load_images
@@ -90,12 +90,14 @@ def test_the_bytes_are_the_same_twice(
     assert all((outs[0] / name).read_bytes() == (outs[1] / name).read_bytes() for name in names)
 
 
-def test_a_card_decodes_what_the_cpu_does(folder: Path, files: list[ImageFile]) -> None:
+def test_a_card_decodes_what_the_cpu_does(
+    folder: Path, files: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Chroma is scaled up in another way: levels differ at edges, on average by less than one and a half."""
     by_cpu = list(load_images(files, folder, crop="none", num_workers=2))
-    by_card = decode_on_card(
-        list(load_images(files, folder, crop="none", num_workers=2, decoder="gpu")), CUDA, crop="none"
-    )
+    loaded = list(load_images(files, folder, crop="none", num_workers=2, decoder="gpu"))
+    monkeypatch.setattr(loading, "_decoded", None)  # the CPU, which would take the card's place
+    by_card = decode_on_card(loaded, CUDA, crop="none")
     for (file, expected), (same, found) in zip(by_cpu, by_card, strict=True):
         assert file == same
         if isinstance(expected, RejectedImage):

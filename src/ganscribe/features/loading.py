@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,12 +69,24 @@ def _unless_refused(
         return RejectedImage(file.image_id, file.file_name, str(error))
 
 
+def _is_over_a_picture(error: RuntimeError) -> bool:
+    """Return whether torchvision's decoder for cards failed over a picture.
+
+    It says so in words and nvJPEG's number, and wraps what it meets on the way: a card that is out of memory (nvJPEG
+    calls that 5), or any other error of CUDA's. What it says before it begins, as where it was built without nvJPEG,
+    has other words.
+    """
+    found = re.match("Error while decoding JPEG images: (.*)", str(error))
+    return found is not None and re.search("CUDA|out of memory|: 5$", found[1]) is None
+
+
 def decode_on_card(
     batch: Sequence[tuple[ImageFile, Loaded]], device: torch.device, *, crop: str
 ) -> list[tuple[ImageFile, torch.Tensor | RejectedImage]]:
     """The same with every image on `device`, and none undecoded.
 
-    The card's decoder names no image that it fails on: then the CPU decodes the whole batch.
+    The card's decoder names no image that it fails on: then the CPU decodes the whole batch. Raises its RuntimeError
+    where no image is why it fails.
     """
     from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -88,9 +101,12 @@ def decode_on_card(
             torch.cuda.current_stream(device).synchronize()
         try:
             pictures = decode_jpeg(contents, mode=ImageReadMode.RGB, device=device)
-        except torch.OutOfMemoryError:  # which is a RuntimeError, but says nothing of the pictures
-            raise
-        except RuntimeError:
+        except RuntimeError as error:
+            if not _is_over_a_picture(error):
+                error.add_note(
+                    "The card did not fail over a picture: with features.decoder: cpu the CPU decodes."
+                )
+                raise
             found |= {file: _decoded(file, content, crop) for file, content in waiting}
         else:
             for (file, _), picture in zip(waiting, pictures, strict=True):
