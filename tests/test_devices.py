@@ -207,6 +207,7 @@ def test_the_device_refuses_the_cpu_s_company() -> None:
                 lambda: there.copy_(here),
                 lambda: torch.tensor(1.0, device=device),
                 lambda: there.cpu(),
+                lambda: here.copy_(there),
                 lambda: there.sum().item(),
             ):
                 with pytest.raises(RuntimeError, match="no graph can hold"):

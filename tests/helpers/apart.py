@@ -111,7 +111,8 @@ def check(func: Any, tensors: list[torch.Tensor], generators: list[torch.Generat
     for each in generators:
         if _is_apart(each) != is_result:
             raise RuntimeError(f"{func}: the generator and the tensor are on different devices")
-    if _is_capturing and (func in WAITING or (func._opname in COPIES and is_result != all(is_on))):
+    stays = is_result == any(is_on) == all(is_on)
+    if _is_capturing and (func in WAITING or (func._opname in COPIES and not stays)):
         raise RuntimeError(f"{func}: a copy between the host and the device, which no graph can hold")
     if any(is_on) and (func in WAITING or (func._opname in COPIES and not is_result)):
         waits[func._opname] += 1
