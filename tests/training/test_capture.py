@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -128,3 +130,26 @@ def test_a_capture_is_of_the_step_s_own_card(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "graph", capture)
     Toy("").train()
     assert captured == [CPU] and len(present) == 1
+
+
+def test_no_garbage_is_collected_in_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph of an earlier training may be among it, and CUDA forbids to destroy one then."""
+    recorded.capture(monkeypatch)
+    left: list[bool] = []  # after each run: three to warm up, and the capture
+
+    class Training:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def update(inputs: Tensor) -> None:
+        earlier = weakref.ref(Training())
+        kept = [[number] for number in range(1000)]
+        left.append(earlier() is not None and bool(kept))
+
+    before = gc.get_threshold()
+    gc.set_threshold(10, 1, 1)
+    try:
+        Step(update, device=CPU, changed=list)(torch.zeros(1))
+    finally:
+        gc.set_threshold(*before)
+    assert left == [False, False, False, True] and gc.isenabled()

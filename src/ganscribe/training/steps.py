@@ -9,6 +9,8 @@ know which.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +33,21 @@ def tensors_of(*parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[T
         else:
             for state in part.state.values():
                 yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from collecting garbage: the graph of an earlier training may be among it.
+
+    CUDA forbids to destroy a graph during a capture, which fails then. (Up to 2.8 torch collected before each.)
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Step:
@@ -77,7 +94,7 @@ class Step:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.device(self.device), torch.cuda.graph(graph):  # which captures the present card
+        with _no_collection(), torch.cuda.device(self.device), torch.cuda.graph(graph):  # of the present card
             self.function(*buffers, **flags)
         return graph, buffers
 
