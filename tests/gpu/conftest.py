@@ -1,4 +1,7 @@
-"""Tests that need a card: `python -m pytest tests/gpu`, in a bare environment too (torch, numpy, pytest, ...)."""
+"""Tests that need a card: `python -m pytest tests/gpu`.
+
+A bare environment will do: torch, torchvision, numpy, pandas, pyarrow, scipy, filelock, tqdm, Pillow, safetensors, pytest.
+"""
 
 from __future__ import annotations
 

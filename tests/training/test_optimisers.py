@@ -117,6 +117,9 @@ def test_a_rate_that_is_a_tensor_is_filled_and_outlives_a_restored_state() -> No
     assert optimiser.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.1)
     kept = optimiser.state[weight]["exp_avg"]
     torch.testing.assert_close(kept, 0.1 * SLOPE)
+    state["param_groups"][0]["lr"] = 0.1
+    with pytest.raises(RuntimeError, match="began on cpu, and this is cuda: set GANSCRIBE_DEVICE=cpu"):
+        restore_optimiser(optimiser, state)
 
 
 def test_an_unknown_optimiser_is_refused() -> None:

@@ -81,8 +81,15 @@ def set_learning_rate(learning_rate: float, *optimisers: torch.optim.Optimizer) 
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Put back what `optimiser.state_dict()` gave; a rate that is a tensor stays where it is."""
+    """Put back what `optimiser.state_dict()` gave; a rate that is a tensor stays where it is.
+
+    Raises RuntimeError for a state from a GPU where this is none, and the other way round: the rate tells.
+    """
     rates = [group["lr"] for group in optimiser.param_groups]
+    both = (state["param_groups"][0]["lr"], rates[0])
+    began, here = ("cpu" if isinstance(rate, float) else "cuda" for rate in both)
+    if began != here:
+        raise RuntimeError(f"it began on {began}, and this is {here}: set GANSCRIBE_DEVICE={began} to go on")
     optimiser.load_state_dict(state)
     for group, rate in zip(optimiser.param_groups, rates, strict=True):
         if not isinstance(rate, float):
