@@ -1,6 +1,7 @@
 """Tests that need a card: `python -m pytest tests/gpu`.
 
-A bare environment will do: torch, torchvision, numpy, pandas, pyarrow, scipy, filelock, tqdm, Pillow, safetensors, pytest.
+A bare environment will do: torch, torchvision, numpy, pandas, pyarrow, scipy, safetensors, filelock, tqdm, Pillow and
+pytest.
 """
 
 from __future__ import annotations

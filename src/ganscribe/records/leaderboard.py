@@ -241,28 +241,26 @@ def as_text(table: Table, family: str, width: int | None = None) -> str:
     were scored, a line says that these scores cannot be compared with those of other tables.
     """
     kind = FAMILIES[family]
-    lines = []
-    for row in table.rows:
-        lines.append(
-            {
-                "run": row.name,
-                **({"decoding": row.decoding or ""} if kind.by_decoding else {}),
-                kind.score: f"{row.score:.4g}",
-                "change": _change_text(row),
-                **{key: _number(row.values[key]) if key in row.values else "" for key in kind.shown},
-                "seed": row.seed,
-                "trained": row.trained,
-                "pipeline": row.pipeline,
-                "commit": row.commit[:7] + ("+" if row.is_dirty else ""),
-                "started": row.started[:16],
-                "id": row.run_id[:8],
-            }
-        )
+    seeds = {row.seed for row in table.rows}
+    lines = [
+        {
+            "run": row.name,
+            **({"decoding": row.decoding or ""} if kind.by_decoding else {}),
+            kind.score: f"{row.score:.4g}",
+            "change": _change_text(row),
+            **{key: _number(row.values[key]) if key in row.values else "" for key in kind.shown},
+            "seed": row.seed if len(seeds) > 1 else "",
+            "trained": row.trained,
+            "pipeline": row.pipeline,
+            "commit": row.commit[:7] + ("+" if row.is_dirty else ""),
+            "started": row.started[:16],
+            "id": row.run_id[:8],
+        }
+        for row in table.rows
+    ]
     made_of = ", ".join(f"{key} {_short(value)}" for key, value in table.facts.items())
     columns = {key: [line[key] for line in lines] for key in lines[0]}
     columns = {key: cells for key, cells in columns.items() if not {"", "baseline"}.issuperset(cells)}
-    if len(set(columns.get("seed", []))) == 1:
-        del columns["seed"]
     widths = {key: max(len(key), *map(len, cells)) for key, cells in columns.items()}
     for key in ("started", "commit", "pipeline", *reversed(kind.shown)):
         if width is not None and sum(widths.values()) + len(widths) - 1 > width:
@@ -273,9 +271,8 @@ def as_text(table: Table, family: str, width: int | None = None) -> str:
     ]
     exercised = sum(row.is_exercised for row in table.rows)
     if exercised:
-        text.insert(
-            len(text) - exercised, f"only exercised, with less than {MEANINGFUL_SHARE:.0%} of their steps:"
-        )
+        line = f"only exercised, with less than {MEANINGFUL_SHARE:.0%} of their steps:"
+        text.insert(len(text) - exercised, line)
     note = [] if is_known(table.facts) else [f"not comparable with other tables, because {UNKNOWN_DATA}"]
     return "\n".join([f"{family}: {made_of}", *note, *text])
 
