@@ -36,6 +36,7 @@ from ganscribe.datasets.words import unicode_words
         ("2只dogs和3.5米", "2 只 dogs 和 3.5 米"),
         # Scripts with blanks whose vowels are marks, or which are joined.
         ("एक कुत्ता और हिन्दी", "एक कुत्ता और हिन्दी"),
+        ("שָׁ״ל नी’न,", "שָׁ״ל नी'न"),
         ("한국어 문장입니다.", "한국어 문장입니다"),
         ("ЁЛКА, ΣΊΣΥΦΟΣ! שלום, كلبٌ؟", "ёлка σίσυφος שלום كلبٌ"),
         ("... _ \u2014 \U0001f415", ""),
