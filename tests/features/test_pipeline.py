@@ -1,7 +1,8 @@
-"""The pipeline of a card without a card: its own code, a graph recorded on the CPU instead of CUDA's."""
+"""The pipeline of a card without a card: its own code, on streams and a graph made of the CPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 from torch import nn
 
 import recorded
+import streams
 from ganscribe.datasets.image_files import ImageFile
-from ganscribe.features import pipeline
 from ganscribe.features.extraction import Extraction, extract_features, plan_extraction
 from ganscribe.features.inception import Inception
 from ganscribe.features.pipeline import AHEAD, CardPipeline, Pipeline, open_pipeline
@@ -34,42 +35,40 @@ INCEPTION = Inception(Cells(), "cells", "0" * 64)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> CardPipeline:
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[CardPipeline]:
     """A pipeline for batches of three."""
-    recorded.capture(monkeypatch)
-    monkeypatch.setattr(pipeline, "_pinned", lambda *shape, dtype: torch.full(shape, 77, dtype=dtype))
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
-    return CardPipeline(INCEPTION, CPU, batch_size=3, is_compiled=False)
+    with streams.available(monkeypatch) as device:
+        yield CardPipeline(INCEPTION, device, batch_size=3, is_compiled=False)
 
 
-def test_each_batch_has_its_own_features(card: CardPipeline) -> None:
-    """This holds for whole and for smaller batches, and each batch fills the rows that it was given."""
-    images = torch.randint(0, 256, (11, 3, 299, 299), dtype=torch.uint8)
-    out, expected = card.buffer(11), Pipeline(INCEPTION, CPU).buffer(11)
-    for start, end in ((0, 3), (3, 4), (4, 7), (7, 9), (9, 11)):
-        card.compute(list(images[start:end]), out[start:end])
+@pytest.mark.parametrize("place", [CPU, streams.DEVICE], ids=["host", "card"])
+def test_each_batch_has_its_own_features(card: CardPipeline, place: torch.device) -> None:
+    """Whole and smaller batches fill the rows that they were given, and none overtakes another on the card."""
+    images = torch.randint(0, 256, (17, 3, 299, 299), dtype=torch.uint8)
+    out, expected = card.buffer(17), Pipeline(INCEPTION, CPU).buffer(17)
+    most = 0
+    for start, end in ((0, 3), (3, 4), (4, 7), (7, 9), (9, 11), (11, 14), (14, 17)):
+        card.compute(list(images[start:end].to(place)), out[start:end])
         Pipeline(INCEPTION, CPU).compute(list(images[start:end]), expected[start:end])
+        most = max(most, len(streams.late))
     card.mark()()
     assert torch.equal(out, expected) and len(out.unique()) > 1000
+    assert streams.hazards == []
+    assert most == AHEAD, "so many batches may be under way"
     assert recorded.Graph.recorded == 1, "smaller batches are filled up: one graph does for all"
 
 
-def test_no_more_than_two_batches_are_under_way(card: CardPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting, most = set(), 0
-
-    class Event:
-        def record(self) -> None:
-            nonlocal most
-            waiting.add(self)
-            most = max(most, len(waiting))
-
-        def synchronize(self) -> None:
-            waiting.remove(self)
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    for _ in range(5):
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(streams.Stream, "wait_stream"), (streams.OnCard, "record_stream"), (torch.Tensor, "clone")],
+)
+def test_what_is_missing_is_seen(
+    card: CardPipeline, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    monkeypatch.setattr(owner, name, lambda self, *stream: self)
+    for _ in range(2):
         card.compute([torch.zeros(3, 299, 299, dtype=torch.uint8)], card.buffer(1))
-    assert most == AHEAD
+    assert streams.hazards
 
 
 def test_an_extraction_is_the_cpu_s(
@@ -92,6 +91,7 @@ def test_an_extraction_is_the_cpu_s(
     monkeypatch.setattr("ganscribe.features.extraction.open_pipeline", lambda *args, **options: card)
     for path in sorted(extract("card").iterdir()):
         assert path.read_bytes() == (plain / path.name).read_bytes(), path.name
+    assert streams.hazards == []
 
 
 def test_only_a_card_has_a_pipeline_of_its_own() -> None:

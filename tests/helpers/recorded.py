@@ -114,7 +114,6 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> None:
         "Stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),
         "current_stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),
         "stream": nothing,
-        "Event": lambda: SimpleNamespace(record=lambda *stream: None, synchronize=lambda: None),
         "get_rng_state": lambda device: torch.get_rng_state(),
         "set_rng_state": lambda state, device: torch.set_rng_state(state),
     }.items():
