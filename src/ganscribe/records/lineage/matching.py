@@ -85,7 +85,7 @@ def changed_by_stranger(path: Path, output: Output | None, cache: Cache) -> str 
     listed = cache.files(output.md5) if output else None
     if listed is None:
         return f"whether {path} is as the run left it cannot be told: the list of its files is not in DVC's cache"
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("[!.]*") if each.is_file())
     other = [str(each) for each in files if file_md5(each) not in listed.values()]
     return f"not as the run left it: {', '.join(other)}" if other else None
 

@@ -86,7 +86,7 @@ def changes(output: Output, cache: Cache, *, part: str = ".") -> list[str]:
         return [f"{path} cannot be compared with dvc.lock: the list of its files is not in the cache"]
     top = Path(output.path)
     listed = {name: md5 for name, md5 in whole.items() if Path(part) in (Path(name), *Path(name).parents)}
-    inside = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else [path]
+    inside = [each for each in sorted(path.rglob("[!.]*")) if each.is_file()] if path.is_dir() else [path]
     present = {each.relative_to(top).as_posix(): each for each in inside}
     problems = [f"{top / name} is missing" for name in sorted(set(listed) - set(present))]
     problems += [f"{each} is new since dvc.lock" for name, each in present.items() if name not in listed]

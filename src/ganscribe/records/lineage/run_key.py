@@ -66,7 +66,8 @@ def is_neutral(path: Path) -> bool:
 
 
 def _input_digest(path: Path) -> str:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    # Hidden files are none of the input: DVC leaves them, if it is killed while it restores a folder.
+    files = sorted(file for file in path.rglob("[!.]*") if file.is_file()) if path.is_dir() else [path]
     lines = [f"{file.relative_to(path) if file != path else ''} {file_sha256(file)}" for file in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
