@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganscribe.records import store
-from ganscribe.records.lineage import artifact
+from ganscribe.records.lineage import artifact, restore
 from miniature import Miniature
 
 
@@ -158,14 +159,25 @@ def test_the_commands_bring_a_committed_model_back(mini: Miniature) -> None:
     assert "\nIt is here. To bring it back another time, in" in text
 
 
-def test_what_the_present_commit_records_needs_no_other_commit(mini: Miniature) -> None:
+def test_what_the_present_commit_records_needs_no_other_commit(
+    mini: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in a fresh clone, whose cache is empty: it stays on its branch."""
+    begin = restore.Cache.__init__
+
+    def with_remote(self: restore.Cache, repo: Any) -> None:
+        begin(self, repo)
+        self.has_remote = True
+
     cache, away = mini.folder / ".dvc/cache", mini.folder / ".dvc/away"
     cache.rename(away)
     shutil.rmtree(mini.folder / "models")
     found = artifact.trace("models/gan/mini")
     assert not found.is_here
     assert found.commands == ["dvc repro train_gan@mini"]
+    monkeypatch.setattr(restore.Cache, "__init__", with_remote)
+    assert artifact.trace("models/gan/mini").commands == ["dvc pull --force models/gan/mini"]
+    monkeypatch.undo()
     (mini.folder / "train.py").write_text((mini.folder / "train.py").read_text() + "# changed\n")
     assert f"git checkout {mini.commits['one']}" in artifact.trace("models/gan/mini").commands
     mini.run("git checkout train.py")

@@ -155,8 +155,9 @@ def has_changes() -> bool:
 
 def get_again(output: Output, cache: Cache) -> str:
     """Return the command that gets what DVC's cache lacks: from the remote, or by running the stage."""
-    stage = shlex.quote(output.stage)
-    return f"dvc pull {shlex.quote(output.path)}" if cache.has_remote else f"dvc repro {stage}"
+    if cache.has_remote:
+        return f"dvc pull --force {shlex.quote(output.path)}"
+    return f"dvc repro {shlex.quote(output.stage)}"
 
 
 def _stash_first() -> list[str]:
@@ -177,12 +178,7 @@ def in_place(output: Output) -> list[str]:
 
 def instead_of(damaged: list[Path], output: Output, cache: Cache) -> list[str]:
     """Return the commands that put an output back in its place if DVC's cache has damaged copies of its files."""
-    again = (
-        f"dvc pull --force {shlex.quote(output.path)}"
-        if cache.has_remote
-        else f"dvc repro {shlex.quote(output.stage)}"
-    )
-    return [f"rm -f {' '.join(shlex.quote(str(path)) for path in damaged)}", again]
+    return [f"rm -f {' '.join(shlex.quote(str(path)) for path in damaged)}", get_again(output, cache)]
 
 
 def to_recording(output: Output, recording: Recording, cache: Cache) -> list[str]:
