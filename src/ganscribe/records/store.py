@@ -60,7 +60,8 @@ def open_client() -> MlflowClient:
 def _make_store(uri: str) -> None:
     """Make the sqlite file of the store if there is none, whatever the working folder is called.
 
-    MLflow writes the folder's name into a query as it is, which is none if it has both kinds of quotes, or ` :`.
+    MLflow itself writes the folder's name into a query without escaping it, and fails if the name contains both kinds
+    of quotes, or ` :`.
     """
     path = store_file()
     if path is not None and not path.exists():

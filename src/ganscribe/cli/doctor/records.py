@@ -88,7 +88,7 @@ def check_git() -> Iterator[Finding]:
         remedy = (
             "`git config user.name NAME && git config user.email ADDRESS`: `dvc exp run --queue` needs them"
         )
-        yield ok("git", f"{text}; your name and address are not set", remedy)
+        yield ok("git", f"{text}; your name or e-mail address is not set", remedy)
 
 
 def check_dvc() -> Iterator[Finding]:
