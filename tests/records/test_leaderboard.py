@@ -292,11 +292,13 @@ def test_filters() -> None:
 
 
 def test_json_keeps_whole_ids_and_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC-9")  # times are those of UTC, wherever somebody looks
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "UTC-9")  # times are those of UTC, wherever somebody looks
+            time.tzset()
+            (table,) = build_tables([gan("a" * 32, 20.0, started=10_000)], "gan")
+    finally:
         time.tzset()
-        (table,) = build_tables([gan("a" * 32, 20.0, started=10_000)], "gan")
-    time.tzset()
     printed = json.loads(json.dumps(leaderboard.as_json(table, "gan")))
     assert printed["score"] == "fid", "what a row's score is"
     (row,) = printed["rows"]
