@@ -49,6 +49,14 @@ def test_a_folder_is_opened(
     assert loaded == [model, inception]
 
 
+def test_a_run_without_a_model_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "models/captioner/mine"
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match=r"mine/model\.safetensors is missing: .*captioner@mine`"):
+            photographs.open_captioner(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def test_a_model_near_the_root_of_the_file_system_has_its_network_beside_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

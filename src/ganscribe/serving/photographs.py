@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganscribe.captioning.inference import DecodingOptions, SavedCaptioner, decode, load_captioner
-from ganscribe.core.weights import find_weights
+from ganscribe.core.weights import EARLIER_SUFFIX, SUFFIX, find_weights
 from ganscribe.features.inception import Inception, compute_features, read_inception
 from ganscribe.features.pictures import crop_of
 
@@ -66,7 +66,7 @@ def open_captioner(
     another network's features.
     """
     device, model = torch.device(device), Path(model)
-    if model.is_dir():
+    if not model.is_file() and model.suffix not in (SUFFIX, EARLIER_SUFFIX):  # a folder, which may be missing
         found = (find_weights(folder, "model") for folder in (model, *sorted(model.glob("data/*"))))
         model = next((path for path in found if path.is_file()), find_weights(model, "model"))
     saved = load_captioner(model, device=device)
