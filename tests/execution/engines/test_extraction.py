@@ -23,12 +23,12 @@ def cluster(*nodes: dict[str, float]) -> SimpleNamespace:
     ("nodes", "expected"),
     [
         # One actor per GPU, and the CPUs of its node but one decode.
-        ([{"CPU": 16.0, "GPU": 1.0}], Actors(1, {"num_gpus": 1}, 15)),
-        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0}], Actors(8, {"num_gpus": 1}, 7)),
-        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 6.0, "GPU": 2.0}], Actors(10, {"num_gpus": 1}, 2)),
+        ([{"CPU": 16.0, "GPU": 1.0}], Actors(1, {"num_gpus": 1, "num_cpus": 0}, 15)),
+        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0}], Actors(8, {"num_gpus": 1, "num_cpus": 0}, 7)),
+        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 6.0, "GPU": 2.0}], Actors(10, {"num_gpus": 1, "num_cpus": 0}, 2)),
         # Fewer CPUs than GPUs, or none that Ray knows of: nothing is reserved that does not exist.
-        ([{"CPU": 2.0, "GPU": 4.0}], Actors(4, {"num_gpus": 1}, 1)),
-        ([{"GPU": 1.0}], Actors(1, {"num_gpus": 1}, 1)),
+        ([{"CPU": 2.0, "GPU": 4.0}], Actors(4, {"num_gpus": 1, "num_cpus": 0}, 1)),
+        ([{"GPU": 1.0}], Actors(1, {"num_gpus": 1, "num_cpus": 0}, 1)),
         # Without GPUs an actor has the CPUs of its threads, but no more than one node has.
         ([{"CPU": 16.0}], Actors(4, {"num_cpus": 4}, 3)),
         ([{"CPU": 16.0}, {"CPU": 2.0}], Actors(4, {"num_cpus": 2}, 1)),

@@ -99,15 +99,15 @@ class Actors(NamedTuple):
 def share_cluster(ray: Any, *, num_shards: int, threads: int) -> Actors:
     """Give each actor a GPU, or as many CPUs as `threads` and the smallest node allow.
 
-    All but one of an actor's CPUs decode. The CPUs of a node with GPUs are divided among these, but not reserved: where
-    there are fewer CPUs than GPUs, Ray would wait for ever.
+    All but one of an actor's CPUs decode. The CPUs of a node with GPUs are divided among these, but not reserved (Ray
+    reserves one unless it is told 0): where there are fewer CPUs than GPUs, it would wait for ever.
     """
     resources = ray.cluster_resources()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if "GPU" in resources:
         number = min(num_workers(int(resources["GPU"])), num_shards)
         cpus = min(int(node.get("CPU", 1) // node["GPU"]) for node in nodes if node.get("GPU"))
-        return Actors(number, {"num_gpus": 1}, max(1, cpus - 1))
+        return Actors(number, {"num_gpus": 1, "num_cpus": 0}, max(1, cpus - 1))
     total = int(resources["CPU"])
     smallest = min(int(node.get("CPU", total)) for node in nodes)
     number = min(num_workers(max(1, total // threads)), num_shards)
