@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
+from clusters import cluster
 from ganscribe.execution.engines.extraction import Actors, share_cluster
-
-
-def cluster(*nodes: dict[str, float]) -> SimpleNamespace:
-    """What Ray says of a cluster of these nodes, and of one that has died."""
-    total: dict[str, float] = {}
-    for node in nodes:
-        for kind, amount in node.items():
-            total[kind] = total.get(kind, 0) + amount
-    described = [{"Alive": True, "Resources": node} for node in nodes] + [{"Alive": False, "Resources": {}}]
-    return SimpleNamespace(cluster_resources=lambda: total, nodes=lambda: described)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +14,10 @@ def cluster(*nodes: dict[str, float]) -> SimpleNamespace:
         # One actor per GPU, and the CPUs of its node but one decode.
         ([{"CPU": 16.0, "GPU": 1.0}], Actors(1, {"num_gpus": 1, "num_cpus": 0}, 15)),
         ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0}], Actors(8, {"num_gpus": 1, "num_cpus": 0}, 7)),
-        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 6.0, "GPU": 2.0}], Actors(10, {"num_gpus": 1, "num_cpus": 0}, 2)),
+        (
+            [{"CPU": 64.0, "GPU": 8.0}, {"CPU": 6.0, "GPU": 2.0}],
+            Actors(10, {"num_gpus": 1, "num_cpus": 0}, 2),
+        ),
         # Fewer CPUs than GPUs, or none that Ray knows of: nothing is reserved that does not exist.
         ([{"CPU": 2.0, "GPU": 4.0}], Actors(4, {"num_gpus": 1, "num_cpus": 0}, 1)),
         ([{"GPU": 1.0}], Actors(1, {"num_gpus": 1, "num_cpus": 0}, 1)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +38,11 @@ def train(
 ) -> Result:
     """Train on the chosen engine; return `function(*data, checkpoint=checkpoint, log=log, **settings)`.
 
-    On Ray, GANSCRIBE_WORKERS workers (by default as many as there are GPUs, else 1) share each batch, and each has an
-    equal part of the cluster's CPUs. Rows are logged as their checkpoints appear. A worker that dies is replaced, and
-    all workers continue from the last checkpoint. Raises ValueError for what `function` refuses and if the number of
-    workers does not divide the batch, and Interrupted if a signal came; the last checkpoint is then kept.
+    On Ray, GANSCRIBE_WORKERS workers (by default as many as there are GPUs, else 1) share each batch, and each has as
+    many CPUs as `share_cpus` finds. Rows are logged as their checkpoints appear. A worker that dies is replaced, and
+    all workers continue from the last checkpoint. Raises ValueError for what `function` refuses, if the number of
+    workers does not divide the batch and if the cluster has no room for so many, and Interrupted if a signal came; the
+    last checkpoint is then kept.
     """
     if engine() == "local":
         return function(*data, checkpoint=checkpoint, log=log, **settings)
@@ -70,6 +72,7 @@ def _train_on(
 
     resources = ray.cluster_resources()
     workers = num_workers(max(1, int(resources.get("GPU", 0))))
+    cpus = share_cpus(ray, workers)
     config = {
         "work": ray.put((function, data, settings)),
         "folder": str(checkpoint.directory.resolve()),
@@ -81,7 +84,7 @@ def _train_on(
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu="GPU" in resources,
-            resources_per_worker={"CPU": max(1, int(resources["CPU"]) // workers)},
+            resources_per_worker={"CPU": cpus},
         ),
         run_config=RunConfig(
             name="train",
@@ -105,6 +108,30 @@ def _train_on(
                     for row in state["history"] if state else []:
                         log(int(row["step"]), row)
         _reraise(fitting.exception())
+
+
+def share_cpus(ray: Any, workers: int) -> int:
+    """Return how many CPUs each of `workers` can have: as many as possible, up to an equal part of the cluster's.
+
+    Where there are GPUs, each worker has one, and the CPUs beside it: possibly none. Ray would wait for ever for what
+    no node has. Raises ValueError if there is no room for so many workers.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    has_gpus = any(node.get("GPU") for node in nodes)
+
+    def room(cpus: int) -> int:
+        places = ((node.get("CPU", 0) // cpus if cpus else math.inf, node.get("GPU", 0)) for node in nodes)
+        return sum(int(min(place) if has_gpus else place[0]) for place in places)
+
+    most = int(sum(node.get("CPU", 0) for node in nodes)) // workers
+    for cpus in range(most, -1 if has_gpus else 0, -1):
+        if room(cpus) >= workers:
+            return cpus
+    kind = "GPU" if has_gpus else "CPU"
+    raise ValueError(
+        f"the Ray cluster has no {kind} for each of {workers} workers, only for {room(0 if has_gpus else 1)}: lower"
+        " GANSCRIBE_WORKERS"
+    )
 
 
 def _reraise(error: BaseException | None) -> None:
