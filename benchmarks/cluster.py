@@ -68,12 +68,12 @@ def measure(images_a_shard: int) -> dict[str, float]:
         source = str(Path(__file__).resolve().parents[1] / "src")
         torch.set_num_threads(1)  # an actor takes as many CPUs
         ray.init(
-            num_cpus=ACTORS, include_dashboard=False, log_to_driver=False,
+            num_cpus=ACTORS, num_gpus=0, include_dashboard=False, log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": source}},
         )  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
-        _extract_on(ray, simulated, simulated.missing(), inception, 0.0, lambda: False)
+        _extract_on(ray, simulated, simulated.missing(), inception, torch.device("cpu"), 0.0, lambda: False)
         seconds = time.perf_counter() - start
         assert not simulated.missing()
         ray.shutdown()

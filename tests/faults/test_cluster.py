@@ -51,7 +51,15 @@ def address() -> Iterator[str]:
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         for place in places:
-            command = [*ray, "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1", *place]
+            command = [
+                *ray,
+                "start",
+                "--block",
+                "--num-cpus=1",
+                "--num-gpus=0",
+                "--node-ip-address=127.0.0.1",
+                *place,
+            ]
             with (elsewhere / f"node{len(nodes)}.log").open("wb") as log:
                 nodes.append(
                     subprocess.Popen(

@@ -31,12 +31,12 @@ def test_an_actor_has_its_share_of_a_node(
     nodes: list[dict[str, float]], expected: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GANSCRIBE_WORKERS", raising=False)
-    assert share_cluster(cluster(*nodes), num_shards=100, threads=4) == expected
+    assert share_cluster(cluster(*nodes), num_shards=100, threads=4, on_gpus="GPU" in nodes[0]) == expected
 
 
 def test_there_are_no_more_actors_than_shards_or_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GANSCRIBE_WORKERS", raising=False)
     many = cluster({"CPU": 64.0, "GPU": 8.0})
-    assert share_cluster(many, num_shards=3, threads=4).number == 3
+    assert share_cluster(many, num_shards=3, threads=4, on_gpus=True).number == 3
     monkeypatch.setenv("GANSCRIBE_WORKERS", "2")
-    assert share_cluster(many, num_shards=3, threads=4).number == 2
+    assert share_cluster(many, num_shards=3, threads=4, on_gpus=True).number == 2

@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 lets a busy machine's other tests starve it
         environment = {"PYTHONPATH": source, "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-        ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": environment})
+        ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, runtime_env={"env_vars": environment})
         yield
         ray.shutdown()
 

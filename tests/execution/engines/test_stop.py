@@ -38,7 +38,8 @@ STAGE = textwrap.dedent("""
 def test_a_signal_stops_the_job(project: Path, tmp_path: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": str(project / "src"), "DVC_ROOT": str(tmp_path), "GANSCRIBE_ENGINE": "ray",
-        "GANSCRIBE_WORKERS": "1", "GANSCRIBE_CHECKPOINT_SECONDS": "0.2", "RAY_worker_niceness": "0",
+        "GANSCRIBE_DEVICE": "cpu", "GANSCRIBE_WORKERS": "1", "GANSCRIBE_CHECKPOINT_SECONDS": "0.2",
+        "RAY_worker_niceness": "0",
     }  # fmt: skip
     stage = subprocess.Popen(
         [sys.executable, "-c", STAGE], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True

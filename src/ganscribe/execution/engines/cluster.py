@@ -9,7 +9,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 def engine() -> str:
@@ -26,6 +29,23 @@ def num_workers(available: int) -> int:
     if not name.isdecimal() or int(name) < 1:
         raise ValueError(f"GANSCRIBE_WORKERS={name} is not a number of workers: use 1 or more, or unset it")
     return int(name)
+
+
+def takes_gpus(ray: Any, device: torch.device) -> bool:
+    """Return whether the cluster's GPUs do the work: if `device`, that of the stage's own process, is one.
+
+    That process prepares the work and takes up its result, which a GPU leaves for a GPU. Raises ValueError if it has a
+    GPU and the cluster has none, and, unless GANSCRIBE_DEVICE is set, the other way round.
+    """
+    has_gpus = "GPU" in ray.cluster_resources()
+    if device.type == "cuda" and not has_gpus:
+        raise ValueError(f"the device is {device}, and the Ray cluster has no GPU: set GANSCRIBE_DEVICE=cpu")
+    if has_gpus and device.type != "cuda" and not os.environ.get("GANSCRIBE_DEVICE"):
+        raise ValueError(
+            "the Ray cluster has GPUs, and torch sees none where this stage runs, which needs one too: run it on a node"
+            " with a GPU, or set GANSCRIBE_DEVICE=cpu to compute on CPUs alone"
+        )
+    return device.type == "cuda"
 
 
 def _knock(address: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 
 from ganscribe.execution.checkpoint import Interrupted
-from ganscribe.execution.engines.cluster import connected, engine, num_workers
+from ganscribe.execution.engines.cluster import connected, engine, num_workers, takes_gpus
 from ganscribe.execution.progress import progress
 
 Result = TypeVar("Result")
@@ -43,19 +43,26 @@ def extract(
     extraction: Extraction,
     *,
     inception: Any,
+    device: torch.device,
     max_bad_images: float,
     is_stopping: Callable[[], bool],
     **settings: Any,
 ) -> Result:
     """Run the extraction on the chosen engine, and return `function(extraction, ...)`.
 
-    On Ray an actor takes a GPU and its share of the node's CPUs, or as many CPUs as torch has threads here.
+    On Ray an actor takes a GPU and its share of the node's CPUs, if `device` is a GPU, or as many CPUs as torch has
+    threads here. Raises ValueError for a cluster of another kind.
     """
     if engine() == "ray" and (missing := extraction.missing()):
         with connected() as ray:
-            _extract_on(ray, extraction, missing, inception, max_bad_images, is_stopping)
+            _extract_on(ray, extraction, missing, inception, device, max_bad_images, is_stopping)
     return function(
-        extraction, inception=inception, max_bad_images=max_bad_images, is_stopping=is_stopping, **settings
+        extraction,
+        inception=inception,
+        device=device,
+        max_bad_images=max_bad_images,
+        is_stopping=is_stopping,
+        **settings,
     )
 
 
@@ -64,11 +71,13 @@ def _extract_on(
     extraction: Extraction,
     missing: list[int],
     inception: Any,
+    device: torch.device,
     max_bad_images: float,
     is_stopping: Callable[[], bool],
 ) -> None:
     threads = torch.get_num_threads()
-    actors = share_cluster(ray, num_shards=len(missing), threads=threads)
+    on_gpus = takes_gpus(ray, device)
+    actors = share_cluster(ray, num_shards=len(missing), threads=threads, on_gpus=on_gpus)
     numbers = [{"shard": number} for number in missing]
     made = ray.data.from_items(numbers, override_num_blocks=min(len(missing), BLOCKS)).map_batches(
         _Extractor,
@@ -96,7 +105,7 @@ class Actors(NamedTuple):
     decoders: int
 
 
-def share_cluster(ray: Any, *, num_shards: int, threads: int) -> Actors:
+def share_cluster(ray: Any, *, num_shards: int, threads: int, on_gpus: bool) -> Actors:
     """Give each actor a GPU, or as many CPUs as `threads` and the smallest node allow.
 
     All but one of an actor's CPUs decode. The CPUs of a node with GPUs are divided among these, but not reserved (Ray
@@ -104,7 +113,7 @@ def share_cluster(ray: Any, *, num_shards: int, threads: int) -> Actors:
     """
     resources = ray.cluster_resources()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if "GPU" in resources:
+    if on_gpus:
         number = min(num_workers(int(resources["GPU"])), num_shards)
         cpus = min(int(node.get("CPU", 1) // node["GPU"]) for node in nodes if node.get("GPU"))
         return Actors(number, {"num_gpus": 1, "num_cpus": 0}, max(1, cpus - 1))

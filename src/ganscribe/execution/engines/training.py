@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
-from ganscribe.execution.engines.cluster import connected, engine, num_workers
+from ganscribe.execution.engines.cluster import connected, engine, num_workers, takes_gpus
 from ganscribe.execution.progress import progress
+
+if TYPE_CHECKING:
+    import torch
 
 Result = TypeVar("Result")
 Log = Callable[[int, dict[str, float]], None]
@@ -34,18 +37,23 @@ class SharedCheckpoint(Checkpoint):
 
 
 def train(
-    function: Callable[..., Result], *data: Any, checkpoint: Checkpoint, log: Log, **settings: Any
+    function: Callable[..., Result],
+    *data: Any,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    log: Log,
+    **settings: Any,
 ) -> Result:
-    """Train on the chosen engine; return `function(*data, checkpoint=checkpoint, log=log, **settings)`.
+    """Train on the chosen engine; return `function(*data, device=device, checkpoint=checkpoint, ...)`.
 
-    On Ray, GANSCRIBE_WORKERS workers (by default as many as there are GPUs, else 1) share each batch, and each has as
-    many CPUs as `share_cpus` finds. Rows are logged as their checkpoints appear. A worker that dies is replaced, and
-    all workers continue from the last checkpoint. Raises ValueError for what `function` refuses, if the number of
-    workers does not divide the batch and if the cluster has no room for so many, and Interrupted if a signal came; the
-    last checkpoint is then kept.
+    On Ray, GANSCRIBE_WORKERS workers share each batch: on GPUs if `device` is one (by default on all), else on CPUs (by
+    default one worker). `share_cpus` says how many CPUs each has. Rows are logged as their checkpoints appear. A worker
+    that dies is replaced, and all workers continue from the last checkpoint. Raises ValueError for what `function`
+    refuses, if the number of workers does not divide the batch and if the cluster has no room for so many, and
+    Interrupted if a signal came; the last checkpoint is then kept.
     """
     if engine() == "local":
-        return function(*data, checkpoint=checkpoint, log=log, **settings)
+        return function(*data, device=device, checkpoint=checkpoint, log=log, **settings)
     seen: set[int] = set()
 
     def log_once(step: int, row: dict[str, float]) -> None:
@@ -55,8 +63,8 @@ def train(
             bar.update()
 
     with connected() as ray, progress(None, "training on ray", "row") as bar:
-        _train_on(ray, function, data, settings, checkpoint, log_once)
-    return function(*data, checkpoint=checkpoint, log=log_once, **settings)
+        _train_on(ray, function, data, settings, device, checkpoint, log_once)
+    return function(*data, device=device, checkpoint=checkpoint, log=log_once, **settings)
 
 
 def _train_on(
@@ -64,17 +72,20 @@ def _train_on(
     function: Callable[..., Any],
     data: tuple[Any, ...],
     settings: dict[str, Any],
+    device: torch.device,
     checkpoint: Checkpoint,
     log: Log,
 ) -> None:
+    on_gpus = takes_gpus(ray, device)
+    workers = num_workers(int(ray.cluster_resources()["GPU"]) if on_gpus else 1)
+    cpus = share_cpus(ray, workers, on_gpus=on_gpus)
+
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    resources = ray.cluster_resources()
-    workers = num_workers(max(1, int(resources.get("GPU", 0))))
-    cpus = share_cpus(ray, workers)
     config = {
         "work": ray.put((function, data, settings)),
+        "device": None if on_gpus else device,
         "folder": str(checkpoint.directory.resolve()),
         "every_seconds": checkpoint.every_seconds,
     }
@@ -83,7 +94,7 @@ def _train_on(
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=workers,
-            use_gpu="GPU" in resources,
+            use_gpu=on_gpus,
             resources_per_worker={"CPU": cpus},
         ),
         run_config=RunConfig(
@@ -110,26 +121,25 @@ def _train_on(
         _reraise(fitting.exception())
 
 
-def share_cpus(ray: Any, workers: int) -> int:
+def share_cpus(ray: Any, workers: int, *, on_gpus: bool) -> int:
     """Return how many CPUs each of `workers` can have: as many as possible, up to an equal part of the cluster's.
 
-    Where there are GPUs, each worker has one, and the CPUs beside it: possibly none. Ray would wait for ever for what
-    no node has. Raises ValueError if there is no room for so many workers.
+    On GPUs each worker has one, and CPUs beside it, possibly none. Ray would wait for ever for what no node has. Raises
+    ValueError if there is no room for so many workers.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    has_gpus = any(node.get("GPU") for node in nodes)
 
     def room(cpus: int) -> int:
         places = ((node.get("CPU", 0) // cpus if cpus else math.inf, node.get("GPU", 0)) for node in nodes)
-        return sum(int(min(place) if has_gpus else place[0]) for place in places)
+        return sum(int(min(place) if on_gpus else place[0]) for place in places)
 
     most = int(sum(node.get("CPU", 0) for node in nodes)) // workers
-    for cpus in range(most, -1 if has_gpus else 0, -1):
+    for cpus in range(most, -1 if on_gpus else 0, -1):
         if room(cpus) >= workers:
             return cpus
-    kind = "GPU" if has_gpus else "CPU"
+    kind = "GPU" if on_gpus else "CPU"
     raise ValueError(
-        f"the Ray cluster has no {kind} for each of {workers} workers, only for {room(0 if has_gpus else 1)}: lower"
+        f"the Ray cluster has no {kind} for each of {workers} workers, only for {room(0 if on_gpus else 1)}: lower"
         " GANSCRIBE_WORKERS"
     )
 
@@ -155,5 +165,5 @@ def _work(config: dict[str, Any]) -> None:
     checkpoint = SharedCheckpoint(
         Path(config["folder"]), every_seconds=config["every_seconds"], is_first=is_first
     )
-    device = ray.train.torch.get_device()
-    function(*data, checkpoint=checkpoint, **(settings | {"device": device}))
+    device = config["device"] or ray.train.torch.get_device()
+    function(*data, device=device, checkpoint=checkpoint, **settings)
