@@ -16,6 +16,7 @@ from ganscribe.execution.checkpoint import Checkpoint
 from ganscribe.execution.engines.cluster import takes_gpus
 from ganscribe.execution.engines.extraction import extract
 from ganscribe.execution.engines.training import train
+from ganscribe.training.budget import Budget
 from together import CPU
 
 CUDA = torch.device("cuda")
@@ -55,7 +56,13 @@ def test_a_cluster_of_another_kind_is_refused_before_the_work(
         monkeypatch.setattr(f"ganscribe.execution.engines.{name}.connected", connected)
     checkpoint = Checkpoint(tmp_path, every_seconds=30)
     with pytest.raises(ValueError, match=message):
-        train(lambda **settings: None, device=device, checkpoint=checkpoint, log=lambda step, row: None)
+        train(
+            lambda **settings: None,
+            budget=Budget(seed=0, precision="fp32"),
+            device=device,
+            checkpoint=checkpoint,
+            log=lambda step, row: None,
+        )
     extraction: Any = SimpleNamespace(missing=lambda: [0])
     with pytest.raises(ValueError, match=message):
         extract(

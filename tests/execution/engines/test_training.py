@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from clusters import cluster
-from ganscribe.execution.engines.training import share_cpus
+from ganscribe.execution.checkpoint import Checkpoint
+from ganscribe.execution.engines import training
+from ganscribe.execution.engines.training import share_cpus, train
+from ganscribe.training.budget import Budget
+from together import CPU
 
 
 @pytest.mark.parametrize(
@@ -41,3 +50,29 @@ def test_workers_get_no_more_cpus_than_their_nodes_have(
 def test_workers_that_ray_would_wait_for_are_refused(nodes: list[dict[str, float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         share_cpus(cluster(*nodes), 3, on_gpus="GPU" in nodes[-1])
+
+
+def test_workers_train_in_the_precision_that_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's processor may be fast at bfloat16 where the stage's is not."""
+
+    @contextlib.contextmanager
+    def connected() -> Iterator[Any]:
+        yield None
+
+    def train_on(ray: Any, function: Any, data: Any, settings: dict[str, Any], *rest: Any) -> None:
+        monkeypatch.setattr("ganscribe.core.devices.explain_bf16", lambda device: (True, ""))
+        seen.append(settings["budget"])
+
+    seen: list[Budget] = []
+    monkeypatch.setenv("GANSCRIBE_ENGINE", "ray")
+    monkeypatch.setattr("ganscribe.core.devices.explain_bf16", lambda device: (False, ""))
+    monkeypatch.setattr(training, "connected", connected)
+    monkeypatch.setattr(training, "_train_on", train_on)
+    budget, checkpoint = Budget(seed=3, max_updates=7), Checkpoint(tmp_path, every_seconds=30)
+    train(
+        lambda *, budget, **settings: seen.append(budget),
+        budget=budget, device=CPU, checkpoint=checkpoint, log=lambda step, row: None,
+    )  # fmt: skip
+    assert seen == 2 * [Budget(seed=3, precision="fp32", max_updates=7)]

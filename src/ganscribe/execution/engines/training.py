@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ganscribe.core.devices import resolve_precision
 from ganscribe.execution.checkpoint import Checkpoint, Interrupted
 from ganscribe.execution.engines.cluster import connected, engine, num_workers, takes_gpus
 from ganscribe.execution.progress import progress
@@ -39,21 +41,26 @@ class SharedCheckpoint(Checkpoint):
 def train(
     function: Callable[..., Result],
     *data: Any,
+    budget: Any,
     device: torch.device,
     checkpoint: Checkpoint,
     log: Log,
     **settings: Any,
 ) -> Result:
-    """Train on the chosen engine; return `function(*data, device=device, checkpoint=checkpoint, ...)`.
+    """Train on the chosen engine; return `function(*data, budget=budget, device=device, ...)`.
 
     On Ray, GANSCRIBE_WORKERS workers share each batch: on GPUs if `device` is one (by default on all), else on CPUs (by
-    default one worker). `share_cpus` says how many CPUs each has. Rows are logged as their checkpoints appear. A worker
-    that dies is replaced, and all workers continue from the last checkpoint. Raises ValueError for what `function`
-    refuses, if the number of workers does not divide the batch and if the cluster has no room for so many, and
-    Interrupted if a signal came; the last checkpoint is then kept.
+    default one worker). `share_cpus` says how many CPUs each has. All train in the precision that `budget` means on
+    `device`. Rows are logged as their checkpoints appear. A worker that dies is replaced, and all workers continue from
+    the last checkpoint. Raises ValueError for what `function` refuses, if the number of workers does not divide the
+    batch and if the cluster has no room for so many, and Interrupted if a signal came; the last checkpoint is then
+    kept.
     """
     if engine() == "local":
-        return function(*data, device=device, checkpoint=checkpoint, log=log, **settings)
+        return function(*data, budget=budget, device=device, checkpoint=checkpoint, log=log, **settings)
+    # What `auto` means here is recorded, and a worker's machine may be fast at something else.
+    budget = dataclasses.replace(budget, precision=resolve_precision(budget.precision, device))
+    settings["budget"] = budget
     seen: set[int] = set()
 
     def log_once(step: int, row: dict[str, float]) -> None:
