@@ -98,6 +98,19 @@ class Checkpoint:
         if self.stop_signal is not None:
             raise Interrupted(f"stopped by {signal.Signals(self.stop_signal).name}; the state is saved")
 
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise ValueError for an error of the block if the training has just gone on from the saved state."""
+        try:
+            yield
+        except (RuntimeError, LookupError, TypeError, AssertionError) as error:
+            if self.loaded is None:
+                raise
+            raise ValueError(  # such as torch's, for tensors of other shapes, or an optimiser's state from a GPU
+                f"the training could not go on from {self.loaded} ({type(error).__name__}: "
+                f"{' '.join(str(error).split())}): delete {self.directory} to start again"
+            ) from error
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_signal = number
 
@@ -160,16 +173,10 @@ def open_checkpoint(key: str) -> Iterator[Checkpoint]:
     if isinstance(around, Checkpoint):  # its training has ended, but it may have been asked to stop
         checkpoint.stop_signal = around.stop_signal
     try:
-        yield checkpoint
+        with checkpoint.explaining():
+            yield checkpoint
         unchanged.check()  # else DVC refuses what was made: the state is then still of use
         shutil.rmtree(directory)
-    except (RuntimeError, LookupError, TypeError, AssertionError) as error:
-        if checkpoint.loaded is None:
-            raise
-        raise ValueError(  # such as torch's, for tensors of other shapes, or an optimiser's state from a GPU
-            f"the training could not go on from {checkpoint.loaded} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}): delete {directory} to start again"
-        ) from error
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,3 +78,30 @@ def test_workers_train_in_the_precision_that_is_recorded(
         budget=budget, device=CPU, checkpoint=checkpoint, log=lambda step, row: None,
     )  # fmt: skip
     assert seen == 2 * [Budget(seed=3, precision="fp32", max_updates=7)]
+
+
+def test_a_state_that_a_worker_cannot_go_on_from_is_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that began on another kind of device. Once a step was taken, the state is not to blame."""
+    context = SimpleNamespace(get_world_rank=lambda: 1)
+    ray = SimpleNamespace(
+        get=lambda work: work, train=SimpleNamespace(get_context=lambda: context, torch=None)
+    )
+    for name in ("ray", "ray.train", "ray.train.torch"):
+        monkeypatch.setitem(sys.modules, name, ray)
+
+    def function(*, steps: int, device: Any, checkpoint: Checkpoint) -> None:
+        assert checkpoint.load() == {"step": 1}
+        for _ in range(steps):
+            assert not checkpoint.due()
+        raise RuntimeError("it began on cuda")
+
+    Checkpoint(tmp_path, every_seconds=0).save({"step": 1})
+    config: dict[str, Any] = {"device": CPU, "folder": str(tmp_path), "every_seconds": 0}
+    with pytest.raises(
+        ValueError, match=r"could not go on from .* \(RuntimeError: it began on cuda\): delete"
+    ):
+        training._work(config | {"work": (function, (), {"steps": 0})})
+    with pytest.raises(RuntimeError, match=r"^it began on cuda"):
+        training._work(config | {"work": (function, (), {"steps": 1})})

@@ -35,6 +35,7 @@ class SharedCheckpoint(Checkpoint):
 
     def due(self, *, last: bool = False) -> bool:
         """Return, for the first worker, what `Checkpoint.due` does, and True at the last step."""
+        self.loaded = None  # a step was taken: an error from now on is not the state's
         return self.is_first and (last or super().due())
 
 
@@ -173,4 +174,5 @@ def _work(config: dict[str, Any]) -> None:
         Path(config["folder"]), every_seconds=config["every_seconds"], is_first=is_first
     )
     device = config["device"] or ray.train.torch.get_device()
-    function(*data, device=device, checkpoint=checkpoint, **settings)
+    with checkpoint.explaining():
+        function(*data, device=device, checkpoint=checkpoint, **settings)
