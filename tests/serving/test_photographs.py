@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import apart
 from ganscribe.serving import photographs
 
 FOUND = {  # files, and of the folder that is opened: the model, its network
@@ -72,6 +74,28 @@ def test_a_network_that_did_not_make_the_captioner_s_features_is_refused(
     monkeypatch.setattr(photographs, "read_inception", lambda path, device: replace(found, sha256="5" * 64))
     with pytest.raises(ValueError, match=r"was trained on features of .* use the network that belongs"):
         photographs.open_captioner(captioner_files / "model.safetensors")
+
+
+def test_a_card_without_room_makes_no_file_a_damaged_one(
+    captioner_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = torch.nn.Module.to
+
+    def fill(self: torch.nn.Module, *args: Any, **options: Any) -> torch.nn.Module:
+        if apart.DEVICE in args:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return move(self, *args, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", fill)
+    with apart.available() as device, pytest.raises(torch.OutOfMemoryError):
+        photographs.open_captioner(captioner_files / "model.safetensors", device=device)
+
+
+def test_a_captioner_is_on_the_device_that_was_asked_for(captioner_files: Path) -> None:
+    with apart.available() as device:
+        captioner = photographs.open_captioner(captioner_files / "model.safetensors", device=device)
+        parts = [*captioner.saved.model.parameters(), *captioner.inception.network.parameters()]
+        assert {part.device for part in parts} == {device}
 
 
 def test_options_come_before_the_defaults_of_a_beam(
