@@ -16,7 +16,7 @@ from ganscribe.core.devices import choose_device
 from ganscribe.drawing.attention import as_seen, draw_attention
 from ganscribe.drawing.plots import save_grid
 from ganscribe.features.pictures import as_input
-from ganscribe.gan.common.sampling import load_generator
+from ganscribe.gan.common.sampling import SavedGenerator, load_generator
 from ganscribe.serving.knowledge import doubt
 from ganscribe.serving.photographs import caption_photographs, open_captioner
 from ganscribe.serving.pictures import open_picture
@@ -28,6 +28,12 @@ COLUMNS = ROWS = 6
 MAX_FILE_SIZE = "25mb"
 # The options of a picture that the page makes.
 SHOWN: dict[str, Any] = {"interactive": False, "format": "png", "buttons": ["download", "fullscreen"]}
+
+
+def _open_generator(path: Path) -> SavedGenerator:
+    saved = load_generator(path)
+    saved.network.to(choose_device())
+    return saved
 
 
 class Models:
@@ -54,7 +60,7 @@ class Models:
         self._captioner = functools.lru_cache(2)(
             lambda name: open_captioner(captioners[name], inception, device=choose_device())
         )
-        self._generator = functools.lru_cache(8)(lambda name: load_generator(generators[name]))
+        self._generator = functools.lru_cache(8)(lambda name: _open_generator(generators[name]))
 
     def choices(self, models: Mapping[str, Path]) -> list[tuple[str, str]]:
         """Return the label of each model, and its run."""
