@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import apart
+from ganscribe.captioning.model import Captioner
+from ganscribe.features.inception import FeatureMaps
 from ganscribe.serving import photographs
 
 FOUND = {  # files, and of the folder that is opened: the model, its network
@@ -76,17 +78,16 @@ def test_a_network_that_did_not_make_the_captioner_s_features_is_refused(
         photographs.open_captioner(captioner_files / "model.safetensors")
 
 
+@pytest.mark.parametrize("network", [Captioner, FeatureMaps])
 def test_a_card_without_room_makes_no_file_a_damaged_one(
-    captioner_files: Path, monkeypatch: pytest.MonkeyPatch
+    captioner_files: Path, monkeypatch: pytest.MonkeyPatch, network: type[torch.nn.Module]
 ) -> None:
-    move = torch.nn.Module.to
-
     def fill(self: torch.nn.Module, *args: Any, **options: Any) -> torch.nn.Module:
         if apart.DEVICE in args:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return move(self, *args, **options)
+        return torch.nn.Module.to(self, *args, **options)
 
-    monkeypatch.setattr(torch.nn.Module, "to", fill)
+    monkeypatch.setattr(network, "to", fill)
     with apart.available() as device, pytest.raises(torch.OutOfMemoryError):
         photographs.open_captioner(captioner_files / "model.safetensors", device=device)
 

@@ -71,9 +71,10 @@ def load_captioner(path: str | Path, *, device: torch.device | str = "cpu") -> S
         vocabulary = Vocabulary(tuple(saved["vocabulary"]), saved.get("tokeniser", TUTORIAL))
         model = Captioner(**saved["options"])
         model.load_state_dict(weights)
-        found = SavedCaptioner(model.to(device).eval(), vocabulary, saved["options"], saved["features"])
+        found = SavedCaptioner(model.eval(), vocabulary, saved["options"], saved["features"])
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(problem) from error
+    model.to(device)  # no fault of the file, if the device has no room
     return found
 
 

@@ -188,10 +188,12 @@ def read_inception(path: str | Path, *, device: torch.device, precision: str | N
         weights, saved = load_weights(path)
         inception = Inception(_build(), saved["label"], saved["sha256"])
         is_bf16 = weights["inception.Conv2d_1a_3x3.conv.weight"].dtype == torch.bfloat16
-        prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=device)
+        here = torch.device("cpu")
+        prepare(inception, precision=precision or ("bf16" if is_bf16 else "fp32"), device=here)
         inception.network.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(f"{path} is damaged, or not a feature network that extract_features left") from error
+    inception.network.to(device)  # no fault of the file, if the device has no room
     return inception
 
 

@@ -69,23 +69,20 @@ def open_captioner(
     if not model.is_file() and model.suffix not in (SUFFIX, EARLIER_SUFFIX):  # a folder, which may be missing
         found = (find_weights(folder, "model") for folder in (model, *sorted(model.glob("data/*"))))
         model = next((path for path in found if path.is_file()), find_weights(model, "model"))
-    # Both are read on the CPU, because their readers say of any error that the file is damaged, even of a full card's.
-    saved = load_captioner(model, device="cpu")
+    saved = load_captioner(model, device=device)
     inception = _inception_of(model) if inception is None else inception
     if not Path(inception).is_file():
         raise FileNotFoundError(
             f"{inception}, the network that makes the captioner's features, is missing: run"
             " `dvc repro extract_features`, or `dvc pull data/features`"
         )
-    network = read_inception(inception, device=torch.device("cpu"))
+    network = read_inception(inception, device=device)
     if network.sha256 != saved.features["weights_sha256"]:
         raise ValueError(
             f"{model} was trained on features of {saved.features['weights']}"
             f" ({saved.features['weights_sha256'][:12]}), but {inception} is {network.label}"
             f" ({network.sha256[:12]}): use the network that belongs to the model, or train again"
         )
-    saved.model.to(device)
-    network.network.to(device)
     return PhotographCaptioner(saved, network, crop_of(saved.features["preprocessing"]), device)
 
 
