@@ -45,6 +45,17 @@ def test_auto_on_a_torch_that_cannot_name_instructions_is_fp32(monkeypatch: pyte
     assert devices.resolve_precision("auto", CPU) == "fp32"
 
 
+def test_a_card_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("cuda", "cuda:0", "cuda:1"):
+        monkeypatch.setenv("GANSCRIBE_DEVICE", name)
+        assert devices.choose_device() == torch.device(name)
+    monkeypatch.setenv("GANSCRIBE_DEVICE", "cuda:2")
+    with pytest.raises(ValueError, match=r"GANSCRIBE_DEVICE=cuda:2, but the last CUDA device .* is cuda:1$"):
+        devices.choose_device()
+
+
 @pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
 def test_auto_on_a_gpu_goes_by_its_compute_capability(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str

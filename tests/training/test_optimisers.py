@@ -97,7 +97,7 @@ def test_groups_have_options_of_their_own() -> None:
 
 def test_the_learning_rate_is_set_in_every_group_of_all() -> None:
     one, two, three = (nn.Parameter(START.clone()) for _ in range(3))
-    first = build_optimiser("adam", [{"params": [one]}, {"params": [two]}], learning_rate=0.1, device=CPU)
+    first = build_optimiser("adam", [{"params": [one]}, {"params": [two]}], learning_rate=1, device=CPU)
     second = build_optimiser("sgd", [three], learning_rate=0.1, device=CPU)
     set_learning_rate(0.025, first, second)
     groups = [*first.param_groups, *second.param_groups]

@@ -20,11 +20,16 @@ def choose_device() -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"GANSCRIBE_DEVICE={name}, but torch sees no CUDA device: unset it or set it to cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(
             f"GANSCRIBE_DEVICE={name} is no device: unset it or set it to cpu, cuda or cuda:1"
         ) from error
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(
+            f"GANSCRIBE_DEVICE={name}, but the last CUDA device that torch sees is cuda:{count - 1}"
+        )
+    return device
 
 
 # Instructions that multiply bfloat16, by the names of `torch.cpu.get_capabilities`. oneDNN calls bfloat16

@@ -49,7 +49,7 @@ def build_optimiser(
     import torch  # here, since the recipes name the optimisers, and whoever reads parameters reads recipes
 
     on_card = device.type == "cuda"
-    rate = torch.tensor(learning_rate, device=device) if on_card else learning_rate
+    rate = torch.tensor(float(learning_rate), device=device) if on_card else float(learning_rate)
     capturable = {"capturable": True} if on_card else {}
     if name == "adam":
         pair = betas or (0.9, 0.999)

@@ -80,7 +80,7 @@ def sample_images(
 ) -> Tensor:
     """`count` images (N, C, H, W) uint8 of `generator`, rounded, on the CPU; the same for the same seed.
 
-    Image i is the same for every count and device.
+    Image i is the same for every count. On another device some of its pixels may differ by one level.
     """
     return generate(generator.to(device), sample_noise(count, noise_dim, noise, seed))
 
