@@ -38,6 +38,19 @@ def test_state_comes_back_and_is_removed_on_success(tmp_path: Path) -> None:
     assert not (tmp_path / ".checkpoints" / "key").exists()
 
 
+def test_a_card_that_is_full_is_no_fault_of_the_state(tmp_path: Path) -> None:
+    for _ in range(2):
+        with (
+            pytest.raises(torch.OutOfMemoryError, match="out of memory"),
+            open_checkpoint("key") as checkpoint,
+        ):
+            if checkpoint.load() is None:
+                checkpoint.save({"step": 1})
+                assert checkpoint.load() == {"step": 1}
+            raise torch.OutOfMemoryError("out of memory")
+    assert (tmp_path / ".checkpoints/key/state.pt").exists()
+
+
 @pytest.mark.parametrize("text", ["soon", "-1", "nan"])
 def test_what_is_not_a_number_of_seconds_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str

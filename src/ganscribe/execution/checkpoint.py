@@ -104,7 +104,9 @@ class Checkpoint:
         try:
             yield
         except (RuntimeError, LookupError, TypeError, AssertionError) as error:
-            if self.loaded is None:
+            import torch
+
+            if self.loaded is None or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ValueError(  # such as torch's, for tensors of other shapes, or an optimiser's state from a GPU
                 f"the training could not go on from {self.loaded} ({type(error).__name__}: "
